@@ -1,0 +1,1 @@
+"""The shipped definitions, one YAML file a provider: package data, no Python."""

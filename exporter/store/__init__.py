@@ -1,0 +1,7 @@
+"""What is true now.
+
+Lives here: the exposition (samples to bytes), the shelf (bytes by family and target) and the
+ledger (readings and budgets on disk).
+May know: the kernel and the model.
+Must never: await in front of a scrape, or hold a value without its age.
+"""

@@ -1,0 +1,122 @@
+"""Facts that the exporter tells its observers (log, self-metrics, history) after they happened."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from exporter.model.outcome import Poll, Reason
+
+
+class PollFinished(msgspec.Struct, frozen=True, kw_only=True):
+    """A poll ended, well or not. ``next_poll`` is epoch seconds; ``lateness`` seconds."""
+
+    poll: Poll
+    failures: int  # consecutive failures, this one included; 0 after a success
+    next_poll: float
+    lateness: float
+
+
+class TargetDown(msgspec.Struct, frozen=True, kw_only=True):
+    """The first failure after a success (or the first poll of all), or a change of its reason."""
+
+    provider: str
+    target: str
+    collector: str
+    reason: Reason
+    detail: str
+    next_poll: float
+
+
+class TargetBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The first success after failures. ``down_for`` is seconds."""
+
+    provider: str
+    target: str
+    collector: str
+    failures: int
+    down_for: float
+
+
+class ValuesExpired(msgspec.Struct, frozen=True, kw_only=True):
+    """Values went: ``cause`` is ``stale`` or ``period_over``."""
+
+    provider: str
+    target: str
+    collector: str
+    cause: str
+
+
+class SeriesDropped(msgspec.Struct, frozen=True, kw_only=True):
+    """Series were left out; ``reason`` is bounded: series_limit, duplicate."""
+
+    provider: str
+    target: str
+    reason: str
+    count: int
+
+
+class SchemaNote(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer differs from what it was: a path matches no longer, a map has a new key."""
+
+    provider: str
+    target: str
+    collector: str
+    reason: str
+    detail: str
+
+
+class WaitCut(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor asked for a longer wait than ``max_wait`` allows. Seconds."""
+
+    provider: str
+    target: str
+    asked: float
+    applied: float
+
+
+class PollCrashed(msgspec.Struct, frozen=True, kw_only=True):
+    """Our own bug: a poll raised. ``error`` is type and place, never values."""
+
+    provider: str
+    target: str
+    collector: str
+    error: str
+
+
+class ConfigLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration is in force: at start, or after a reload."""
+
+    at: float
+    targets: int
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+
+
+class ConfigRejected(msgspec.Struct, frozen=True, kw_only=True):
+    """A reload failed; the old configuration stays."""
+
+    at: float
+    problems: tuple[str, ...]
+
+
+class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True):
+    """State cannot be kept (``ok`` False) or can be again. Persistence alone suffers."""
+
+    ok: bool
+    detail: str
+
+
+Event: TypeAlias = (
+    PollFinished
+    | TargetDown
+    | TargetBack
+    | ValuesExpired
+    | SeriesDropped
+    | SchemaNote
+    | WaitCut
+    | PollCrashed
+    | ConfigLoaded
+    | ConfigRejected
+    | LedgerTrouble
+)

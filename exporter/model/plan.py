@@ -1,0 +1,38 @@
+"""What a configuration asks for, after every check: the running order of the daemon."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from exporter.kernel.problems import Problem
+from exporter.model.target import Target
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All targets by name, and the settings that a reload may change.
+
+    ``state_file`` is absolute, "" for memory only. ``warnings`` did not stop the load.
+    ``sources`` are the absolute paths that the plan was read from, for auto-reload.
+    ``text`` is the configuration for ``/config``, with each secret as ``<secret>``.
+    """
+
+    targets: Mapping[str, Target]
+    state_file: str = ""
+    redis_url: str = ""
+    warnings: tuple[Problem, ...] = ()
+    sources: tuple[str, ...] = ()
+    text: str = ""
+
+
+class PlanDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload changes: target names. Unchanged targets keep timers, budgets and series."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that cannot run: every problem, sorted by position."""
+
+    problems: tuple[Problem, ...]

@@ -1,0 +1,103 @@
+"""What one good poll learned. Numbers are finite and in base units."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from exporter.kernel.cycles import Span
+from exporter.kernel.units import Kind
+
+
+class Known(msgspec.Struct, frozen=True, tag="known"):
+    """A limit that the vendor gives."""
+
+    value: float
+
+
+class Unlimited(msgspec.Struct, frozen=True, tag="unlimited"):
+    """The vendor says that there is no limit."""
+
+
+LimitFact: TypeAlias = Known | Unlimited
+"""Unknown is None."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one collector says of one resource of one account. None: it says nothing of that."""
+
+    resource: str
+    kind: Kind  # bytes, requests, seconds, byte_seconds or quantity
+    unit: str = ""  # the vendor's own word, for people
+    account: str = ""  # the fan-out's account; "" is the target itself
+    level: bool = False
+    used: float | None = None
+    limit: LimitFact | None = None
+    remaining: float | None = None
+    ratio: float | None = None
+    projected: float | None = None
+    next_period: float | None = None
+    overage: float | None = None
+    as_of: float | None = None
+    period: Span | None = None
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one collector says of the money of one account, in major units of one currency."""
+
+    currency: str
+    account: str = ""
+    cost: float | None = None
+    base: float | None = None
+    overage: float | None = None
+    limit: LimitFact | None = None
+    remaining: float | None = None
+    projected: float | None = None
+    period: Span | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of a breakdown; ``kind`` is MONEY for the cost, with its currency."""
+
+    resource: str
+    kind: Kind
+    group: str
+    item: str
+    value: float
+    account: str = ""
+    currency: str = ""
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_at: float | None = None
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that did not fit and did not fail the poll: what, where, how often.
+
+    ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``.
+    """
+
+    reason: str
+    detail: str
+    count: int = 1
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that one good poll of one collector learned. ``at`` is epoch seconds.
+
+    ``matched`` are the paths that gave something: the next reading is compared with it, so that a
+    renamed field is noticed.
+    """
+
+    collector: str
+    at: float
+    usages: tuple[Usage, ...] = ()
+    money: tuple[Money, ...] = ()
+    items: tuple[Item, ...] = ()
+    plan: str = ""
+    notes: tuple[Note, ...] = ()
+    matched: frozenset[str] = frozenset()

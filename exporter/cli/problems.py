@@ -1,0 +1,16 @@
+"""How problems are shown to a user: one line each on stderr, and how many there were."""
+
+import sys
+from collections.abc import Sequence
+
+from exporter.kernel.problems import Problem
+
+
+def show(problems: Sequence[Problem]) -> None:
+    """Write the problems, sorted by place, and a count when there are several."""
+    for problem in sorted(problems):
+        prefix = "warning: " if problem.severity == "warning" else ""
+        sys.stderr.write(f"{prefix}{problem}\n")
+    errors = sum(problem.severity != "warning" for problem in problems)
+    if errors:
+        sys.stderr.write(f"{errors} problem{'' if errors == 1 else 's'}\n")

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+__all__ = ["override"]
+
 if TYPE_CHECKING:
-    from typing_extensions import override as override
+    from typing_extensions import override
 else:
 
     def override(method):

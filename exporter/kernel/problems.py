@@ -44,12 +44,15 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         return ": ".join(part for part in (str(self.position), self.path, self.what) if part)
 
 
-def near_miss(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` was most likely meant to be, if any is close."""
+def near_miss(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known word that `word` was most likely meant to be, if any is close.
+
+    `cutoff` is the likeness asked for, from 0 (any word) to 1 (the same letters).
+    """
     by_folded: dict[str, str] = {}
     for name in sorted(known):
         by_folded.setdefault(name.casefold(), name)
-    close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[close[0]] if close else None
 
 

@@ -17,9 +17,10 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _PIVOT = 70  # RFC 850's two digits: 70 to 99 are of the last century
 
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))?"
+_OFFSET = r"[+-]\d\d(?::?\d\d)?"
 _ZONE = (  # Z, UTC, GMT+0100, +0530; after an offset its name may follow: "-0800 PST"
-    r"(?:\s*(?P<zone>(?:Z|UTC|GMT)?(?:[+-]\d\d(?::?\d\d)?)?)"
-    r"(?:(?<=[\dCTZ])(?:\s+[A-Z]{2,5}|\s+[+-]\d{2,4}|\s*\([^)]*\)|\[[^\]]*\]))?)"
+    rf"(?:\s*(?P<zone>(?:UTC|GMT)?{_OFFSET}|Z|UTC|GMT)"
+    r"(?:(?<=\d)\s+(?:[A-Z]{2,5}|[+-]\d{2,4})|\s*\([^)]*\)|\[[^\]]*\])?)?"
 )
 _FLAGS = re.ASCII | re.IGNORECASE
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?", _FLAGS)

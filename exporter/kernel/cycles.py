@@ -4,7 +4,6 @@ The boundaries are local midnights. They are computed for each day on its own an
 adding seconds, so that months of 28 to 31 days and days of 23 to 25 hours come out right.
 """
 
-import calendar
 import zoneinfo
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
@@ -122,4 +121,12 @@ def _start(cycle: Cycle, number: int, zone: tzinfo, anchor_day: int) -> float:
 
 
 def _clamped(year: int, month: int, day: int) -> int:
-    return min(day, calendar.monthrange(year, month)[1])
+    """Return `day`, or the last day of a month that is shorter."""
+    match month:
+        case 2:
+            leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+            return min(day, 29 if leap else 28)
+        case 4 | 6 | 9 | 11:
+            return min(day, 30)
+        case _:
+            return day

@@ -96,7 +96,7 @@ _UNITS = _table()
 _SUGGESTED = frozenset(
     {
         *(unit.name for unit in _UNITS.values()),
-        *(name for name in _UNITS if len(name) > len("kibit")),
+        *(f"{prefix}bytes" for row in _PREFIXES.values() for prefix in (row[0], row[2])),
         "byte_seconds",
         "GB-hours",
     }
@@ -110,10 +110,11 @@ def find_unit(name: str) -> Unit:
 
     Raises ValueError, with what was probably meant, for a word that is no unit.
     """
-    plain = " ".join(re.split(r"[\s_-]+", name[:_LONGEST_NAME].strip()))
+    plain = " ".join(re.split(r"[\s_-]+", name.strip())) if len(name) <= _LONGEST_NAME else ""
     unit = _symbol(plain) or _UNITS.get(plain.lower()) or _byte_time(plain)
     if unit is None:
-        raise ValueError(f'"{plain}" is not a unit.{_hint(plain)}')
+        shown = name[:_LONGEST_NAME]
+        raise ValueError(f'"{shown}" is not a unit.{_hint(shown)}')
     return unit
 
 

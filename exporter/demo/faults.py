@@ -1,0 +1,240 @@
+"""Everything that vendors get wrong, as scripts for the wire; for the chaos demo and the tests.
+
+A fault is told the request and the honest answer, and says what goes over the wire instead. None
+of them waits longer than ``FOREVER``, so that a broken client is found and a test still ends.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+
+from exporter.demo.wire import (
+    Action,
+    Answer,
+    Asked,
+    Close,
+    Pause,
+    Reset,
+    Script,
+    Send,
+    head,
+    json_answer,
+    plainly,
+)
+
+FOREVER = 120.0
+Fault = Callable[[Asked, Answer, float], Script]
+"""(request, honest answer, now in epoch seconds) -> script."""
+
+
+def _refusal(status: int = 429, **headers: str) -> Fault:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        return plainly(json_answer({"message": "slow down"}, status=status, headers=named))
+
+    return fault
+
+
+def _refusal_until(header: str, form: Callable[[float], str], status: int = 429) -> Fault:
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        headers = {header: form(now + 30)}
+        if "limit" in header.lower():
+            headers |= {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
+        return plainly(json_answer({"message": "slow down"}, status=status, headers=headers))
+
+    return fault
+
+
+def _iso(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _twice(asked: Asked, answer: Answer, now: float) -> Script:
+    headers = (("Retry-After", "20"), ("Retry-After", "40"))
+    return plainly(Answer(status=429, headers=headers, body=b"{}"))
+
+
+def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        return plainly(Answer(status=status, headers=(("Content-Type", kind),), body=body))
+
+    return fault
+
+
+def _body(change: Callable[[bytes], bytes], **headers: str) -> Fault:
+    more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        kept = tuple(pair for pair in answer.headers if pair[0] not in dict(more))
+        return plainly(Answer(status=200, headers=(*kept, *more), body=change(answer.body)))
+
+    return fault
+
+
+def _document(change: Callable[[Any, Asked], Any]) -> Fault:
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        document = change(json.loads(answer.body), asked)
+        return plainly(Answer(headers=answer.headers, body=json.dumps(document).encode()))
+
+    return fault
+
+
+def _with_next(link: Callable[[Asked], str]) -> Fault:
+    """Put a next link where Django and HAL have theirs."""
+
+    def change(document: Any, asked: Asked) -> Any:
+        url = link(asked)
+        return document | {"next": url, "_links": {"next": {"href": url}}}
+
+    return _document(change)
+
+
+def _cut_short(asked: Asked, answer: Answer, now: float) -> Script:
+    """Promise the whole body, send half of it, end the connection in order."""
+    return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Close())
+
+
+def _reset_midway(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Pause(0.05), Reset())
+
+
+def _never(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Pause(FOREVER), Close())
+
+
+def _after_headers(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Send(head(answer)), Pause(FOREVER), Close())
+
+
+def _drip(asked: Asked, answer: Answer, now: float) -> Script:
+    """One byte a second, so that no read ever times out by itself."""
+    drops: list[Action] = [Send(head(answer))]
+    for byte in answer.body[: int(FOREVER)]:
+        drops += [Send(bytes([byte])), Pause(1.0)]
+    return (*drops, Close())
+
+
+def _stale_connection(asked: Asked, answer: Answer, now: float) -> Script:
+    """Answer well and close without saying so: the next request meets a dead connection."""
+    return (*plainly(answer), Close())
+
+
+def _bomb(asked: Asked, answer: Answer, now: float) -> Script:
+    """200 MB of blanks in 200 kB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = b" " * (1 << 20)
+    body = b"".join([packer.compress(block) for _ in range(200)]) + packer.flush()
+    return plainly(Answer(headers=(("Content-Encoding", "gzip"),), body=body))
+
+
+def _large(asked: Asked, answer: Answer, now: float) -> Script:
+    """50 MB of valid JSON."""
+    size = 50 * 1024 * 1024
+    pieces: list[Action] = [Send(head(answer, length=size)), Send(b'{"filler":"')]
+    pieces += [Send(b"x" * (1 << 20)) for _ in range(49)]
+    sent = 49 * (1 << 20) + len(b'{"filler":"')
+    pieces.append(Send(b"x" * (size - sent - 2) + b'"}'))
+    return tuple(pieces)
+
+
+def _renamed(document: Any, asked: Asked) -> Any:
+    """Rename every key, at every depth."""
+    if isinstance(document, dict):
+        return {f"{key}V2": _renamed(value, asked) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_renamed(value, asked) for value in document]
+    return document
+
+
+def _texts(document: Any, asked: Asked) -> Any:
+    """Turn every number into words."""
+    if isinstance(document, dict):
+        return {key: _texts(value, asked) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_texts(value, asked) for value in document]
+    return document if not isinstance(document, int | float) else "plenty"
+
+
+def _redirect(asked: Asked, answer: Answer, now: float) -> Script:
+    elsewhere = (("Location", "http://127.0.0.1:9/steal"),)
+    return plainly(Answer(status=302, headers=elsewhere))
+
+
+def _not_http(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Send(b"SSH-2.0-OpenSSH_9.2\r\n"), Close())
+
+
+def _endless_header(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Send(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200_000), Close())
+
+
+_HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
+
+FAULTS: Mapping[str, Fault] = {
+    # throttling, in every dialect
+    "429_seconds": _refusal(Retry_After="30"),
+    "429_float": _refusal(Retry_After="1.5"),
+    "429_ms": _refusal(Retry_After_Ms="30000"),
+    "429_http_date": _refusal_until("Retry-After", lambda at: formatdate(at, usegmt=True)),
+    "429_odd_date": _refusal_until("Retry-After", lambda at: _iso(at).replace("T", " ")),
+    "429_zero": _refusal(Retry_After="0"),
+    "429_negative": _refusal(Retry_After="-5"),
+    "429_junk": _refusal(Retry_After="soon"),
+    "429_huge": _refusal(Retry_After="9" * 400),
+    "429_twice": _twice,
+    "429_bare": _refusal(),
+    "429_reset_epoch": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at))),
+    "429_reset_ms": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at * 1000))),
+    "429_reset_delta": _refusal_until("X-RateLimit-Reset", lambda at: "30"),
+    "429_reset_iso": _refusal_until("X-RateLimit-Next", _iso),
+    "429_ietf": _refusal(RateLimit='"burst";r=0;t=30'),
+    "429_html": _broken(429, b"<html>slow down</html>"),
+    "503_retry_after": _refusal(503, Retry_After="30"),
+    # errors
+    "401": _broken(401, b'{"error":"invalid_token"}', "application/json"),
+    "403": _broken(403, b'{"detail":"no permission"}', "application/json"),
+    "404": _broken(404),
+    "500": _broken(500, b"<h1>Server Error (500)</h1>"),
+    "502_empty": _broken(502),
+    "redirect_elsewhere": _redirect,
+    # bodies
+    "html_at_200": _broken(200, _HTML),
+    "empty_body": _broken(200, b"", "application/json"),
+    "wrong_content_type": _body(lambda body: body, Content_Type="image/png"),
+    "cut_json": _body(lambda body: body[: len(body) // 2]),
+    "trailing_bytes": _body(lambda body: body + b"}"),
+    "nan": _body(lambda body: b'{"value": NaN}'),
+    "null": _body(lambda body: b"null"),
+    "a_list": _body(lambda body: b"[]"),
+    "a_number": _body(lambda body: b"42"),
+    "deep": _body(lambda body: b"[" * 100_000 + b"]" * 100_000),
+    "bad_utf8": _body(lambda body: b'{"name":"\xff\xfe"}'),
+    "bad_gzip": _body(lambda body: gzip.compress(body)[:-12], Content_Encoding="gzip"),
+    "not_gzip": _body(lambda body: body, Content_Encoding="gzip"),
+    "gzip_bomb": _bomb,
+    "large": _large,
+    "renamed_keys": _document(_renamed),
+    "words_for_numbers": _document(_texts),
+    # paging
+    "next_is_itself": _with_next(lambda asked: f"{asked.origin}{asked.path}?page=1"),
+    "next_elsewhere": _with_next(lambda asked: "https://attacker.example/next"),
+    "next_is_a_file": _with_next(lambda asked: "file:///etc/hostname"),
+    # the wire
+    "cut_short": _cut_short,
+    "reset_midway": _reset_midway,
+    "reset_at_once": lambda asked, answer, now: (Reset(),),
+    "close_at_once": lambda asked, answer, now: (Close(),),
+    "never_answers": _never,
+    "stops_after_headers": _after_headers,
+    "drips": _drip,
+    "stale_connection": _stale_connection,
+    "not_http": _not_http,
+    "endless_header": _endless_header,
+}
+"""Every fault by its name. Certificates, names that do not resolve and clocks that jump have no
+bytes on this wire: the tests make those with a certificate, a name and a clock of their own."""

@@ -1,0 +1,88 @@
+"""One poll: fetch, then map. The runner, ``once`` and ``explain`` all poll through here.
+
+The deadline of the whole poll, all pages and the mapping included, is set here, so that whoever
+polls gets it. Nothing here retries: a failed poll is an outcome like any other.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from exporter.fetch.client import Client
+from exporter.kernel.durations import format_duration
+from exporter.mapping.read import read
+from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Poll, Reason, Unchanged
+from exporter.model.reading import Reading
+from exporter.model.target import Target
+
+Watch = Callable[[Exchange], None]
+
+_OFF_THE_LOOP = 1024 * 1024
+"""Answers of more bytes than this are mapped in a thread: a scrape must not wait for them."""
+
+
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a poll needs of the world: the client, the wall clock and the loop's clock."""
+
+    client: Client
+    wall: Callable[[], float]
+    clock: Callable[[], float]
+
+    async def collect(self, target: Target, collector: str, watch: Watch | None = None) -> Poll:
+        """Poll one collector of a target once. Every trouble is in the outcome, none is raised."""
+        at, begin = self.wall(), self.clock()
+        seen: list[Exchange] = []
+
+        def note(exchange: Exchange) -> None:
+            seen.append(exchange)
+            if watch is not None:
+                watch(exchange)
+
+        try:
+            async with asyncio.timeout(target.poll_timeout):
+                fetched = await self.client.fetch(
+                    target, target.definition.collectors[collector], watch=note
+                )
+                outcome = await _learn(target, collector, fetched, at)
+        except TimeoutError:
+            fetched = Fetched(result=_too_late(target, seen), exchanges=tuple(seen))
+            outcome = _too_late(target, seen)
+        if isinstance(outcome, Failure):
+            self.client.forget(target, collector)
+        return Poll(
+            target=target.name,
+            provider=target.provider,
+            collector=collector,
+            at=at,
+            seconds=self.clock() - begin,
+            outcome=outcome,
+            rate=fetched.rate,
+            exchanges=fetched.exchanges,
+        )
+
+
+async def _learn(
+    target: Target, collector: str, fetched: Fetched, at: float
+) -> Reading | Unchanged | Failure:
+    match fetched.result:
+        case Failure() | Unchanged() as result:
+            return result
+        case tuple() as payloads:
+            return await _map(target, collector, payloads, at, fetched)
+
+
+async def _map(
+    target: Target, collector: str, payloads: tuple[Payload, ...], at: float, fetched: Fetched
+) -> Reading | Failure:
+    if sum(exchange.size for exchange in fetched.exchanges) > _OFF_THE_LOOP:
+        return await asyncio.to_thread(read, target, collector, payloads, at)
+    return read(target, collector, payloads, at)
+
+
+def _too_late(target: Target, seen: list[Exchange]) -> Failure:
+    return Failure(
+        reason=Reason.TIMEOUT,
+        detail=f"no complete answer within {format_duration(target.poll_timeout)}"
+        f" ({len(seen)} answered); raise poll_timeout if the vendor is just slow",
+    )

@@ -49,7 +49,7 @@ _PREFIXES = {  # symbol: (decimal word, decimal power, binary word, binary power
 }
 _WORDS = (  # kind, factor, canonical name, aliases (parted by commas, singular is derived)
     (Kind.SECONDS, 1e-9, "nanoseconds", "ns"),
-    (Kind.SECONDS, 1e-6, "microseconds", "us, µs, usec"),
+    (Kind.SECONDS, 1e-6, "microseconds", "us, µs, \u03bcs, usec"),
     (Kind.SECONDS, 1e-3, "milliseconds", "ms, msec, millis"),
     (Kind.SECONDS, 1.0, "seconds", "s, sec, secs"),
     (Kind.SECONDS, 60.0, "minutes", "min, mins"),
@@ -133,9 +133,7 @@ def _symbol(name: str) -> Unit | None:
     if name.endswith("B"):
         return _UNITS[f"{match[1]}{match[2]}byte".lower()]
     if not match[1].isupper():
-        byte, bit = (_UNITS.get(f"{name[:-1]}{word}".lower()) for word in ("byte", "bit"))
-        if byte is None or bit is None:
-            return None
+        byte, bit = (_UNITS[f"{name[:-1]}{word}".lower()] for word in ("byte", "bit"))
         raise ValueError(f'"{name}" may be bits or bytes. Write "{byte.name}" or "{bit.name}".')
     return _UNITS[f"{match[1]}{match[2]}bit".lower()]
 

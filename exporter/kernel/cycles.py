@@ -43,19 +43,10 @@ def span(
     """
     if not 1 <= anchor_day <= _LAST_DAY or back < 0:
         raise ValueError(f"anchor_day {anchor_day} is not 1 to 31, or back {back} below 0.")
-    today = datetime.fromtimestamp(now, zone).date()
-    number = _number(cycle, today)
-    # The first guess is off by one before the anchor day, and at most that where a zone
-    # moves its clocks across midnight.
-    while _start(cycle, number, zone, anchor_day) > now:
-        number -= 1
-    while (end := _start(cycle, number + 1, zone, anchor_day)) <= now:
-        number += 1
-    start = _start(cycle, number, zone, anchor_day)
-    if back:
-        before = start - _JUST_BEFORE
-        return span(cycle, before, zone=zone, anchor_day=anchor_day, back=back - 1)
-    return Span(start, end)
+    found = _holding(cycle, now, zone, anchor_day)
+    for _ in range(back):
+        found = _holding(cycle, found.start - _JUST_BEFORE, zone, anchor_day)
+    return found
 
 
 def add_months(
@@ -84,6 +75,17 @@ def find_zone(name: str) -> tzinfo:
         if "Did you mean" not in hint:
             hint = " Write a name of the IANA database: UTC, Europe/Berlin, America/New_York."
         raise ValueError(f'"{shown}" is not a time zone.{hint}') from error
+
+
+def _holding(cycle: Cycle, now: float, zone: tzinfo, anchor_day: int) -> Span:
+    number = _number(cycle, datetime.fromtimestamp(now, zone).date())
+    # The first guess is one too high before the anchor day, and one off at most where a zone
+    # moves its clocks across midnight. Days that a zone left out are empty and never found.
+    while (start := _start(cycle, number, zone, anchor_day)) > now:
+        number -= 1
+    while (end := _start(cycle, number + 1, zone, anchor_day)) <= now:
+        number, start = number + 1, end
+    return Span(start, end)
 
 
 def _number(cycle: Cycle, day: date) -> int:

@@ -1,14 +1,12 @@
 """Secrets that cannot be printed, and texts with the secrets taken out."""
 
-import functools
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Iterable
 from typing import Final, NoReturn, Self
 from urllib.parse import quote, quote_plus, unquote_plus
-
-import msgspec
 
 from exporter.kernel.override import override
 
@@ -17,10 +15,9 @@ MASK: Final = "<secret>"
 _SECRET_KEY = re.compile(
     r"token|key|secret|passw|pwd|auth|sig|credential|session|jwt|bearer|^(?:pass|pw|code)$"
 )
-_USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
-# "https://user:p/ss@host": what looks like a port is no number, and an @ comes later.
-_BROKEN_USERINFO = re.compile(r"^([^/?#]*//)(?!\[)[^/?#:@]*:(?![0-9]*(?:[/?#]|$)).*@", re.DOTALL)
-_NESTED = 3  # how deep a URL inside a URL is followed
+_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]+)?")
+_SEPARATORS = frozenset("&;?#")
+_NESTED = 3  # how deep a URL inside a URL is followed; what is deeper is hidden
 _ELLIPSIS = "…"
 
 
@@ -104,50 +101,56 @@ def redact_url(url: str, *, keep: frozenset[str] = frozenset()) -> str:
     too much rather than too little. `keep` names query keys (any case) that stay readable.
     """
     kept = frozenset(name.casefold() for name in keep)
-    return _redact_url(url, kept, _NESTED)
-
-
-def _redact_url(url: str, keep: frozenset[str], depth: int) -> str:
-    masked, found = _USERINFO.subn(r"\1xxxxx@", url)
-    if not found:
-        masked = _BROKEN_USERINFO.sub(r"\1xxxxx@", url)
+    masked = _mask_userinfo(url)
     start = re.search("[?#]", masked)
     if start is None:
         return masked
-    pairs = masked[start.end() :].split("&")
-    return masked[: start.end()] + "&".join(_redact_pair(pair, keep, depth) for pair in pairs)
+    return masked[: start.end()] + _redact_query(masked[start.end() :], kept, _NESTED)
 
 
-def _redact_pair(pair: str, keep: frozenset[str], depth: int) -> str:
-    # A ";", "?" or "#" may part pairs too, or belong to a secret: so a secret takes all that
-    # follows it, and what follows a harmless value is looked at as a pair of its own.
-    key, equals, rest = pair.partition("=")
-    if not equals:
-        return pair
+def _mask_userinfo(url: str) -> str:
+    # A raw "/", "?" or "#" in a password ends the authority too early: what is left is no
+    # host then, and the userinfo is taken to reach to the last "@" there is.
+    found = re.match("([^/?#]*//)([^/?#]*)", url)
+    if found is None or ("@" not in found[2] and _HOST.fullmatch(found[2])):
+        return url
+    _, at, host = url[found.end(1) :].rpartition("@")
+    return f"{found[1]}xxxxx@{host}" if at else url
+
+
+def _redact_query(text: str, keep: frozenset[str], depth: int) -> str:
+    # A ";", "?" or "#" may part pairs as "&" does, or belong to a secret: so a secret takes
+    # all up to the next "&", and what follows a harmless value is looked at as a pair.
+    parts: list[str] = []
+    hidden = False
+    separator = ""
+    for piece in re.split("([&;?#])", text):
+        if piece in _SEPARATORS:
+            separator = piece
+            hidden = hidden and piece != "&"
+        elif not hidden:
+            key, equals, value = piece.partition("=")
+            hidden = bool(equals) and _names_secret(key, keep)
+            masked = hidden or _holds_secret(value, keep, depth)
+            parts.append(f"{separator}{key}{equals}{MASK if masked else value}")
+    return "".join(parts)
+
+
+def _names_secret(key: str, keep: frozenset[str]) -> bool:
     name = unquote_plus(key).casefold()
-    if name not in keep and name.removesuffix("[]") not in keep and _SECRET_KEY.search(name):
-        return f"{key}={MASK}"
-    value, separator, more = _split_first(rest)
-    if separator:
-        more = _redact_pair(more, keep, depth)
-    return f"{key}={_redact_nested(value, keep, depth)}{separator}{more}"
+    return _SECRET_KEY.search(name) is not None and not {name, name.removesuffix("[]")} & keep
 
 
-def _split_first(text: str) -> tuple[str, str, str]:
-    found = re.search("[;?#]", text)
-    if found is None:
-        return text, "", ""
-    return text[: found.start()], found.group(), text[found.end() :]
-
-
-def _redact_nested(value: str, keep: frozenset[str], depth: int) -> str:
-    # A quoted URL as a value: "next=https%3A%2F%2Fhost%3Ftoken%3D..."
+def _holds_secret(value: str, keep: frozenset[str], depth: int) -> bool:
+    """Tell whether a value is itself a URL or a query with a secret in it, perhaps quoted."""
+    if _mask_userinfo(value) != value:
+        return True
     inner = unquote_plus(value)
-    if inner == value and "@" not in value:
-        return value
-    if depth == 0 or _redact_url(inner, keep, depth - 1) != inner:
-        return MASK
-    return value
+    if inner == value and "=" not in value:
+        return False
+    if depth == 0 or _redact_query(inner, keep, depth - 1) != inner:
+        return True
+    return inner != value and _holds_secret(inner, keep, depth - 1)
 
 
 def redact_text(text: str, secrets: Iterable[Secret]) -> str:
@@ -163,14 +166,13 @@ def redact_text(text: str, secrets: Iterable[Secret]) -> str:
     return re.sub("|".join(map(re.escape, longest_first)), MASK, text)
 
 
-@functools.lru_cache(maxsize=256)
-def _written_forms(secret: Secret) -> frozenset[str]:
+def _written_forms(secret: Secret) -> set[str]:
     value = secret.reveal()
     text = value.encode("utf-8", "replace").decode()
     quoted = {quote(text), quote(text, safe=""), quote_plus(text)}
     lower = {re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), form) for form in quoted}
-    escaped = {msgspec.json.encode(text).decode()[1:-1], repr(value)[1:-1]}
-    return frozenset(({value} | quoted | lower | escaped) - {""})
+    escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    return ({value, repr(value)[1:-1]} | quoted | lower | escaped) - {""}
 
 
 def clip(text: str, length: int = 256) -> str:

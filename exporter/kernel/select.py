@@ -110,6 +110,8 @@ def compile_path(text: str) -> Selector:
     Raises ValueError, with the column and the reason, for a path that is broken, that calls a
     function that does not exist, or that gives one the wrong number of arguments.
     """
+    if not text.strip():
+        raise _broken(text, 1, "it is empty")
     try:
         with warnings.catch_warnings():
             # `word` without its JSON quotes is deprecated and a likely slip.
@@ -121,8 +123,7 @@ def compile_path(text: str) -> Selector:
         column = text.index("`") + 1
         raise _broken(text, column, "write text as 'word', other values as `1`") from error
     except (exceptions.JMESPathError, RecursionError) as error:
-        reason = "it is empty" if not text.strip() else clip(str(error))
-        raise _broken(text, 1, reason) from error
+        raise _broken(text, 1, clip(str(error))) from error
     for name, count in _calls(parsed.parsed):
         _check_call(text, name, count)
     return Selector(text, parsed)

@@ -1,7 +1,7 @@
 """Paths into decoded JSON: JMESPath, and the only module that speaks it.
 
 Most paths are plain keys with dots between, and those are walked here without the interpreter
-(an eighth of its time), with the same results. Two functions are added to the standard ones:
+(a tenth of its time), with the same results. Two functions are added to the standard ones:
 ``items(map)`` gives ``[{key, value}]``, ``zip(a, b)`` gives ``[[a0, b0], …]``.
 """
 

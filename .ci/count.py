@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 def count(file: Path) -> tuple[int, int]:
     """The passed and the failed tests of one JUnit file."""
-    suites = list(ElementTree.parse(file).iter("testsuite"))
+    suites = list(ElementTree.parse(file).iter("testsuite"))  # noqa: S314 our own pytest wrote it
     total = sum(int(suite.get("tests", 0)) for suite in suites)
     failed = sum(int(suite.get(word, 0)) for suite in suites for word in ("failures", "errors"))
     skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
@@ -23,7 +23,7 @@ def main(folder: str, *stages: str) -> int:
     passed = sum(passed for passed, _ in counts.values())
     failed = sum(failed for _, failed in counts.values())
     failed += sum(1 for stage in stages if counts.get(stage, (0, 0))[1] == 0)
-    print(f"{passed} passed, {failed} failed")
+    sys.stdout.write(f"{passed} passed, {failed} failed\n")
     return 1 if failed or not passed else 0
 
 

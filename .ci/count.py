@@ -1,3 +1,4 @@
+# noqa: INP001 a program, not a package
 """Adds up the JUnit files in a folder and says "N passed, N failed"; exit 1 unless all is well.
 
 A failed stage that is no failed test (the lint, say) counts as one failure.
@@ -5,12 +6,12 @@ A failed stage that is no failed test (the lint, say) counts as one failure.
 
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 
 def count(file: Path) -> tuple[int, int]:
-    """The passed and the failed tests of one JUnit file."""
-    suites = list(ElementTree.parse(file).iter("testsuite"))  # noqa: S314 our own pytest wrote it
+    """Return the passed and the failed tests of one JUnit file."""
+    suites = list(ET.parse(file).iter("testsuite"))  # noqa: S314 our own pytest wrote it
     total = sum(int(suite.get("tests", 0)) for suite in suites)
     failed = sum(int(suite.get(word, 0)) for suite in suites for word in ("failures", "errors"))
     skipped = sum(int(suite.get("skipped", 0)) for suite in suites)

@@ -26,17 +26,6 @@ RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && /opt/usage-exporter/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/usage-exporter/lib
 
 FROM ${BASE}
-ARG BASE
-ARG VERSION=0.0.0
-ARG REVISION=unknown
-ARG CREATED=1970-01-01T00:00:00Z
-LABEL org.opencontainers.image.title="usage-exporter" \
-      org.opencontainers.image.description="Prometheus exporter for the usage, quota and billing APIs of SaaS vendors" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="${BASE}"
 # An exporter installs nothing: what could is taken out of the base. The state folder is made for volumes to be
 # mounted on (a named volume takes over its owner); nothing else is ever written.
 RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* \
@@ -53,3 +42,15 @@ EXPOSE 10187
 HEALTHCHECK --interval=30s --timeout=5s --start-period=40s --retries=3 CMD ["usage-exporter", "healthcheck"]
 ENTRYPOINT ["usage-exporter"]
 CMD ["run", "--config.file=/etc/usage-exporter/config.yaml"]
+# Last, because they change with every build.
+ARG BASE
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="usage-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for the usage, quota and billing APIs of SaaS vendors" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${BASE}"

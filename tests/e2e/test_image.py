@@ -139,10 +139,15 @@ def get(url: str) -> str:
         return f"no answer yet: {error}"
 
 
+def is_running(name: str) -> bool:
+    state = podman("inspect", "--format={{.State.Running}}", name, check=False)
+    return state.stdout.strip() == "true"
+
+
 def wait_for(url: str, wanted: str, *, name: str, seconds: float = 40) -> str:
     deadline = time.monotonic() + seconds
     while wanted not in (body := get(url)):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or not is_running(name):
             pytest.fail(f"{wanted!r} never came from {url}.\nLast: {body}\nLog:\n{logs(name)}")
         time.sleep(0.2)
     return body
@@ -252,12 +257,18 @@ def test_run_reads_its_folders_polls_and_ends_cleanly(
     assert TOKEN not in said
 
 
-def test_any_user_may_run_it_on_the_standard_port(image: str, folders: tuple[str, ...]) -> None:
-    if "no answer" not in get("http://127.0.0.1:10187/"):
-        pytest.fail("port 10187 is taken on this machine; this test needs the standard port")
-    with started(image, options=("--user=123456:0", *folders)) as name:
-        wait_for("http://127.0.0.1:10187/metrics", 'usage_up{provider="billing_usage"', name=name)
-        podman("exec", name, "usage-exporter", "healthcheck")
+def test_any_user_may_run_it_and_ask_how_it_is(image: str, folders: tuple[str, ...]) -> None:
+    port = free_port()
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    config = "--config.file=/etc/usage-exporter/config.yaml"
+    with started(image, "run", config, listen, options=("--user=123456:0", *folders)) as name:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/metrics", 'usage_up{provider="billing_usage"', name=name)
+        podman("exec", name, "usage-exporter", "healthcheck", f"--url={url}/-/healthy")
+        wrong = podman(
+            "exec", name, "usage-exporter", "healthcheck", f"--url={url}/-/x", check=False
+        )
+        assert wrong.returncode == 1
         assert podman("exec", name, "id", "-u").stdout.strip() == "123456"
 
 

@@ -1,5 +1,6 @@
 """Image, chart, Compose, sidecar, systemd and papers agree with each other and with the program."""
 
+import argparse
 import configparser
 import json
 import re
@@ -12,6 +13,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 import exporter
+from exporter.cli import options
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "usage-exporter"
@@ -103,6 +105,19 @@ def test_the_examples_meet_the_schema(name: str) -> None:
     Draft7Validator.check_schema(SCHEMA)
     over = {} if name == "none" else document(f"helm/usage-exporter/ci/{name}-values.yaml")
     Draft7Validator(SCHEMA).validate(merged(yaml.safe_load(VALUES), over))
+
+
+def test_the_chart_offers_what_the_command_line_takes() -> None:
+    log = SCHEMA["properties"]["log"]["properties"]
+    assert log["level"]["enum"] == list(options.LOG_LEVELS)
+    assert log["format"]["enum"] == list(options.LOG_FORMATS)
+    parser = argparse.ArgumentParser()
+    options.add_config(parser)
+    options.add_log(parser)
+    options.add_web(parser)
+    used = re.findall(r"- (--[a-z.-]+)=", (CHART / "templates/deployment.yaml").read_text())
+    assert len(used) == 5
+    assert set(used) <= set(re.findall(r"--[a-z.-]+", parser.format_help()))
 
 
 def test_every_example_of_values_is_tried() -> None:

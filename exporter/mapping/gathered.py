@@ -37,12 +37,12 @@ class Gathered:
             money=tuple(self.money[:most]),
             items=tuple(self.items[:most]),
             plan=self.plan,
-            notes=merged(self.notes) if self.notes else (),
+            notes=combined(self.notes) if self.notes else (),
             matched=frozenset(self.matched),
         )
 
 
-def merged(notes: list[Note]) -> tuple[Note, ...]:
+def combined(notes: list[Note]) -> tuple[Note, ...]:
     """Return the notes, equal ones counted together."""
     counts: dict[tuple[str, str], int] = {}
     for note in notes:

@@ -41,6 +41,7 @@ class Why(StrEnum):
     THROTTLED = "throttled"
     QUOTA = "quota exhausted"
     REFUSED = "credential refused"
+    FORBIDDEN = "permission refused"
     RESERVE = "reserve reached"
     PACED = "paced until the reset"
     RECOVERING = "recovering"
@@ -233,14 +234,16 @@ def settle(
     match poll.outcome:
         case Failure(reason=Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED) as failure:
             return _refuse(after, terms, failure, poll.rate, facts)
-        case Failure(reason=Reason.HTTP_5XX, wait=float(wait)) if wait > 0.0:
-            return _stay_away(after, terms, facts, why=Why.THROTTLED, told=wait)
-        case Failure(reason=Reason.AUTH) if terms.one_key:
-            return _doubt_key(after, facts), None
-        case Failure():
-            return after, None
+        case Failure() as failure:
+            told = failure.wait
+            if failure.reason is Reason.AUTH and terms.one_key:
+                after = _doubt_key(after, facts)
         case _:
-            return _trust(after), None
+            told = None if poll.rate is None else poll.rate.wait
+            after = _trust(after)
+    if told is None or not told > 0.0:
+        return after, None
+    return _stay_away(after, terms, facts, why=Why.THROTTLED, told=told)
 
 
 def _trust(budget: Budget) -> Budget:
@@ -349,3 +352,25 @@ def forgive(budget: Budget) -> Budget:
     if budget.why is Why.REFUSED:
         return msgspec.structs.replace(budget, until=-math.inf, why=None, refusals=0)
     return msgspec.structs.replace(budget, refusals=0) if budget.refusals else budget
+
+
+def idle(budget: Budget, now: float) -> bool:
+    """Tell whether the budget holds nothing back any more, nor will: it may be forgotten."""
+    bound = (budget.until, budget.next_start, budget.recovered, budget.stamp + RECOVERY_MAX)
+    over = budget.window is None or budget.window.over(now)
+    return over and all(when <= now for when in bound)
+
+
+def restored(budget: Budget, terms: Terms, now: float) -> Budget:
+    """Return a remembered budget; what lies further ahead than any wait could, is cut.
+
+    Such a time comes from a clock that was wrong.
+    """
+    furthest = now + max(terms.max_wait, cadence.auth_pause(len(cadence.AUTH_PAUSES), 1.0))
+    return msgspec.structs.replace(
+        budget,
+        until=min(budget.until, furthest),
+        next_start=min(budget.next_start, furthest),
+        recovered=min(budget.recovered, furthest),
+        stamp=min(budget.stamp, now),
+    )

@@ -18,6 +18,7 @@ RETRY_CAP = 900.0  # a vendor that is down is asked this often, or at the interv
 FIX_CAP = 3600.0  # an answer that we cannot use does not change soon
 AGAIN_MIN = 30.0  # after a wait of a moment, too: usage figures are not worth a race
 LEARN = 0.25  # how fast the number of requests of a poll is unlearned
+WAKE_MIN = 1.0  # between two tries when a secret changes again and again
 
 
 class Reaction(Enum):
@@ -90,6 +91,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def attempted(self) -> bool:
         """Tell whether a poll ever ended, well or not."""
         return self.last_success is not None or self.trouble is not None
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether a poll ever started."""
+        return self.started > -math.inf
 
     @property
     def cost(self) -> int:
@@ -235,3 +241,89 @@ def _due_after(job: Job, trouble: Trouble, failure: Failure, tick: Tick) -> floa
             assert_never(other)
     cap = max(cap, floor)
     return tick.now + backoff(trouble.alike, tick.chance, floor=floor, base=base, cap=cap)
+
+
+# ------------------------------------------------------------------- what a change of config does
+
+
+def fresh(job: Job, due: float, *, settle: float = 0.0) -> JobState:
+    """Return the state of a job that was never polled."""
+    return JobState(due=due, interval=max(job.interval, job.min_interval), settle=settle)
+
+
+def refit(job: Job, state: JobState, now: float) -> JobState:
+    """Return the state of a job whose interval or limits were changed in the config."""
+    interval = max(job.interval, job.min_interval)
+    if not state.attempted:
+        due = min(state.due, now + interval)
+    elif state.trouble is None:
+        due = state.started + interval
+    else:
+        due = max(state.due, state.started + job.min_interval)
+    return msgspec.structs.replace(state, due=due, interval=interval)
+
+
+def cut_short(job: Job, state: JobState, started: float) -> JobState:
+    """Return the state after a poll that we cancelled ourselves, as if it had not been asked for.
+
+    What it requested counts: the next poll keeps the minimal interval to it.
+    """
+    due = max(state.due, started + job.min_interval)
+    return msgspec.structs.replace(state, due=due, started=started)
+
+
+def stopped(job: Job, state: JobState, started: float) -> JobState:
+    """Return the state of a job whose poll the end of the process cancelled.
+
+    Who starts and stops us again and again must not poll faster by it; but a job without any
+    success so far need not wait as long for its first.
+    """
+    wait = max(job.interval, job.min_interval)
+    if state.last_success is None:
+        wait = max(min(job.interval, RETRY_BASE), job.min_interval)
+    return msgspec.structs.replace(state, due=started + wait, started=started)
+
+
+def wake(job: Job, state: JobState, now: float) -> JobState:
+    """Return the state after the job's secret changed: a refused one is tried at once.
+
+    A refused caller is a new caller with a new secret, so the provider's minimal interval does not
+    bind it, but a moment must pass. Other failures had nothing to do with the secret.
+    """
+    if state.trouble is None:
+        due = max(now, state.started + job.min_interval)
+    elif reaction(state.trouble.reason) is Reaction.PAUSE:
+        due = max(now, state.started + WAKE_MIN)
+    else:
+        return state
+    return state if due >= state.due else msgspec.structs.replace(state, due=due)
+
+
+def restored(job: Job, state: JobState, now: float) -> JobState:
+    """Return a remembered state, fit for `job`.
+
+    A due time that lies further ahead than any wait could have put it comes from a clock that was
+    wrong; it is cut to what could have been.
+    """
+    interval = max(job.interval, job.min_interval)
+    due = min(state.due, now + _furthest(job, state, interval))
+    trouble = state.trouble
+    if trouble is not None and trouble.since > now:
+        trouble = msgspec.structs.replace(trouble, since=now)
+    return msgspec.structs.replace(
+        state, due=due, interval=interval, started=min(state.started, now), trouble=trouble
+    )
+
+
+def _furthest(job: Job, state: JobState, interval: float) -> float:
+    if state.trouble is None:
+        return interval + (job.data_cadence or 0.0)
+    match reaction(state.trouble.reason):
+        case Reaction.WAIT:
+            return max(interval, job.throttling.max_wait)
+        case Reaction.PAUSE:
+            return max(interval, cadence.auth_pause(state.trouble.alike, 1.0))
+        case Reaction.RETRY | Reaction.KEEP_ON:
+            return max(interval, FIX_CAP)
+        case other:
+            assert_never(other)

@@ -153,11 +153,11 @@ def test_new_values_of_the_same_series_reuse_the_prefixes() -> None:
     first = cache.render(
         [a_sample(1), a_sample(0.5, family="usage_ratio"), a_sample(resource="%d")]
     )
-    kept = (cache._families, cache._labels, cache._order)
+    kept = (cache._layout, cache._labels)
     again = [a_sample(2), a_sample(0.25, family="usage_ratio"), a_sample(-3, resource="%d")]
     assert cache.render(again) == render(again) != first
-    assert (cache._families, cache._labels, cache._order) == kept
-    assert cache._families is kept[0]
+    assert cache._layout is kept[0]
+    assert cache._labels is kept[1]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_other_series_are_rendered_anew_and_the_former_forgotten(after: list[Sam
     cache = PrefixCache()
     cache.render([a_sample(1), a_sample(2, resource="b")])
     assert cache.render(after) == render(after)
-    assert len(cache._labels) == len(cache._order) == len(after)
+    assert len(cache._labels) == len(cache._layout.families) == len(after)
 
 
 def test_a_changed_extra_label_is_another_series() -> None:

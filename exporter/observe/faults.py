@@ -5,7 +5,6 @@ the ``repr`` of aiohttp's errors (the Authorization header).
 """
 
 import traceback
-from pathlib import PurePath
 from typing import Final
 
 _FRAMES: Final = 3
@@ -43,4 +42,4 @@ def printable(value: object) -> str:
 
 def short_path(path: str) -> str:
     """Return the last three parts of a file's path."""
-    return "/".join(PurePath(path).parts[-_PARTS:])
+    return "/".join(path.split("/")[-_PARTS:])

@@ -176,8 +176,9 @@ class SelfMetrics:
         waits = self._now.backoffs()
         for key in self._waiting | waits.keys():
             row = self._accounts.get(key)
-            if row is not None:
-                row.backoff = round(max(waits.get(key, 0.0), 0.0), 3)
+            left = round(max(waits.get(key, 0.0), 0.0), 3)
+            if row is not None and row.backoff != left:
+                row.backoff = left
                 self._by_account.touch(row, BACKOFF)
         self._waiting = set(waits)
         if self._current.tell(series=self._now.series(), lateness=self._now.lateness()):

@@ -14,6 +14,8 @@ import msgspec
 Dialect: TypeAlias = Literal["text", "openmetrics"]
 EOF: Final = b"# EOF\n"
 
+_DIALECTS: Final[tuple[Dialect, ...]] = ("text", "openmetrics")
+
 _CHUNK: Final = 64
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -63,7 +65,10 @@ class Sheet(Generic[_Row]):
     """Rows and columns. Whoever changes a value of a row says so with `touch`."""
 
     def __init__(self, *columns: Column[_Row]) -> None:
-        self.columns = columns
+        self._columns = columns
+        self._headers = {
+            dialect: [column.header(dialect) for column in columns] for dialect in _DIALECTS
+        }
         self._chunks: dict[int, _Chunk[_Row]] = {}
         self._last = 0
 
@@ -72,35 +77,35 @@ class Sheet(Generic[_Row]):
         chunk = self._chunks.get(self._last)
         if chunk is None or len(chunk.rows) >= _CHUNK:
             self._last += 1
-            chunk = self._chunks[self._last] = _Chunk(len(self.columns))
+            chunk = self._chunks[self._last] = _Chunk(len(self._columns))
         row.chunk = self._last
         chunk.rows.append(row)
-        chunk.texts = [None] * len(self.columns)
+        chunk.texts = [None] * len(self._columns)
 
     def remove(self, row: _Row) -> None:
         """Take `row` out."""
         chunk = self._chunks[row.chunk]
         chunk.rows.remove(row)
-        chunk.texts = [None] * len(self.columns)
+        chunk.texts = [None] * len(self._columns)
         if not chunk.rows:
             del self._chunks[row.chunk]
 
     def touch(self, row: _Row, column: Column[_Row]) -> None:
         """Note that `row` has another value in `column`."""
-        self._chunks[row.chunk].texts[self.columns.index(column)] = None
+        self._chunks[row.chunk].texts[self._columns.index(column)] = None
 
     def pieces(self, dialect: Dialect) -> list[bytes]:
         """Return all families. A piece that has not changed is the same object as last time."""
         pieces = []
         if self._chunks:
-            for number, column in enumerate(self.columns):
-                pieces.append(column.header(dialect))
+            for number in range(len(self._columns)):
+                pieces.append(self._headers[dialect][number])
                 pieces += [self._text(chunk, number) for chunk in self._chunks.values()]
         return pieces
 
     def _text(self, chunk: _Chunk[_Row], number: int) -> bytes:
         text = chunk.texts[number]
         if text is None:
-            lines = map(self.columns[number].write, chunk.rows)
+            lines = map(self._columns[number].write, chunk.rows)
             text = chunk.texts[number] = "".join(lines).encode()
         return text

@@ -23,7 +23,8 @@ class Scene:
     """What one payload is read with. Notes and matched paths gather here.
 
     `seen` are the paths of the present rule that gave something, as they stand in the definition.
-    `listed`: a list that a rule iterates was there, so that an answer without rows is an answer.
+    `answered`: a list that a rule iterates was there, so that an answer without rows is an answer;
+    an optional list that is absent is one, too.
     """
 
     target: Target
@@ -33,14 +34,14 @@ class Scene:
     notes: list[Note] = field(default_factory=list)
     matched: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
-    listed: bool = False
+    answered: bool = False
     _periods: dict[int, Billing] = field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
         """Return the rows of all pages."""
         found = scope(rows, self.documents)
-        if rows.steps and found.present:
-            self.listed = True
+        if rows.steps:
+            self.answered = True  # with a list, or by leaving out what is optional
             if found.rows:
                 self.matched.add(trail(rows) + ROWS)
         return found

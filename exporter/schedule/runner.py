@@ -156,6 +156,12 @@ class Runner:
             self._clocks(),
         )
 
+    def snapshot_of(self, target: str) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        entries = self._roster.targets.get(target, ())
+        budgets_of = {entry.lane.key: entry.lane.budget for entry in entries}
+        return memory.snapshot(entries, {}, budgets_of, self._clocks())
+
     def restore(self, snapshot: Snapshot) -> None:
         """Remember what an earlier process knew. Call it before the first `swap`."""
         recollection = memory.recall(snapshot, self._clocks())

@@ -14,6 +14,7 @@ from exporter.observe.logs import Form, set_up
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
 from exporter.observe.redact import Redactor
 from exporter.schedule.runner import Runner
+from exporter.schedule.view import JobStatus
 from exporter.store.shelf import Shelf
 
 
@@ -29,13 +30,13 @@ class Telling:
         clock: Callable[[], float],
         redactor: Redactor,
     ) -> None:
-        self.waits = Waits(lambda name: self._runner.statuses_of(name))
+        self.waits = Waits(self._statuses)
         self.metrics = SelfMetrics(
             Build(version=__version__, revision=options.revision, branch=options.branch),
             Now(
                 backoffs=self.waits.left,
-                lateness=lambda: self._runner.lateness(),
-                series=lambda: self._shelf.series(),
+                lateness=self._lateness,
+                series=self._series,
             ),
             clock=clock,
             process=options.exporter_metrics,
@@ -71,3 +72,12 @@ class Telling:
             Tracked(provider=target.provider, account=target.name, intervals=target.collectors)
             for target in targets
         )
+
+    def _statuses(self, target: str) -> Iterable[JobStatus]:
+        return self._runner.statuses_of(target)
+
+    def _lateness(self) -> float:
+        return self._runner.lateness()
+
+    def _series(self) -> int:
+        return self._shelf.series()

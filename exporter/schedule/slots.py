@@ -42,7 +42,7 @@ class Slots:
 
     def pump(self, lane: Lane, now: float) -> None:
         """Start what may be started of one lane's queue."""
-        while not lane.lined and not lane.full(self._per_budget):
+        while not lane.lined and not lane.full(self._per_budget, now):
             entry = lane.head()
             if entry is None:
                 self._queued.discard(lane)

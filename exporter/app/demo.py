@@ -34,7 +34,7 @@ async def demo(
 
         plan = load()
         if isinstance(plan, Rejected):
-            raise RuntimeError("; ".join(map(str, plan.problems)))
+            raise RuntimeError("; ".join(map(str, plan.problems)))  # noqa: TRY004 - not a type
 
         def announce(bound: Sequence[Address]) -> None:
             host = bound[0].host or "127.0.0.1"

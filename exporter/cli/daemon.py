@@ -39,9 +39,8 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     try:
         with asyncio.Runner(loop_factory=fast.new_event_loop if fast else None) as runner:
             runner.run(main())
-    except* CannotListen as group:
-        for error in group.exceptions:
-            sys.stderr.write(f"{error}\n")
+    except CannotListen as error:
+        sys.stderr.write(f"{error}\n")
         return exits.LISTEN
     return exits.FINE
 

@@ -9,7 +9,7 @@ from exporter.mapping.gathered import combined
 from exporter.mapping.merge import Charged, Merged, in_order, merged
 from exporter.mapping.outlook import money_standing, summed, usage_standing
 from exporter.mapping.publish import cost_samples, item_sample, shares, usage_samples
-from exporter.model.reading import Item, Known, Note, Reading
+from exporter.model.reading import Item, Known, Money, Note, Reading, Usage
 from exporter.model.sample import Sample
 from exporter.model.target import Target
 
@@ -28,7 +28,7 @@ def samples(
     """Return what is published of `target` at `now` (epoch seconds), and what did not fit.
 
     `readings` are the last good ones by collector, without those that are too old. What belongs to
-    a period that has ended is not published; `merge.expires_at` says when to ask again.
+    a period that has ended is not published; `expires_at` says when to ask again.
     """
     if not readings:
         return (), ()
@@ -59,6 +59,23 @@ def tracked(
         if used is not None:
             values[_label(target, account), resource] = used
     return values
+
+
+def expires_at(readings: Mapping[str, Reading], after: float = 0.0) -> float | None:
+    """Return when the next of these values expires because its period ends; None: never.
+
+    Only instants beyond `after` count, so that whoever woke up for one can ask for the next.
+    """
+    ends = [end for reading in readings.values() for end in _ends(reading) if end > after]
+    return min(ends, default=None)
+
+
+def _ends(reading: Reading) -> Iterator[float]:
+    every: tuple[Usage | Money, ...] = (*reading.usages, *reading.money)
+    for stated in every:
+        period = stated.period
+        if period is not None and not stated.closed and period.end > reading.at:
+            yield period.end
 
 
 def _label(target: Target, account: str) -> str:

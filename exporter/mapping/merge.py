@@ -74,23 +74,6 @@ def in_order(target: Target, readings: Mapping[str, Reading]) -> Iterator[Readin
             yield reading
 
 
-def expires_at(readings: Mapping[str, Reading], after: float = 0.0) -> float | None:
-    """Return when the next of these values expires because its period ends; None: never.
-
-    Only instants beyond `after` count, so that whoever woke up for one can ask for the next.
-    """
-    ends = [end for reading in readings.values() for end in _ends(reading) if end > after]
-    return min(ends, default=None)
-
-
-def _ends(reading: Reading) -> Iterator[float]:
-    every: tuple[Usage | Money, ...] = (*reading.usages, *reading.money)
-    for stated in every:
-        period = stated.period
-        if period is not None and not stated.closed and period.end > reading.at:
-            yield period.end
-
-
 def _over(stated: Usage | Money, now: float) -> bool:
     return stated.period is not None and not stated.closed and now >= stated.period.end
 

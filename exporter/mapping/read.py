@@ -69,7 +69,7 @@ def _read_payload(
     )
     learned = gathered.size()
     rules = _apply_rules(scene, collector, gathered)
-    nothing = gathered.size() == learned and not scene.matched and not scene.listed
+    nothing = gathered.size() == learned and not scene.matched and not scene.answered
     # Headers may well be absent: that is how some vendors say that there is no limit.
     if rules and nothing and definition.collectors[collector].format is not Format.HEADERS:
         raise Misfit("", f"nothing in the answer matched: none of {rules} rule(s) found a value.")

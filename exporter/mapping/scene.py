@@ -8,7 +8,7 @@ from exporter.mapping.misfit import Misfit
 from exporter.mapping.period import NO_PERIOD, Billing, billing
 from exporter.mapping.reduce import reduced
 from exporter.mapping.scope import Row, Scope, scope, trail
-from exporter.mapping.values import UNLIMITED, Amount, amount, converted, limit_fact
+from exporter.mapping.values import UNLIMITED, Amount, Measure, amount, converted, limit_fact
 from exporter.model.definition import Period, Reduce, Rows, Value, Zero
 from exporter.model.reading import Known, LimitFact, Note, Unlimited
 from exporter.model.target import Target
@@ -23,7 +23,8 @@ class Scene:
     """What one payload is read with. Notes and matched paths gather here.
 
     `seen` are the paths of the present rule that gave something, as they stand in the definition.
-    `listed`: a list that a rule iterates was there, so that an answer without rows is an answer.
+    `answered`: a list that a rule iterates was there, so that an answer without rows is an answer;
+    an optional list that is absent is one, too.
     """
 
     target: Target
@@ -33,14 +34,14 @@ class Scene:
     notes: list[Note] = field(default_factory=list)
     matched: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
-    listed: bool = False
+    answered: bool = False
     _periods: dict[int, Billing] = field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
         """Return the rows of all pages."""
         found = scope(rows, self.documents)
-        if rows.steps and found.present:
-            self.listed = True
+        if rows.steps:
+            self.answered = True  # with a list, or by leaving out what is optional
             if found.rows:
                 self.matched.add(trail(rows) + ROWS)
         return found
@@ -79,18 +80,22 @@ class Scene:
             raise misfit.at("period") from misfit.__cause__
 
     def number(
-        self, value: Value, rows: Sequence[Row], factors: Sequence[float], otherwise: Reduce | None
+        self,
+        value: Value,
+        rows: Sequence[Row],
+        units: Sequence[Measure],
+        otherwise: Reduce | None,
     ) -> Amount | None:
         """Return the one number that `value` has for the rows of a series, in its base unit.
 
-        `factors` are the units of the rows; `otherwise` is the rule's reduction.
+        `units` are those of the rows; `otherwise` is the rule's reduction.
         """
         rule = value.reduce or otherwise
         if rule is None and len(rows) == 1:
-            return converted(amount(value, rows[0][0], self.seen), factors[0])
+            return converted(amount(value, rows[0][0], self.seen), units[0].unit.factor)
         amounts = [
-            converted(amount(value, row[0], self.seen), factor)
-            for row, factor in zip(rows, factors, strict=True)
+            converted(amount(value, row[0], self.seen), one.unit.factor)
+            for row, one in zip(rows, units, strict=True)
         ]
         return reduced(rule, rows, amounts)
 

@@ -73,11 +73,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds."""
+    """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds.
+
+    ``wait`` is a Retry-After on a good answer, in seconds; a failure has its own.
+    """
 
     limit: float | None = None
     remaining: float | None = None
     reset_at: float | None = None
+    wait: float | None = None
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -117,4 +117,9 @@ def _scalar(value: Tree) -> str:
 def _text(value: str) -> str:
     if value == MASK or (_PLAIN.fullmatch(value) and value.lower() not in _WORDS):
         return value
-    return msgspec.json.encode(value).decode()  # JSON's strings are YAML's
+    quoted = msgspec.json.encode(value).decode()  # JSON's strings are YAML's, but for odd letters
+    return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"

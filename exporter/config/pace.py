@@ -4,6 +4,7 @@ Of the intervals the most specific that is written wins: the target's for the co
 target's, the definition's for the collector, the global one, the definition's.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,7 +58,7 @@ def pace(place: Place, text: TargetText, definition: Definition, defaults: Defau
         )
     return Pace(
         intervals=found,
-        timeout=_timeout(place, text, defaults, min(found.values(), default=_TIMEOUT)),
+        timeout=_timeout(place, text, defaults, min(found.values(), default=math.inf)),
         stale_after=_stale_after(place, text, defaults, found),
     )
 

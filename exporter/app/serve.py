@@ -27,7 +27,10 @@ Announce = Callable[[Sequence[Address]], None]
 async def serve(
     plan: Plan, options: Options, *, load: Load, stream: TextIO, announce: Announce
 ) -> None:
-    """Poll and serve until SIGTERM or SIGINT. Raises CannotListen, or BadWebConfig, before the first poll."""
+    """Poll and serve until SIGTERM or SIGINT.
+
+    Raises CannotListen, BadWebConfig or OSError (of its files) before the first poll.
+    """
     clock = asyncio.get_running_loop().time
     redactor = Redactor()
     telling = Telling(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)

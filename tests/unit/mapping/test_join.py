@@ -352,7 +352,8 @@ def test_a_vendor_that_still_names_the_old_period_is_noted() -> None:
     assert notes == (
         Note(
             reason="period_over",
-            detail="bandwidth: the vendor still names the period that ended at 2026-12-01T00:00:00Z.",
+            detail="bandwidth: the vendor still names the period that ended at "
+            "2026-12-01T00:00:00Z.",
         ),
     )
 

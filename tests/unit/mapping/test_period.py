@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def epoch(text: str) -> float:
 
 
 def found(
-    view: object = None, *, at: float = NOW, params: object = None, **rule: object
+    view: object = None, *, at: float = NOW, params: object = None, **rule: Any
 ) -> tuple[Billing, list[Note]]:
     notes: list[Note] = []
     where = target(
@@ -28,13 +29,13 @@ def found(
     return result, notes
 
 
-def span_of(view: object = None, **rule: object) -> Span | None:
+def span_of(view: object = None, **rule: Any) -> Span | None:
     result, notes = found(view, **rule)
     assert not notes
     return result.period
 
 
-def from_answer(**more: object) -> dict[str, object]:
+def from_answer(**more: Any) -> dict[str, Any]:
     return {"start": factories.instant("s"), "end": factories.instant("e"), **more}
 
 
@@ -62,7 +63,7 @@ def test_an_inclusive_end_is_made_exclusive(end: object, exclusive: str) -> None
 
 
 def test_an_inclusive_day_is_a_civil_day_when_the_clocks_change() -> None:
-    rule = {
+    rule: dict[str, Any] = {
         "start": factories.instant("s", zone="Europe/Berlin"),
         "end": factories.instant("e", zone="Europe/Berlin"),
         "inclusive_end": True,
@@ -80,7 +81,7 @@ def test_jitter_of_milliseconds_is_no_new_period() -> None:
 
 
 def test_the_request_says_what_the_answer_does_not() -> None:
-    rule = {"asked_start": "{month.start:date}", "asked_end": "{month.last:date}"}
+    rule: dict[str, Any] = {"asked_start": "{month.start:date}", "asked_end": "{month.last:date}"}
     assert span_of(**rule, inclusive_end=True) == Span(*NOVEMBER)
     view = {"s": "2026-11-03"}
     mixed = span_of(view, **from_answer(), **rule, inclusive_end=True)
@@ -141,7 +142,7 @@ def test_one_side_alone_is_no_period() -> None:
 
 
 def test_the_anchor_day_comes_from_a_parameter_or_its_default() -> None:
-    rule = {"cycle": Cycle.MONTH, "anchor_day": "{params.billing_day}"}
+    rule: dict[str, Any] = {"cycle": Cycle.MONTH, "anchor_day": "{params.billing_day}"}
     assert span_of(**rule) == Span(epoch("2026-10-17"), epoch("2026-11-17"))
     assert span_of(**rule, params={"billing_day": ("5",)}) == Span(
         epoch("2026-11-05"), epoch("2026-12-05")
@@ -203,7 +204,11 @@ def test_a_time_that_cannot_be_read_is_refused(wrong: object) -> None:
 
 
 def test_a_period_that_the_target_chose_from_the_past_is_closed() -> None:
-    rule = {"asked_end": "{params.none}", "inclusive_end": True, "cycle": Cycle.MONTH}
+    rule: dict[str, Any] = {
+        "asked_end": "{params.none}",
+        "inclusive_end": True,
+        "cycle": Cycle.MONTH,
+    }
     past, _ = found(**rule, params={"none": ("2026-10-31",)})
     assert past == Billing(Span(epoch("2026-10-01"), epoch("2026-11-01")), closed=True)
     present, _ = found(**rule, params={"none": ("2026-11-30",)})

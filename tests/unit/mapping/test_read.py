@@ -68,8 +68,8 @@ def test_a_failure_names_rule_role_path_and_finding() -> None:
     )
     assert found.reason is Reason.SCHEMA
     assert found.detail == (
-        'resources[bandwidth].used: path "usage.total": the text "12,5" has separators of thousands '
-        "or a decimal comma; nobody can tell which."
+        'resources[bandwidth].used: path "usage.total": the text "12,5" has separators of '
+        "thousands or a decimal comma; nobody can tell which."
     )
 
 

@@ -26,7 +26,7 @@ def test_first_and_last_go_by_time_where_it_is_given() -> None:
 
 
 def test_a_sum_is_exact_where_floats_are_not() -> None:
-    rows = [({}, None)] * 10
+    rows = [(None, None)] * 10
     assert reduced(reduce("sum"), rows, [0.1] * 10) == 1.0
 
 
@@ -54,7 +54,7 @@ def test_several_rows_without_a_rule_are_refused() -> None:
     assert reduced(None, DAYS[:1], [1.0]) == 1.0
 
 
-@pytest.mark.parametrize("date", [None, "", "soon", True, {}, [], -1], ids=lambda date: repr(date))
+@pytest.mark.parametrize("date", [None, "", "soon", True, {}, [], -1], ids=repr)
 def test_a_row_without_a_readable_time_is_refused(date: object) -> None:
     rows = [({"date": "2026-11-01"}, None), ({"date": date}, None)]
     with pytest.raises(Misfit) as raised:

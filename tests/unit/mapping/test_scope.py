@@ -146,7 +146,9 @@ def test_an_optional_list_may_be_absent_but_not_something_else() -> None:
         ({}, False),
     ],
 )
-def test_an_empty_list_is_there_and_an_absent_one_is_not(document: object, present: bool) -> None:
+def test_an_empty_list_is_there_and_an_absent_one_is_not(
+    document: object, *, present: bool
+) -> None:
     bare = rows(optional("data"), optional("parts"))
     named = rows(optional("data", "d"), optional("d.parts", "p"))
     assert scope(bare, [document]) == ([], present)

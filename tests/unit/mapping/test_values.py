@@ -223,7 +223,7 @@ def test_an_unknown_unit_is_the_declared_one_or_a_failure() -> None:
     rule = unit_at("unit", {"GB": "GB"}, otherwise="quantity")
     assert measure(rule, {"unit": "widgets"}, set()).word == "widgets"
     assert measure(rule, {}, set()).word == "quantity"
-    with pytest.raises(Misfit, match='"gigs" is not a unit of this definition. Known: GB'):
+    with pytest.raises(Misfit, match='"gigs" is not a unit of this definition'):
         measure(unit_at("unit", {"GB": "GB"}), {"unit": "gigs"}, set())
     with pytest.raises(Misfit, match="Known: none"):
         measure(UnitRule(), {}, set())

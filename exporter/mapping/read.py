@@ -60,7 +60,6 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
 def _read_payload(
     target: Target, collector: str, payload: Payload, at: float, gathered: Gathered
 ) -> None:
-    definition = target.definition
     scene = Scene(
         target=target,
         asked=Asked(target, payload.account, at),

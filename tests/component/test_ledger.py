@@ -98,9 +98,7 @@ async def test_records_gather_and_are_written_soon_without_being_asked(file: Pat
 
 async def test_saving_does_not_wait_for_the_disk(file: Path) -> None:
     async with opened(file) as ledger:
-        gate = threading.Event()
-        write = ledger._file.write
-        ledger._file.write = lambda batch: gate.wait(10) and write(batch)  # type: ignore[method-assign]
+        gate = held(ledger)
         ledger.save_reading("a", "f", a_reading(1), NOW)
         await asyncio.sleep(5 * PAUSE)  # now the disk is at it
         started = time.perf_counter()
@@ -110,6 +108,49 @@ async def test_saving_does_not_wait_for_the_disk(file: Path) -> None:
         gate.set()
         assert await ledger.flush()
     assert (await restored(file, a="f")).readings == {"a": ((a_reading(999), NOW),)}
+
+
+def held(ledger: Ledger) -> threading.Event:
+    """Make the disk wait for a word."""
+    gate = threading.Event()
+    write = ledger._file.write
+
+    def waiting(batch: Batch) -> int:
+        gate.wait(10)
+        return write(batch)
+
+    ledger._file.write = waiting  # type: ignore[method-assign]
+    return gate
+
+
+async def test_what_came_due_while_the_disk_was_slow_is_written_without_another_pause(
+    file: Path,
+) -> None:
+    async with opened(file, pause=0.2) as ledger:
+        gate = held(ledger)
+        ledger.save_schedule({"job": b"1"})
+        await until(lambda: ledger._flight)
+        ledger.save_schedule({"job": b"2"})
+        await until(lambda: ledger._overdue)
+        gate.set()
+        await until(lambda: ledger._written)
+        assert ledger._timer is None
+        await until(lambda: ledger._written == 2)
+    assert (await restored(file)).schedule == {"job": b"2"}
+
+
+async def test_closing_waits_for_the_batch_that_is_being_written(file: Path) -> None:
+    async with opened(file, pause=60.0) as ledger:
+        gate = held(ledger)
+        ledger.save_schedule({"job": b"1"})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ledger.flush())
+            await asyncio.sleep(0.01)
+            ledger.save_schedule({"other": b"2"})
+            group.create_task(ledger.close())
+            await asyncio.sleep(0.01)
+            gate.set()
+    assert (await restored(file)).schedule == {"job": b"1", "other": b"2"}
 
 
 async def test_flushes_at_the_same_time_share_the_writing(file: Path) -> None:

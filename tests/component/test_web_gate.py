@@ -92,6 +92,18 @@ async def test_a_good_password_is_checked_once_a_bad_one_each_time(
     gate.close()
 
 
+async def test_only_so_many_good_passwords_are_remembered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_REMEMBERED", 1)
+    gate = house.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, guard=gate) as port:
+        for user, password in (("a", "b"), ("c", "d"), ("a", "b")):
+            assert (await ask(port, "/", headers=basic(user, password))).status == 200
+    assert len(gate._passwords._good) == 1
+    gate.close()
+
+
 async def test_a_changed_password_ends_the_old_one_at_once(house: House) -> None:
     gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, guard=gate) as port:

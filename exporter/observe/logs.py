@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol, TextIO, TypeAlias, cast
+from typing import Any, Final, Protocol, TextIO, TypeAlias, assert_never, cast
 
 from exporter.kernel.override import override
 from exporter.observe import faults
@@ -135,6 +135,8 @@ def _renderer(form: Form, stream: TextIO) -> _Processor:
             return structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(), event_key="msg", timestamp_key="ts", sort_keys=False
             )
+        case _:
+            assert_never(form)
 
 
 def _level(counted: Callable[[str], None]) -> _Processor:

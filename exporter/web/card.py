@@ -1,7 +1,7 @@
 """A target on the status page."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from exporter.web import human
 from exporter.web.markup import Markup, join, tag
@@ -72,6 +72,8 @@ def state(target: TargetView) -> str:
             return "waits for its first poll"
         case Grade.FINE:
             return "up"
+        case _ as never:
+            assert_never(never)
 
 
 def _header(target: TargetView) -> Markup:

@@ -183,6 +183,13 @@ def test_a_second_set_up_replaces_the_first(lines: Lines) -> None:
     assert (len(first.all()), len(lines.all())) == (0, 1)
 
 
+def test_handlers_of_others_stay(lines: Lines) -> None:
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    start(lines)
+    assert other in logging.getLogger().handlers
+
+
 def test_structlog_is_imported_only_when_logging_starts() -> None:
     code = "import sys, exporter.observe.logs; print('structlog' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 (our own interpreter)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.kernel.units import Kind
-from exporter.mapping.labels import label_at, name
+from exporter.mapping.labels import MAX_LABEL, label_at, name
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.money import charged, currency
 from exporter.mapping.scene import Scene
@@ -50,7 +50,9 @@ def _series(rule: Items, view: object, scene: Scene) -> tuple[_Series, bool]:
     if rule.cost is not None:
         code = currency(rule.currency, rule.fixed_currency, view, scene)
     resource = name(rule.resource, view, scene.seen)
-    return _Series(resource, text.lower() if rule.lower else text, code), cut
+    if rule.lower:
+        text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
+    return _Series(resource, text, code), cut
 
 
 def _item(rule: Items, series: _Series, rows: list[Row], scene: Scene) -> Item | None:

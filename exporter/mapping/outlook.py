@@ -43,7 +43,7 @@ def usage_standing(
     """
     usage = stated.usage
     sums = summed(usage.used, usage.limit, usage.remaining, usage.ratio, configured)
-    at = _data_time(usage, stated.at)
+    at = data_time(usage, stated.at)
     if sums.used is None and usage.projected is None and not usage.level:
         return _by_ratio(sums, usage, at)
     outlook = _outlook(usage, sums, at, points, account_end)
@@ -94,7 +94,7 @@ def summed(
     return Sums(used, given, kind, ratio)
 
 
-def _data_time(usage: Usage, at: float) -> float:
+def data_time(usage: Usage, at: float) -> float:
     """Return the instant that the value is true of: the vendor's own, where it can be."""
     if usage.as_of is None or usage.as_of > at:
         return at

@@ -106,6 +106,7 @@ def test_an_open_map_gives_a_resource_a_key() -> None:
 
 def test_many_new_keys_are_one_note() -> None:
     rule = resource("{key}", rows("items(@)"), used=value("value"), known=frozenset({"a"}))
+    assert reading(target(rule), {"a": 1}).notes == ()
     found = reading(target(rule), {f"k{number}": number for number in range(9)})
     assert found.notes == (Note(reason="new_key", detail="k0, k1, k2, k3, k4, …", count=9),)
 

@@ -180,11 +180,24 @@ def test_a_join_finds_the_entry_of_a_map() -> None:
 
 def test_a_join_finds_the_row_of_a_list_by_value() -> None:
     document = {
-        "used": [{"aid": 7}, {"aid": "8"}, {"aid": 9.0}, {"aid": None}],
-        "limits": [{"id": "7", "n": 70}, {"id": 8, "n": 80}, {"id": 9, "n": 90}, {"n": 1}],
+        "used": [{"aid": 7}, {"aid": "8"}, {"aid": 9.0}, {"aid": True}, {"aid": None}, {"aid": {}}],
+        "limits": [
+            {"id": "7", "n": 70},
+            {"id": 8, "n": 80},
+            {"id": 9, "n": 90},
+            {"id": "true", "n": 5},
+            {"n": 1},
+        ],
     }
     each = rows(("used", "u"), joins=[join("l", "limits", "u.aid", on="id")])
-    assert [row["l"] and row["l"]["n"] for row in views(each, document)] == [70, 80, 90, None]  # type: ignore[index]
+    assert [row["l"] and row["l"]["n"] for row in views(each, document)] == [
+        70,
+        80,
+        90,
+        5,
+        None,
+        None,
+    ]  # type: ignore[index]
 
 
 def test_of_two_rows_with_one_key_the_first_is_joined() -> None:

@@ -1,6 +1,5 @@
 """Items: the parts of a resource or of the cost, one series each, the largest ones kept."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from exporter.mapping.misfit import Misfit
 from exporter.mapping.money import charged, currency
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
-from exporter.mapping.values import Amount, measures
+from exporter.mapping.values import Amount, measures, total
 from exporter.model.definition import Items
 from exporter.model.reading import Item, Note
 
@@ -96,6 +95,6 @@ def _largest(found: Sequence[Item], top: int) -> list[Item]:
             continue
         named = [one for one in group if one.item != OTHER][:top]
         rest = [one for one in group if one not in named]
-        total = math.fsum(one.value for one in rest)
-        kept += [*named, msgspec.structs.replace(rest[0], item=OTHER, value=total)]
+        value = total([one.value for one in rest])
+        kept += [*named, msgspec.structs.replace(rest[0], item=OTHER, value=value)]
     return kept

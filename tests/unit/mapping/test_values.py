@@ -150,6 +150,8 @@ def test_added_paths_are_one_number() -> None:
 def test_a_sum_with_a_missing_part_is_no_smaller_sum() -> None:
     assert amount(value("a", "b", add=True), {"a": 1}, set()) is None
     assert amount(value("a", "b", add=True, missing=Missing.ZERO), {"a": 1}, set()) == 1.0
+    with pytest.raises(Misfit, match="not a finite number"):
+        amount(value("a", "b", add=True), {"a": 1e308, "b": 1e308}, set())
     with pytest.raises(Misfit, match="missing: fail"):
         amount(value("a", "b", add=True, missing=Missing.FAIL), {"a": 1}, set())
 

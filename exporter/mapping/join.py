@@ -7,7 +7,7 @@ from exporter.kernel.units import Kind
 from exporter.mapping.forecast import Points
 from exporter.mapping.gathered import combined
 from exporter.mapping.merge import Charged, Merged, in_order, merged
-from exporter.mapping.outlook import data_time, money_standing, summed, usage_standing
+from exporter.mapping.outlook import money_standing, summed, usage_standing
 from exporter.mapping.publish import cost_samples, item_sample, shares, usage_samples
 from exporter.model.reading import Item, Known, Money, Note, Reading, Usage
 from exporter.model.sample import Sample
@@ -45,23 +45,20 @@ def samples(
 
 def tracked(
     target: Target, readings: Mapping[str, Reading], now: float
-) -> dict[tuple[str, str], tuple[float, float]]:
-    """Return the points that forecasts want a history of, by account label and resource.
-
-    A point is the instant that the value is true of (the vendor's "as of", else the poll) and the
-    value. The same instant again is the same point, not a further one.
-    """
+) -> dict[tuple[str, str], float]:
+    """Return the values that forecasts want a history of, by account label and resource."""
     found = merged(target, readings, now)
-    points: dict[tuple[str, str], tuple[float, float]] = {}
-    for account, (money, at) in _main_money(target, found).items():
+    values: dict[tuple[str, str], float] = {}
+    for account, charged in _main_money(target, found).items():
+        money = charged.money
         used = summed(money.cost, money.limit, money.remaining, None, None).used
         if used is not None:
-            points[_label(target, account), SPEND] = (at, used)
-    for (account, resource), (usage, at) in found.usages.items():
+            values[_label(target, account), SPEND] = used
+    for (account, resource), (usage, _) in found.usages.items():
         used = summed(usage.used, usage.limit, usage.remaining, None, None).used
         if used is not None:
-            points[_label(target, account), resource] = (data_time(usage, at), used)
-    return points
+            values[_label(target, account), resource] = used
+    return values
 
 
 def expires_at(readings: Mapping[str, Reading], after: float = 0.0) -> float | None:

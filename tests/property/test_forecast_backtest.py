@@ -149,6 +149,20 @@ def test_history_makes_the_forecast_better_or_hardly_worse(kind: str) -> None:
     assert withheld == 0 if kind != "corrections" else 0 < withheld < 0.2
 
 
+def test_late_data_that_says_how_late_it_is_is_forecast_better() -> None:
+    dated: list[float] = []
+    for shown, final in months("late data"):
+        points = [(hour * HOUR, value) for hour, value in enumerate(shown)]
+        for hour in LOOKS:
+            as_of = (hour - 6) // 24 * 24 * HOUR
+            history = points[:hour]
+            found = flow(shown[hour], as_of, PERIOD, polled=hour * HOUR, history=history).projected
+            assert found is not None
+            dated.append(abs(found - final) / final)
+    undated, _ = mean_error("late data", 0)
+    assert sum(dated) / len(dated) < undated - 0.005
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_document_tells_the_errors_that_come_out(kind: str) -> None:
     rows = [

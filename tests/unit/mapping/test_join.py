@@ -425,7 +425,7 @@ def test_spend_has_a_history_too() -> None:
 def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
     facts = (
         usage(used=5.0),
-        usage("credits", limit=Known(10.0), remaining=4.0, as_of=NOW - 60),
+        usage("credits", limit=Known(10.0), remaining=4.0),
         usage("share", ratio=0.5),
         usage(used=7.0, account="eu"),
         bill(),
@@ -433,11 +433,11 @@ def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
         bill(account="us", cost=None, base=1.0),
     )
     assert tracked(made(), {"usage": reading(*facts)}, NOW) == {
-        ("main", "spend"): (NOW, 50.0),
-        ("main/eu", "spend"): (NOW, 8.0),
-        ("main", "bandwidth"): (NOW, 5.0),
-        ("main", "credits"): (NOW - 60, 6.0),
-        ("main/eu", "bandwidth"): (NOW, 7.0),
+        ("main", "spend"): 50.0,
+        ("main/eu", "spend"): 8.0,
+        ("main", "bandwidth"): 5.0,
+        ("main", "credits"): 6.0,
+        ("main/eu", "bandwidth"): 7.0,
     }
 
 

@@ -70,8 +70,8 @@ async def test_a_forgotten_version_is_asked_for_anew() -> None:
 
 
 async def test_a_failure_forgets_the_version() -> None:
-    answers = [tagged, json_answer({}, status=500), tagged]
-    async with Vendor(*answers) as vendor, a_client() as client:
+    broken = json_answer({}, status=500)
+    async with Vendor(tagged, broken, tagged) as vendor, a_client() as client:
         target = a_target(vendor.base_url)
         await poll(client, target)
         failure(await poll(client, target))

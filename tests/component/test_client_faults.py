@@ -173,7 +173,7 @@ async def test_a_body_without_a_length_is_read_to_its_end() -> None:
 async def test_a_body_without_a_length_is_cut_off_when_it_is_too_large() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
-    script = (Send(head), *[Send(chunk) for _ in range(64)], Pause(1.0))
+    script: Script = (Send(head), *[Send(chunk) for _ in range(64)], Pause(1.0))
     async with Vendor(script) as vendor:
         found = failure(await fetch(a_target(vendor.base_url), a_collector(max_bytes=10_000)))
     assert found.reason is Reason.TOO_LARGE

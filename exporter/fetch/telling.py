@@ -84,7 +84,7 @@ class Teller:
             request_headers=request_headers,
             status=None if answer is None else answer.status,
             headers=headers,
-            size=0 if answer is None else answer.size,
+            size=0 if answer is None else len(answer.body),
             seconds=seconds,
         )
 

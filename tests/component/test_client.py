@@ -257,7 +257,7 @@ async def test_a_packed_answer_is_unpacked() -> None:
     async with Vendor(Answer(headers=(("Content-Encoding", "gzip"),), body=packed)) as vendor:
         fetched = await fetch(a_target(vendor.base_url))
     assert documents(fetched) == [{"used": 1}]
-    assert fetched.exchanges[0].size == len(packed)
+    assert fetched.exchanges[0].size == len(b'{"used": 1}')
 
 
 async def test_the_rate_is_that_of_the_last_answer_that_tells_one() -> None:

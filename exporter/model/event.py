@@ -83,6 +83,16 @@ class PollCrashed(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
+class RunnerMended(msgspec.Struct, frozen=True, kw_only=True):
+    """Our own bug: the poll loop itself raised, or stood still, and was set going again.
+
+    ``error`` is type and place, never values. ``times`` counts since the start.
+    """
+
+    error: str
+    times: int
+
+
 class ConfigLoaded(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration is in force: at start, or after a reload."""
 
@@ -116,6 +126,7 @@ Event: TypeAlias = (
     | SchemaNote
     | WaitCut
     | PollCrashed
+    | RunnerMended
     | ConfigLoaded
     | ConfigRejected
     | LedgerTrouble

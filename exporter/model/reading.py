@@ -23,7 +23,10 @@ LimitFact: TypeAlias = Known | Unlimited
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one collector says of one resource of one account. None: it says nothing of that."""
+    """What one collector says of one resource of one account. None: it says nothing of that.
+
+    ``closed``: the target asked for a period that was over when it asked; its values do not expire.
+    """
 
     resource: str
     kind: Kind  # bytes, requests, seconds, byte_seconds or quantity
@@ -39,6 +42,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     overage: float | None = None
     as_of: float | None = None
     period: Span | None = None
+    closed: bool = False
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +57,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     remaining: float | None = None
     projected: float | None = None
     period: Span | None = None
+    closed: bool = False
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,17 +73,22 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds."""
+    """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds.
+
+    ``wait`` is a Retry-After on a good answer, in seconds; a failure has its own.
+    """
 
     limit: float | None = None
     remaining: float | None = None
     reset_at: float | None = None
+    wait: float | None = None
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that did not fit and did not fail the poll: what, where, how often.
 
-    ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``.
+    ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``,
+    ``bad_period``, ``period_over``, ``negative_limit``, ``unit_conflict``, ``limit_ignored``.
     """
 
     reason: str

@@ -1,0 +1,39 @@
+"""``run``: the daemon."""
+
+import argparse
+import os
+import sys
+
+from exporter.cli import exits
+from exporter.cli.daemon import serve
+from exporter.cli.options import add_config, add_log, add_web
+from exporter.cli.problems import show
+from exporter.config.load import load_plan
+from exporter.model.plan import Plan, Rejected
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``run``."""
+    add_config(parser)
+    parser.add_argument(
+        "--config.enable-auto-reload",
+        dest="auto_reload",
+        action="store_true",
+        help="read the configuration again when one of its files changes",
+    )
+    add_web(parser)
+    add_log(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; 1 for a bad configuration, 4 if it cannot listen."""
+
+    def load() -> Plan | Rejected:
+        return load_plan(args.config_file, environ=os.environ)
+
+    plan = load()
+    if isinstance(plan, Rejected):
+        show(plan.problems)
+        return exits.CONFIG
+    show(plan.warnings)
+    return serve(args, plan, load, stderr=sys.stderr)

@@ -1,0 +1,231 @@
+"""The smallest parts of a definition: paths, templates, durations, units, zones, patterns."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import UnsetType
+
+from exporter.config.findings import Place
+from exporter.config.shape import describe, yaml_word
+from exporter.kernel.cycles import find_zone
+from exporter.kernel.durations import format_duration, parse_duration
+from exporter.kernel.problems import did_you_mean
+from exporter.kernel.select import Selector, compile_path
+from exporter.kernel.templates import Template, compile_template
+from exporter.kernel.units import Kind, Unit, find_unit
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_SHARE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_PERCENT: Final = 100.0
+_RATE: Final = re.compile(r"([1-9][0-9]{0,8}) ?/ ?([0-9a-z]+)")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_FRAMING: Final = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The variables that templates may use here; `seen` collects what they do use."""
+
+    params: frozenset[str]
+    multiple: frozenset[str] = frozenset()  # of the params: those that may have several values
+    credentials: frozenset[str] = frozenset()
+    secrets: bool = False  # credentials may be used
+    account: bool = False
+    token: bool = False
+    seen: set[str] = field(default_factory=set)
+
+
+def path(place: Place, text: str) -> Selector:
+    """Compile a path."""
+    try:
+        return compile_path(text)
+    except ValueError as error:
+        place.error(str(error))
+        return compile_path("@")
+
+
+def optional_path(place: Place, text: str | UnsetType) -> Selector | None:
+    """Compile a path that may be left out."""
+    return None if isinstance(text, UnsetType) else path(place, text)
+
+
+def paths(place: Place, text: str | list[str] | UnsetType) -> tuple[Selector, ...]:
+    """Compile one path or the alternatives of a list."""
+    match text:
+        case str():
+            return (path(place, text),)
+        case list():
+            return tuple(path(place / index, one) for index, one in enumerate(text))
+        case _:
+            return ()
+
+
+def template(place: Place, text: str | float, scope: Scope) -> Template:
+    """Compile a template and check that its variables exist here."""
+    try:
+        compiled = compile_template(yaml_word(text))
+    except ValueError as error:
+        place.error(str(error))
+        return compile_template("")
+    for variable in sorted(compiled.variables):
+        _check_variable(place, variable, scope)
+    many = sorted(compiled.variables & {f"params.{name}" for name in scope.multiple})
+    if many and compiled.text != f"{{{many[0]}}}":
+        place.error(
+            f'"{many[0]}" may have several values and has to stand alone. Write "{{{many[0]}}}" '
+            "as a value of its own."
+        )
+    return compiled
+
+
+def _check_variable(place: Place, variable: str, scope: Scope) -> None:
+    scope.seen.add(variable)
+    root, _, name = variable.partition(".")
+    match root:
+        case "params" if name not in scope.params:
+            place.error(f'The parameter "{name}" is not declared.{_known(name, scope.params)}')
+        case "credentials" if not scope.secrets:
+            place.error(f'"{variable}" cannot stand here. Secrets belong under "auth".')
+        case "credentials" if name not in scope.credentials:
+            place.error(
+                f'The credential "{name}" is not declared.{_known(name, scope.credentials)}'
+            )
+        case "account" if not scope.account:
+            place.error(
+                f'"{variable}" cannot stand here. Only collectors know it, with "accounts".'
+            )
+        case "account" if name != "id":
+            place.error(f'"{variable}" is not known. Write "{{account.id}}".')
+        case "token" if not scope.token:
+            place.error('"token" cannot stand here. Only "apply" of a log-in knows it.')
+        case _:
+            pass
+
+
+def _known(name: str, known: Iterable[str]) -> str:
+    return did_you_mean(name, known) or " None are."
+
+
+def duration(place: Place, text: str | UnsetType, default: float | None = None) -> float | None:
+    """Return seconds, `default` where nothing is written."""
+    if isinstance(text, UnsetType):
+        return default
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        place.error(str(error))
+        return default
+
+
+def positive_duration(
+    place: Place, text: str | UnsetType, default: float | None = None
+) -> float | None:
+    """Return seconds above zero."""
+    seconds = duration(place, text, default)
+    if seconds == 0 and not isinstance(text, UnsetType):
+        place.error(f"{describe(text)} is too short. Write more than 0: 30s, 5m, 1h.")
+        return default
+    return seconds
+
+
+def check_not_faster(place: Place, interval: float | None, least: float | None) -> None:
+    """Refuse an interval that is shorter than the shortest allowed."""
+    if interval is not None and least is not None and interval < least:
+        place.error(
+            f"{format_duration(interval)} is shorter than min_interval, "
+            f"{format_duration(least)}. Write at least that."
+        )
+
+
+def unit(place: Place, text: str, kinds: Iterable[Kind]) -> Unit:
+    """Find a unit of one of `kinds`."""
+    allowed = tuple(kinds)
+    try:
+        found = find_unit(text)
+    except ValueError as error:
+        place.error(str(error))
+        return Unit("quantity", allowed[0], 1.0)
+    if found.kind not in allowed:
+        words = ", ".join(kind.value for kind in allowed)
+        place.error(
+            f'"{text}" is a unit of {found.kind.value}, which cannot stand here. Known: {words}.'
+        )
+        return Unit("quantity", allowed[0], 1.0)
+    return found
+
+
+def zone(place: Place, text: str | UnsetType, default: str = "UTC") -> str:
+    """Check the name of a time zone."""
+    if isinstance(text, UnsetType):
+        return default
+    try:
+        find_zone(text)
+    except ValueError as error:
+        place.error(str(error))
+        return default
+    return text
+
+
+def pattern(place: Place, text: str | UnsetType, *, groups: int = 0) -> re.Pattern[str] | None:
+    """Compile a regular expression with at least `groups` groups."""
+    if isinstance(text, UnsetType):
+        return None
+    try:
+        compiled = re.compile(text)
+    except re.error as error:
+        place.error(f"{describe(text)} is not a regular expression: {error.msg}.")
+        return None
+    if compiled.groups < groups:
+        place.error(f"{describe(text)} has no group. Put what is wanted in ( ).")
+    return compiled
+
+
+def name(place: Place, text: str, *, at_key: bool = False) -> str:
+    """Check a name of our own: snake_case."""
+    if not _NAME.fullmatch(text):
+        say = place.key_error if at_key else place.error
+        say(f"{describe(text)} is not a name. Write small letters, digits and underscores.")
+    return text
+
+
+def share(place: Place, value: str | float | UnsetType) -> float | None:
+    """Return the fraction that ``20%`` (or 0.2) is."""
+    if isinstance(value, UnsetType):
+        return None
+    if isinstance(value, str):
+        found = _SHARE.fullmatch(value)
+        fraction = float(found[1]) / _PERCENT if found else -1.0
+    else:
+        fraction = float(value)
+    if not 0 <= fraction < 1:
+        place.error(f"{describe(value)} is not a share. Write a percentage below 100: 20%.")
+        return None
+    return fraction
+
+
+def rate(place: Place, text: str | UnsetType) -> float | None:
+    """Return requests per second of ``240/1m``."""
+    if isinstance(text, UnsetType):
+        return None
+    found = _RATE.fullmatch(text)
+    try:
+        seconds = parse_duration(found[2]) if found else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not found or not seconds:
+        place.error(f"{describe(text)} is not a rate. Write requests and a time: 240/1m, 1/10s.")
+        return None
+    return int(found[1]) / seconds
+
+
+def header(place: Place, text: str) -> str:
+    """Check the name of a header that a request may carry."""
+    if not _TOKEN.fullmatch(text):
+        place.key_error(f"{describe(text)} is not the name of a header.")
+    elif text.lower() in _FRAMING:
+        place.key_error(f"{describe(text)} is set by the HTTP client. Delete it.")
+    return text

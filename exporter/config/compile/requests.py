@@ -1,0 +1,120 @@
+"""Requests and collectors."""
+
+from typing import Final
+
+from msgspec import UnsetType
+
+from exporter.config.compile import leaves
+from exporter.config.compile.leaves import Scope
+from exporter.config.compile.paging import paging
+from exporter.config.compile.verdict import verdict
+from exporter.config.findings import Place
+from exporter.config.grammar.requests import Arguments, CollectorText, RequestText
+from exporter.kernel.templates import Template
+from exporter.model.definition import (
+    Argument,
+    ArrayStyle,
+    Collector,
+    Format,
+    Json,
+    Request,
+)
+
+_BEGINNINGS: Final = ("/", "http://", "https://", "{")
+
+
+def request(place: Place, text: RequestText, scope: Scope) -> Request:
+    """Compile a request; its templates see `scope`."""
+    style = ArrayStyle(text.array_style)
+    _check_body(place, text)
+    return Request(
+        method=text.method,
+        path=address(place / "path", text.path, scope),
+        query=arguments(place / "query", text.query, scope, style),
+        item_query=arguments(place / "item_query", text.item_query, scope, style),
+        headers={
+            leaves.header(place / "headers" / name, name): leaves.template(
+                place / "headers" / name, value, scope
+            )
+            for name, value in text.headers.items()
+        },
+        json=None if text.json is None else _json(place / "json", text.json, scope),
+        form=arguments(place / "form", text.form, scope, style),
+    )
+
+
+def _check_body(place: Place, text: RequestText) -> None:
+    has_json = not isinstance(text.json, UnsetType)
+    if has_json and text.form:
+        (place / "form").key_error('A body is either "json" or "form". Delete one of them.')
+    if (has_json or text.form) and text.method != "POST":
+        field = "json" if has_json else "form"
+        (place / field).key_error(f"{text.method} requests carry no body. Write method: POST.")
+
+
+def address(place: Place, text: str, scope: Scope) -> Template:
+    """Compile the path of a request, or a whole URL."""
+    if not text.startswith(_BEGINNINGS):
+        place.error(f'"{text}" is neither a path nor a URL. Write "/{text}" or "https://…".')
+    elif "?" in text or "#" in text:
+        place.error("A path holds no query. Write the arguments under `query`.")
+    return leaves.template(place, text, scope)
+
+
+def arguments(
+    place: Place, text: Arguments, scope: Scope, style: ArrayStyle
+) -> tuple[Argument, ...]:
+    """Compile query or form arguments."""
+    return tuple(
+        Argument(
+            name=name,
+            style=style,
+            values=tuple(
+                leaves.template(place / name / index, value, scope)
+                for index, value in enumerate(values)
+            )
+            if isinstance(values, list)
+            else (leaves.template(place / name, values, scope),),
+        )
+        for name, values in text.items()
+    )
+
+
+def _json(place: Place, value: object, scope: Scope) -> Json:
+    match value:
+        case UnsetType():
+            return None
+        case dict():
+            return {str(key): _json(place / str(key), one, scope) for key, one in value.items()}
+        case list():
+            return tuple(_json(place / index, one, scope) for index, one in enumerate(value))
+        case str():
+            return leaves.template(place, value, scope)
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            place.error("This cannot be written as JSON.")
+            return None
+
+
+def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Collector:
+    """Compile a collector."""
+    interval = leaves.positive_duration(place / "interval", text.interval)
+    min_interval = leaves.duration(place / "min_interval", text.min_interval)
+    leaves.check_not_faster(place / "interval", interval, min_interval)
+    if text.request.method == "HEAD" and text.format != "headers":
+        (place / "request" / "method").error(
+            "The answer to HEAD has no body. Write format: headers, or method: GET."
+        )
+    return Collector(
+        name=name,
+        title=text.title,
+        request=request(place / "request", text.request, scope),
+        paging=paging(place / "paging", text.paging),
+        verdict=verdict(place / "success", text.success),
+        format=Format(text.format),
+        enabled=text.enabled,
+        interval=interval,
+        min_interval=min_interval,
+        conditional=text.conditional,
+    )

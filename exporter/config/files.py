@@ -1,0 +1,152 @@
+"""The file system and the environment: the only module here that reads them.
+
+Nothing in a message comes out of a secret's file or variable but its place.
+"""
+
+import glob
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, assert_never
+
+from exporter.kernel.secrets import Secret
+from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
+
+_LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
+_LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
+_MAGIC: Final = frozenset("*?[")
+
+
+class Unreadable(Exception):  # noqa: N818 - said of a file, caught as a finding
+    """A file cannot be read as text; the message says why and what to do."""
+
+
+class SecretUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake of ours
+    """A secret is not there or cannot be used. The message never holds the secret."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file; raises `Unreadable`."""
+    try:
+        data = _read(path, _LARGEST)
+    except OSError as error:
+        raise Unreadable(_reason(path, error)) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Unreadable(
+            f'"{path}" is not UTF-8 text: byte {error.start} in line {line}. Save it as UTF-8.'
+        ) from error
+
+
+def _read(path: str, largest: int) -> bytes:
+    with Path(path).open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(0, f"it is larger than {largest} bytes")
+    return data
+
+
+def _reason(path: str, error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return f'"{path}" does not exist. Is the path right?'
+        case IsADirectoryError():
+            return f'"{path}" is a folder. Write the path of a file.'
+        case PermissionError():
+            return f'"{path}" may not be read by this user. Change its permissions.'
+        case _:
+            return f'"{path}" cannot be read: {error.strerror or error}.'
+
+
+def absolute(path: str, directory: str) -> str:
+    """Return `path` seen from `directory`, absolute; symbolic links stay."""
+    return os.path.abspath(os.path.join(directory, path))  # noqa: PTH100, PTH118 - resolve() would follow Kubernetes' ..data link, which moves
+
+
+def directory_of(path: str) -> str:
+    """Return the folder that relative paths of a configuration are seen from."""
+    return str(Path(path).absolute().parent)
+
+
+def file_name(path: str) -> str:
+    """Return the last part of a path, without its ending."""
+    return Path(path).stem
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a path may stand for several files."""
+    return not _MAGIC.isdisjoint(text)
+
+
+def matching(pattern: str, directory: str) -> tuple[str, ...]:
+    """Return the files that a pattern stands for, absolute and sorted."""
+    found = glob.glob(absolute(pattern, directory), recursive=True)  # noqa: PTH207 - absolute patterns
+    return tuple(sorted(path for path in found if not Path(path).is_dir()))
+
+
+def unreadable(path: str) -> str | None:
+    """Return why a file cannot be read, None when it can."""
+    try:
+        _read(path, _LARGEST)
+    except OSError as error:
+        return _reason(path, error)
+    return None
+
+
+class SecretReader:
+    """Reads secrets where they are. Reads again at each call, so that a new secret is seen."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def read(self, source: SecretSource) -> Secret:
+        """Return the secret; raises `SecretUnavailable`."""
+        match source:
+            case LiteralSecret():
+                return _checked(source.value.reveal(), "The secret")
+            case FileSecret():
+                return _checked(_secret_text(source.path), f'The secret in "{source.path}"')
+            case EnvSecret():
+                return self._variable(source.variable)
+            case _:
+                assert_never(source)
+
+    def _variable(self, variable: str) -> Secret:
+        value = self._environ.get(variable)
+        if value is None:
+            raise SecretUnavailable(
+                f'The environment variable "{variable}" is not set. Set it for the exporter.'
+            )
+        return _checked(value, f'The environment variable "{variable}"')
+
+
+def _secret_text(path: str) -> str:
+    try:
+        return _read(path, _LARGEST_SECRET).decode("utf-8-sig")
+    except OSError as error:
+        raise SecretUnavailable(_reason(path, error)) from error
+    except UnicodeDecodeError:  # its text would show what was read
+        raise SecretUnavailable(f'"{path}" is not UTF-8 text. Write the secret alone.') from None
+
+
+def _checked(text: str, what: str) -> Secret:
+    """Strip one newline at the end; refuse what no header could carry."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise SecretUnavailable(f"{what} is empty. Write the secret there.")
+    if not text.isprintable() and any(
+        ord(letter) < ord(" ") or letter == "\x7f" for letter in text
+    ):
+        raise SecretUnavailable(
+            f"{what} holds a line break or another control character. Write the secret alone, "
+            "in one line."
+        )
+    return Secret(text)

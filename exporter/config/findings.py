@@ -1,0 +1,103 @@
+"""Where a check stands, and what the checks found.
+
+A `Place` is handed down together with the value that is looked at; whoever sees something wrong
+says so to the place. The position in the file is looked up at the end.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from exporter.kernel.problems import Position, Problem
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The way through a document: keys and indices."""
+
+Locate: TypeAlias = Callable[[Path, bool], Position]
+"""The position of the value at a path, or (True) of its key."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def show_path(path: Path) -> str:
+    """Return ``targets[2].limits.bandwidth``; odd keys stand in quotes."""
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            shown += f".{part}" if shown else part
+        else:
+            shown += f'["{part[:40]}"]'
+    return shown
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the checks of one document found, in any order.
+
+    `moved` tells, for a list of which broken items were left out, the index that each of the
+    remaining ones has in the document; `left_out` are the paths of what did not fit.
+    """
+
+    locate: Locate
+    problems: set[Problem] = field(default_factory=set)
+    moved: dict[Path, list[int]] = field(default_factory=dict)
+    left_out: set[Path] = field(default_factory=set)
+
+    def add(self, path: Path, what: str, *, severity: str = "error", at_key: bool = False) -> None:
+        """Keep a problem; the same one at the same place counts once."""
+        path = self._in_document(path)
+        self.problems.add(Problem(self.locate(path, at_key), show_path(path), what, severity))
+
+    def _in_document(self, path: Path) -> Path:
+        if not self.moved:
+            return path
+        true: Path = ()
+        for part in path:
+            indices = self.moved.get(true)
+            true = (*true, indices[part] if indices and isinstance(part, int) else part)
+        return true
+
+    @property
+    def failed(self) -> bool:
+        """Whether any of the problems is an error."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path of a document: ``place / "resources" / 0``."""
+
+    findings: Findings
+    path: Path = ()
+
+    def __truediv__(self, part: str | int) -> "Place":
+        return Place(self.findings, (*self.path, part))
+
+    def error(self, what: str) -> None:
+        """Say what is wrong with the value here, and what to write instead."""
+        self.findings.add(self.path, what)
+
+    def key_error(self, what: str) -> None:
+        """Say what is wrong with the key here."""
+        self.findings.add(self.path, what, at_key=True)
+
+    def warn(self, what: str) -> None:
+        """Say what is odd here, and does not stop the load."""
+        self.findings.add(self.path, what, severity="warning")
+
+    def key_warn(self, what: str) -> None:
+        """Say what is odd about the key here."""
+        self.findings.add(self.path, what, severity="warning", at_key=True)
+
+    def leave_out(self, *parts: str | int) -> None:
+        """Note that these parts of what stands here were left out, being broken."""
+        self.findings.left_out.update((*self.path, part) for part in parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing that stands here was left out: only then can something be missing."""
+        size = len(self.path)
+        return not any(path[:size] == self.path for path in self.findings.left_out)

@@ -1,0 +1,203 @@
+"""One fetch, step by step: sign, send, judge, turn the page, for each account.
+
+The steps themselves are pure and stand in their own modules; here they are put in order.
+"""
+
+import msgspec
+
+from exporter.fetch.accounts import Account, find_accounts
+from exporter.fetch.exchanges import Exchanges, Order, Refused, Watch, World
+from exporter.fetch.paging import Done, Next, Seen, first, next_step
+from exporter.fetch.request import (
+    Draft,
+    Signature,
+    Values,
+    draft,
+    follow,
+    known_values,
+    uses_account,
+    wire,
+)
+from exporter.fetch.signing import Signer
+from exporter.fetch.telling import Teller, secret_headers, secret_userinfo
+from exporter.fetch.verdict import Absent, Judged, Rules, judge
+from exporter.fetch.wire import Answer, Wire
+from exporter.kernel.cycles import find_zone
+from exporter.kernel.templates import Clock
+from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
+from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
+from exporter.model.target import Target
+
+_LAST_DAY = 31
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """The version of an answer that was accepted, and for what it counts."""
+
+    url: str
+    signature: Signature
+    etag: str
+
+
+class Attempt:
+    """One attempt at one collector of one target.
+
+    ``exchanges`` tell what happened so far, also when it failed; ``tag`` is the version that was
+    learned, None when there is none to be kept.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        collector: Collector,
+        world: World,
+        *,
+        tag: Tag | None,
+        warm: bool,
+        watch: Watch | None,
+    ) -> None:
+        self.tag = tag
+        self.teller = Teller(
+            [*secret_headers(target.http.headers), *secret_userinfo(target.http.proxy_url)]
+        )
+        self.exchanges = Exchanges(target, world, self.teller, warm=warm, watch=watch)
+        self._target = target
+        self._collector = collector
+        self._wall = world.wall
+        self._moment = clock_of(target, world.wall())
+        self._values = known_values(target, self._moment)
+        self._signer = Signer(
+            target, world, self.teller, self.exchanges, values=self._values, moment=self._moment
+        )
+
+    async def run(self) -> tuple[Payload, ...] | Unchanged:
+        """Fetch all pages of all accounts. Raises Refused, or a step's own ValueError."""
+        self._signer.read_credentials()
+        collector = self._collector
+        accounts = self._target.accounts or self._target.definition.accounts
+        if not accounts or not uses_account(collector.request):
+            pages = await self._pages(collector, self._values, conditional=collector.conditional)
+            return pages if isinstance(pages, Unchanged) else (Payload(pages=pages),)
+        self.tag = None
+        payloads: list[Payload] = []
+        for account in await self._accounts():
+            pages = await self._pages(collector, self._values.with_account(account.id))
+            if not isinstance(pages, Unchanged):
+                payloads.append(Payload(pages=pages, account=account.label))
+        return tuple(payloads)
+
+    async def _accounts(self) -> tuple[Account, ...]:
+        if self._target.accounts:
+            return tuple(Account(name, name) for name in self._target.accounts)
+        rules = self._target.definition.accounts
+        if rules is None:
+            return ()
+        pages = await self._pages(rules.collector, self._values)
+        return () if isinstance(pages, Unchanged) else find_accounts(rules, pages)
+
+    async def _pages(
+        self, collector: Collector, values: Values, *, conditional: bool = False
+    ) -> tuple[Page, ...] | Unchanged:
+        drafted = draft(collector.request, self._target, values, self._moment)
+        at = first(collector.paging)
+        tag = self.tag if conditional else None
+        pages: list[Page] = []
+        while True:
+            answer, judged = await self._page(collector, drafted, at, None if pages else tag)
+            match judged:
+                case Page():
+                    pages.append(self._clean(judged, answer))
+                case Absent():
+                    return _ended(collector, pages)
+                case Unchanged():
+                    return judged
+                case Failure():
+                    raise Refused(_on_page(judged, at))
+            seen = Seen(url=answer.url, document=judged.document, lines=answer.lines)
+            match step := next_step(collector.paging, at, seen):
+                case Next():
+                    at = step
+                case Done():
+                    if conditional:
+                        self.tag = self._new_tag(collector, answer, len(pages))
+                    return tuple(pages)
+                case Failure():
+                    raise Refused(step)
+
+    async def _page(
+        self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
+    ) -> tuple[Answer, Judged]:
+        """Ask for one page, with a new token if the one that is kept is refused."""
+        throttling = self._target.definition.throttling
+        rules = Rules(verdict=collector.verdict, format=collector.format, throttling=throttling)
+        while True:
+            signature = await self._signer.sign()
+            request = _turned(drafted, at, signature)
+            known = tag is not None and (tag.url, tag.signature) == (request.url, signature)
+            if tag is not None and known:
+                request = _asking_for_news(request, tag)
+            answer = await self.exchanges.ask(
+                Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
+            )
+            judged = judge(answer, rules, self._wall(), asked_new=known)
+            if not self._signer.renews(judged):
+                return answer, judged
+
+    def _clean(self, page: Page, answer: Answer) -> Page:
+        """Take the secrets out that a vendor sends back: what is in a page may become a label."""
+        headers = self.teller.headers(page.headers)
+        if page.document is page.headers:
+            return Page(document=headers, headers=headers)
+        document = self.teller.document(page.document, answer.body)
+        if document is page.document and headers is page.headers:
+            return page
+        return Page(document=document, headers=headers)
+
+    def _new_tag(self, collector: Collector, answer: Answer, pages: int) -> Tag | None:
+        """Return the ETag of an answer that is the whole of what was asked.
+
+        With several pages the first may stand while another changes, and a Link header is no part
+        of what an ETag covers.
+        """
+        etag = answer.headers.get("etag", "")
+        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        signature = self._signer.signature
+        return Tag(answer.url, signature, etag) if etag and whole and signature else None
+
+
+def clock_of(target: Target, now: float) -> Clock:
+    """Return the clock of a target's templates: its zone, and its billing day where it has one."""
+    zone = find_zone(target.definition.zone)
+    moment = Clock(now, zone)
+    period = target.definition.period
+    if period is None or period.anchor_day is None:
+        return moment
+    day = period.anchor_day.render(known_values(target, moment).texts, moment) or ""
+    if not (day.isascii() and day.isdigit()):
+        return moment
+    return Clock(now, zone, min(max(int(day), 1), _LAST_DAY))
+
+
+def _turned(drafted: Draft, at: Next, signature: Signature) -> Wire:
+    if at.url is not None:
+        return follow(drafted, at.url, signature)
+    return wire(drafted, signature, page=at.query, body=at.body)
+
+
+def _asking_for_news(request: Wire, tag: Tag) -> Wire:
+    headers = {**request.headers, "If-None-Match": tag.etag}
+    return msgspec.structs.replace(request, headers=headers)
+
+
+def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:
+    """Take "there is none" for the end where pages are counted: some say so past the last one."""
+    if pages and not isinstance(collector.paging, PageNumber | Offset):
+        detail = f"page {len(pages) + 1}, which the vendor named, is not there"
+        raise Refused(Failure(reason=Reason.PAGING, detail=detail))
+    return tuple(pages)
+
+
+def _on_page(failure: Failure, at: Next) -> Failure:
+    if at.pages == 1:
+        return failure
+    return msgspec.structs.replace(failure, detail=f"page {at.pages}: {failure.detail}")

@@ -1,0 +1,140 @@
+"""One attempt to fetch what a collector asks for.
+
+The client keeps what outlives a fetch: connections, tokens and ETags. It retries nothing and never
+sleeps; what a fetch does, step by step, is in ``attempt``.
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from exporter.fetch.accounts import AccountsError
+from exporter.fetch.attempt import Attempt, Tag
+from exporter.fetch.auth import AuthError
+from exporter.fetch.exchanges import Refused, Watch, World
+from exporter.fetch.request import RequestError
+from exporter.fetch.telling import Teller
+from exporter.fetch.tokens import Tokens
+from exporter.fetch.transport import Transport
+from exporter.fetch.trouble import Timeouts
+from exporter.kernel.secrets import Secret, clip
+from exporter.model.definition import Collector
+from exporter.model.outcome import Failure, Fetched, Payload, Reason, Unchanged
+from exporter.model.target import SecretSource, Target
+
+_SOON = 120.0  # seconds: intervals up to this are worth a warm connection
+_MOST_WARM = 32  # budgets: an idle TLS connection holds 325 kB
+_LONGEST_DETAIL = 512
+
+
+class Client:
+    """Fetches. An async context manager: its end closes the connections.
+
+    `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
+    must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
+    `read_timeout` are seconds; the deadline of a whole poll is the caller's.
+    """
+
+    def __init__(
+        self,
+        *,
+        read_secret: Callable[[SecretSource], Secret],
+        wall: Callable[[], float],
+        connect_timeout: float = 10.0,
+        read_timeout: float = 30.0,
+    ) -> None:
+        self._transport = Transport(Timeouts(connect=connect_timeout, read=read_timeout))
+        self._world = World(
+            read_secret=read_secret,
+            wall=wall,
+            clock=lambda: asyncio.get_running_loop().time(),
+            transport=self._transport,
+            tokens=Tokens(wall),
+        )
+        self._tags: dict[tuple[str, str], Tag] = {}
+        self._warm: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._transport.close()
+
+    async def fetch(
+        self, target: Target, collector: Collector, *, watch: Watch | None = None
+    ) -> Fetched:
+        """Make one attempt and say what came of it; nothing is raised but cancellation.
+
+        `watch` is called with every exchange as soon as it is over, with the body's beginning.
+        The ETag of a good answer is kept: `forget` it when the answer was not learned from.
+        """
+        key = (target.name, collector.name)
+        tag = self._tags.pop(key, None)  # a fetch that is cancelled leaves none
+        warm = self._is_warm(target)
+        try:
+            attempt = Attempt(target, collector, self._world, tag=tag, warm=warm, watch=watch)
+        except Exception as error:  # noqa: BLE001 - a fetch never raises; its failure says why
+            return Fetched(result=_failure(error))
+        try:
+            result: tuple[Payload, ...] | Unchanged | Failure = await attempt.run()
+        except Exception as error:  # noqa: BLE001 - as above
+            result = _told(_failure(error), attempt.teller)
+        if attempt.tag is not None and not isinstance(result, Failure):
+            self._tags[key] = attempt.tag
+        exchanges = attempt.exchanges
+        return Fetched(result=result, rate=exchanges.rate, exchanges=tuple(exchanges.told))
+
+    def forget(self, target: Target, collector: str) -> None:
+        """Ask for the whole answer next time: the values that the last one held are gone."""
+        self._tags.pop((target.name, collector), None)
+
+    def _is_warm(self, target: Target) -> bool:
+        """Tell whether the connection is kept between two polls: for a few busy budgets."""
+        if target.budget in self._warm:
+            return True
+        if min(target.collectors.values(), default=_SOON + 1) > _SOON:
+            return False
+        if len(self._warm) >= _MOST_WARM:
+            return False
+        self._warm.add(target.budget)
+        return True
+
+
+def _told(failure: Failure, teller: Teller) -> Failure:
+    detail = clip(teller.text(failure.detail), _LONGEST_DETAIL)
+    return msgspec.structs.replace(failure, detail=detail)
+
+
+def _failure(error: Exception) -> Failure:
+    match error:
+        case Refused():
+            return error.failure
+        case AuthError():
+            return Failure(reason=Reason.AUTH, detail=str(error))
+        case AccountsError():
+            return Failure(reason=Reason.SCHEMA, detail=f"the accounts: {error}")
+        case RequestError():
+            return Failure(reason=Reason.INTERNAL, detail=str(error))
+        case RecursionError():
+            return Failure(reason=Reason.NOT_JSON, detail="the answer is nested too deeply")
+        case _:
+            return Failure(reason=Reason.INTERNAL, detail=f"our own bug: {_place(error)}")
+
+
+def _place(error: Exception) -> str:
+    """Return the kind of an exception and where it arose, never its text."""
+    place = "nowhere"
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_name} ({trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__} in {place}"

@@ -1,0 +1,86 @@
+"""Bytes to documents: JSON and JSON Lines, told by the bytes and never by the Content-Type.
+
+Vendors send JSON as ``text/html``, ``json`` or nothing at all, and HTML as ``application/json``.
+"""
+
+import codecs
+import re
+
+import msgspec
+
+from exporter.kernel.secrets import clip
+from exporter.model.definition import Format
+
+_TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTALL)
+_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.ASCII | re.IGNORECASE)
+_HEAD = 4096  # bytes of a body in which a title is looked for
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_JSON = msgspec.json.Decoder()
+
+
+class NotJsonError(ValueError):
+    """A body is no JSON. The text says why, and never holds a part of the body."""
+
+
+def decode(body: bytes, form: Format, content_type: str = "") -> object:
+    """Return the document in `body`; JSON Lines become a list. A byte order mark is no error.
+
+    UTF-8 is tried first, then the charset that the content type names. Raises NotJsonError.
+    """
+    try:
+        return _decode(body, form)
+    except NotJsonError:
+        text = _recoded(body, content_type)
+        if text is None:
+            raise
+    return _decode(text, form)
+
+
+def _decode(body: bytes, form: Format) -> object:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return _JSON.decode_lines(body) if form is Format.JSONL else _JSON.decode(body)
+    except msgspec.DecodeError as error:
+        raise NotJsonError(_reason(body, str(error))) from error
+    except UnicodeDecodeError as error:
+        raise NotJsonError(f"the text is not UTF-8 (byte {error.start})") from error
+    except RecursionError as error:
+        raise NotJsonError("nested too deeply") from error
+
+
+def _reason(body: bytes, said: str) -> str:
+    if not body.strip():
+        return "the body is empty"
+    if body.lstrip()[:1] == b"<":
+        return "HTML or XML instead of JSON"
+    if re.search(rb"[:,\[]\s*-?(?:NaN|Infinity)\b", body):
+        return "NaN and Infinity are not JSON"
+    return said
+
+
+def _recoded(body: bytes, content_type: str) -> bytes | None:
+    """Return the body as UTF-8 if it says that it is written in something else."""
+    wide = next((name for mark, name in _WIDE if body.startswith(mark)), None)
+    named = _CHARSET.search(content_type)
+    charset = wide or (named[1] if named else "")
+    try:
+        if not charset or codecs.lookup(charset).name == "utf-8":
+            return None
+        return body.decode(charset).encode()
+    except (LookupError, ValueError):
+        return None
+
+
+def excerpt(body: bytes, length: int = 200) -> str:
+    """Return the beginning of a body as one printable line, or the title of a web page."""
+    head = body[:_HEAD]
+    title = _TITLE.search(head) if head.lstrip()[:1] == b"<" else None
+    text = (title[1] if title else head[: 4 * length]).decode("utf-8", "replace")
+    if len(body) <= length and text.isprintable():
+        return text
+    return clip(text, length)

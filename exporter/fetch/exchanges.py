@@ -1,0 +1,118 @@
+"""The exchanges of one attempt: each is sent, followed within its origin, and told of."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from exporter.fetch.paging import PagingError, safe_url
+from exporter.fetch.request import Draft, Signature, follow
+from exporter.fetch.telling import Teller
+from exporter.fetch.tokens import Tokens
+from exporter.fetch.transport import Transport
+from exporter.fetch.waits import rate
+from exporter.fetch.wire import Answer, Wire
+from exporter.kernel.secrets import Secret
+from exporter.model.outcome import Exchange, Failure, Reason
+from exporter.model.reading import RateLimit
+from exporter.model.target import SecretSource, Target
+
+Watch: TypeAlias = Callable[[Exchange], None]
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_SHOWN = "(the answer of a log-in is not shown)"
+
+
+class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is no error of ours
+    """The attempt is over: nothing was learned, for this reason."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time."""
+
+    read_secret: Callable[[SecretSource], Secret]
+    wall: Callable[[], float]
+    clock: Callable[[], float]
+    transport: Transport
+    tokens: Tokens
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, and what a redirect of it is made from. At most ``most`` bytes are read."""
+
+    wire: Wire
+    draft: Draft
+    signature: Signature
+    most: int
+    is_log_in: bool = False
+
+
+class Exchanges:
+    """Sends the requests of one attempt at a target, and keeps what is told of them.
+
+    ``told`` are the exchanges so far; ``rate`` is what the last answer said of the API's own limit,
+    log-ins aside.
+    """
+
+    def __init__(
+        self, target: Target, world: World, teller: Teller, *, warm: bool, watch: Watch | None
+    ) -> None:
+        self.told: list[Exchange] = []
+        self.rate: RateLimit | None = None
+        self._target = target
+        self._world = world
+        self._teller = teller
+        self._warm = warm
+        self._watch = watch
+
+    async def ask(self, order: Order) -> Answer:
+        """Send a request and follow redirects that stay on its origin. Raises Refused."""
+        request = order.wire
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = await self._exchange(request, order)
+            url = _redirect(request, answer)
+            if url is None:
+                return answer
+            request = follow(order.draft, url, order.signature)
+        detail = f"more than {_MOST_REDIRECTS} redirects, one after the other"
+        raise Refused(Failure(reason=Reason.HTTP_4XX, detail=detail))
+
+    async def _exchange(self, request: Wire, order: Order) -> Answer:
+        begin = self._world.clock()
+        outcome = await self._world.transport.send(
+            request, self._target.http, most=order.most, warm=self._warm
+        )
+        seconds = self._world.clock() - begin
+        answer = outcome if isinstance(outcome, Answer) else None
+        told = self._teller.exchange(request, answer, seconds, closed=order.is_log_in)
+        self.told.append(told)
+        if self._watch is not None:
+            self._watch(self._with_excerpt(told, answer, order))
+        if isinstance(outcome, Failure):
+            raise Refused(outcome)
+        if not order.is_log_in:
+            throttling = self._target.definition.throttling
+            self.rate = rate(outcome.lines, self._world.wall(), throttling) or self.rate
+        return outcome
+
+    def _with_excerpt(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
+        if answer is None or not answer.body:
+            return told
+        excerpt = _NOT_SHOWN if order.is_log_in else self._teller.excerpt(answer)
+        return msgspec.structs.replace(told, excerpt=excerpt)
+
+
+def _redirect(request: Wire, answer: Answer) -> str | None:
+    """Return where a redirect leads, if it may be followed."""
+    location = answer.headers.get("location")
+    if not location or answer.status not in _REDIRECTS or request.method not in ("GET", "HEAD"):
+        return None
+    try:
+        return safe_url(location, answer.url)
+    except PagingError:
+        return None

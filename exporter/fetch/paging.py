@@ -1,0 +1,351 @@
+"""From a page to the next: pure steps that always end and never ask for the same page twice.
+
+A vendor's word on what is left is never guessed at: where an answer contradicts itself the paging
+fails, because a sum over some of the pages is a wrong sum.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias, assert_never
+from urllib.parse import quote, urljoin, urlsplit
+
+import msgspec
+
+from exporter.fetch.request import Pairs
+from exporter.fetch.wire import Lines, host_of, origin_of
+from exporter.kernel.secrets import redact_url
+from exporter.kernel.select import SelectError, Selector
+from exporter.model.definition import (
+    Cursor,
+    LinkHeader,
+    NextUrl,
+    NoPaging,
+    Offset,
+    PageNumber,
+    Paging,
+)
+from exporter.model.outcome import Failure, Reason
+
+
+class PagingError(ValueError):
+    """The next page cannot be told or must not be asked for."""
+
+
+class Next(msgspec.Struct, frozen=True, kw_only=True):
+    """The next page: an address of the vendor's, or arguments for the first request.
+
+    ``query`` go into the query, ``body`` into the JSON or form body. ``pages`` counts the pages
+    up to and including this one, ``rows`` what came before it; ``place`` is its number or offset,
+    ``seen`` what was asked before.
+    """
+
+    url: str | None = None
+    query: Pairs = ()
+    body: Mapping[str, object] = {}
+    pages: int = 1
+    rows: int = 0
+    place: int = 0
+    seen: frozenset[str] = frozenset()
+
+
+class Done(msgspec.Struct, frozen=True):
+    """That was the last page."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A page as paging sees it: the address that was asked, its document and headers."""
+
+    url: str
+    document: object
+    lines: Lines = ()
+
+
+Step: TypeAlias = Next | Done
+_DONE = Done()
+_NOTHING: tuple[object, ...] = (None, "")
+_NO = frozenset({"", "0", "false", "no"})
+
+
+def first(paging: Paging) -> Next:
+    """Return the first page of a request."""
+    match paging:
+        case PageNumber():
+            return Next(query=_numbered(paging, paging.start), place=paging.start)
+        case Offset():
+            return Next(query=_skipping(paging, 0))
+        case NoPaging() | NextUrl() | Cursor() | LinkHeader():
+            return Next()
+        case _:
+            assert_never(paging)
+
+
+def next_step(paging: Paging, at: Next, page: Seen) -> Step | Failure:
+    """Return the page after `page`, which was asked for by `at`.
+
+    An answer is a failure that does not tell, or that leads to another host, back to a page that
+    was seen, or past ``max_pages``.
+    """
+    try:
+        step = _step(paging, at, page)
+        if isinstance(step, Next) and not isinstance(paging, NoPaging):
+            _check_count(step.pages, paging.max_pages)
+    except (PagingError, SelectError) as error:
+        return Failure(reason=Reason.PAGING, detail=f"page {at.pages}: {error}")
+    return step
+
+
+def _step(paging: Paging, at: Next, page: Seen) -> Step:
+    match paging:
+        case NoPaging():
+            return _DONE
+        case NextUrl():
+            return _linked(_next_link(paging, page.document), at, page)
+        case LinkHeader():
+            return _linked(_header_link(paging, page.lines), at, page)
+        case Cursor():
+            return _cursor(paging, at, page.document)
+        case PageNumber():
+            return _page_number(paging, at, page.document)
+        case Offset():
+            return _offset(paging, at, page.document)
+        case _:
+            assert_never(paging)
+
+
+def _check_count(pages: int, most: int) -> None:
+    if pages > most:
+        raise PagingError(
+            f"the answer has more than {most} pages; narrow the request, or raise max_pages"
+        )
+
+
+# ------------------------------------------------------------------------------------------ links
+
+
+def safe_url(link: str, asked: str) -> str:
+    """Return `link`, absolute and otherwise as it is, if it leads to where `asked` went.
+
+    Raises PagingError for another scheme, host or port, and for userinfo: credentials go along.
+    """
+    text = quote(link.strip(), safe="%/?#[]@!$&'()*+,;=:~")
+    try:
+        url = text if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", text) else urljoin(asked, text)
+        userinfo = "@" in urlsplit(url).netloc
+        there, here = origin_of(url), origin_of(asked)
+    except ValueError:
+        raise PagingError(f"the vendor's link is no web address: {redact_url(link)}") from None
+    if userinfo:
+        raise PagingError("the vendor's link holds a user name or password; it is not followed")
+    if there == here:
+        return url.partition("#")[0]
+    if there[1:] == here[1:] or (there[0] == "http" and there[1] == here[1]):
+        raise PagingError(
+            f"the vendor's link goes from {here[0]} to {there[0]} on {host_of(url)}; it is not"
+            f" followed, because {'it is not encrypted' if there[0] == 'http' else _UPGRADE}"
+        )
+    raise PagingError(
+        f"the vendor's link goes to another host, {host_of(url)} instead of {host_of(asked)};"
+        " it is not followed, so that no credential gets there"
+    )
+
+
+_UPGRADE = "it is another origin: write base_url with https"
+
+
+def _linked(link: str | None, at: Next, page: Seen) -> Step:
+    if link is None:
+        return _DONE
+    url = safe_url(link, page.url)
+    seen = at.seen | {page.url.partition("#")[0]}
+    if url in seen:
+        raise PagingError(f"the next page is one that was read already: {redact_url(url)}")
+    return Next(url=url, pages=at.pages + 1, seen=seen)
+
+
+def _next_link(paging: NextUrl, document: object) -> str | None:
+    for path in paging.next:
+        found = path(document)
+        if isinstance(found, Mapping):
+            found = found.get("href")
+        if found is None or found is False or found == "":
+            continue
+        if not isinstance(found, str):
+            raise PagingError(f'"{path.text}" is no address but {_kind(found)}')
+        return found
+    return None
+
+
+_LINK = re.compile(
+    r"<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:\"[^\"]*\"|[^\",;\s]*))?)*)"
+)
+_ATTRIBUTE = re.compile(r";\s*([\w!#$&+.^`|~*-]+)(?:\s*=\s*(?:\"([^\"]*)\"|([^\",;\s]*)))?")
+
+
+def _header_link(paging: LinkHeader, lines: Lines) -> str | None:
+    """Return the address of the wanted relation (RFC 8288), None when there is none or it ends."""
+    for target, attributes in _links(lines):
+        if paging.rel.lower() in attributes.get("rel", "").lower().split():
+            over = any(attributes.get(name) == text for name, text in paging.unless.items())
+            return None if over else target
+    return None
+
+
+def _links(lines: Lines) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, text in lines:
+        if name == "link":
+            for found in _LINK.finditer(text):
+                pairs = _ATTRIBUTE.findall(found[2])
+                yield found[1], {key.lower(): quoted or bare for key, quoted, bare in pairs}
+
+
+# ---------------------------------------------------------------------------------------- cursors
+
+
+def _cursor(paging: Cursor, at: Next, document: object) -> Step:
+    more = _flag(paging.more, document)
+    cursor = next(
+        (found for path in paging.cursor if (found := path(document)) not in _NOTHING), None
+    )
+    if more is False or (cursor is None and more is None):
+        return _DONE
+    if more is None and paging.rows is not None and not _count(paging.rows, document):
+        return _DONE
+    if cursor is None:
+        raise PagingError("the answer says that there is more, but gives no cursor")
+    if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
+        raise PagingError(f"the cursor is neither text nor a number but {_kind(cursor)}")
+    text = str(cursor)
+    if text in at.seen:
+        raise PagingError("the cursor is one that was used already")
+    return Next(
+        query=() if paging.body else ((paging.param, text),),
+        body={paging.param: cursor} if paging.body else {},
+        pages=at.pages + 1,
+        seen=at.seen | {text},
+    )
+
+
+# ---------------------------------------------------------------------------------------- numbers
+
+
+def _page_number(paging: PageNumber, at: Next, document: object) -> Step:
+    rows = None if paging.rows is None else _count(paging.rows, document)
+    number = _following(paging, at, document, rows)
+    if number is None:
+        return _DONE
+    if number <= at.place:
+        raise PagingError(f"after page {at.place} the vendor names page {number}")
+    query = _numbered(paging, number)
+    return Next(query=query, pages=at.pages + 1, rows=at.rows + (rows or 0), place=number)
+
+
+def _following(paging: PageNumber, at: Next, document: object, rows: int | None) -> int | None:
+    """Return the number of the next page, None at the end, by the first sign that says it."""
+    if paging.next_page is not None:
+        return _whole(paging.next_page, document)
+    left = _pages_left(paging, at, document, rows)
+    if left is not None:
+        _check_count(at.pages + left, paging.max_pages)
+        return at.place + 1 if left > 0 else None
+    more = _flag(paging.more, document)
+    if more is not None:
+        return at.place + 1 if more else None
+    if rows is None:
+        raise PagingError("the answer does not say whether there are more pages")
+    return at.place + 1 if rows and rows >= (paging.size or 1) else None
+
+
+def _pages_left(paging: PageNumber, at: Next, document: object, rows: int | None) -> int | None:
+    """Return how many pages are left by the vendor's own count, None when it gives none."""
+    pages = None if paging.total_pages is None else _whole(paging.total_pages, document)
+    if pages is not None:
+        return pages - at.pages
+    total = None if paging.total_rows is None else _whole(paging.total_rows, document)
+    if total is None:
+        return None
+    if rows is None:
+        return None if paging.size is None else _ceil(total, paging.size) - at.pages
+    left = total - at.rows - rows  # by rows that came: a vendor may give fewer than it is asked for
+    if left > 0 and not rows:
+        raise PagingError(f"{left} rows are missing, and the page is empty")
+    return _ceil(left, max(rows, paging.size or 1)) if left > 0 else 0
+
+
+def _ceil(rows: int, size: int) -> int:
+    return -(-rows // size)
+
+
+def _offset(paging: Offset, at: Next, document: object) -> Step:
+    count = _count(paging.rows, document)
+    reached = at.place + count
+    total = None if paging.total_rows is None else _whole(paging.total_rows, document)
+    more = _flag(paging.more, document)
+    if total is not None:
+        over = reached >= total
+        _check_count(at.pages + _ceil(total - reached, max(count, paging.limit)), paging.max_pages)
+    elif more is not None:
+        over = not more
+    else:
+        over = count < paging.limit
+    if over:
+        return _DONE
+    if not count:
+        raise PagingError("the answer says that there are more rows, but gives none")
+    return Next(query=_skipping(paging, reached), pages=at.pages + 1, place=reached)
+
+
+def _numbered(paging: PageNumber, number: int) -> Pairs:
+    sized = paging.size_param is not None and paging.size is not None
+    size = ((str(paging.size_param), str(paging.size)),) if sized else ()
+    return ((paging.param, str(number)), *size)
+
+
+def _skipping(paging: Offset, offset: int) -> Pairs:
+    limit = () if paging.limit_param is None else ((paging.limit_param, str(paging.limit)),)
+    return ((paging.param, str(offset)), *limit)
+
+
+# ------------------------------------------------------------------------------------ the answers
+
+
+def _flag(path: Selector | None, document: object) -> bool | None:
+    """Read "is there more": None when nothing says."""
+    found = None if path is None else path(document)
+    if found is None:
+        return None
+    return found.strip().lower() not in _NO if isinstance(found, str) else bool(found)
+
+
+def _whole(path: Selector, document: object) -> int | None:
+    """Read a number of pages or rows; None when it is absent."""
+    found = path(document)
+    if found in _NOTHING or found is False:
+        return None
+    if isinstance(found, str) and re.fullmatch(r"[0-9]{1,15}", found.strip()):
+        return int(found)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise PagingError(f'"{path.text}" is no count but {_kind(found)}')
+    return found
+
+
+def _count(path: Selector, document: object) -> int:
+    found = path(document)
+    if found is None:
+        return 0
+    if not isinstance(found, list | Mapping):
+        raise PagingError(f'"{path.text}" is no list but {_kind(found)}')
+    return len(found)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

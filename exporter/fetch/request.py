@@ -1,0 +1,321 @@
+"""A request template and a target become a request, without signature and page (a draft).
+
+Signature and page are put on by `wire`, so that a draft serves all pages of a poll.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, assert_never
+from urllib.parse import quote, quote_plus, urlsplit
+
+import msgspec
+
+from exporter.fetch.wire import Wire
+from exporter.kernel.templates import Clock, Template
+from exporter.model.definition import Argument, ArrayStyle, Json, Request
+from exporter.model.target import Target
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Query arguments, not encoded."""
+
+_QUERY_SAFE = "/:,()*@!~"  # legal in a query (RFC 3986 3.4), and read more easily than %2F
+_VALUE_SAFE = "/:()*@!~"  # the same for one of several values between commas
+_URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+
+
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+class RequestError(ValueError):
+    """A request cannot be made. The text says why, without a secret."""
+
+
+class Values(msgspec.Struct, frozen=True, kw_only=True):
+    """What templates may use: texts by name, and those parameters that have several values."""
+
+    texts: Mapping[str, str]
+    several: Mapping[str, tuple[str, ...]] = {}
+
+    def with_account(self, account: str) -> "Values":
+        """Return the values of one account of a fan-out."""
+        texts = {**self.texts, "account.id": account}
+        return Values(texts=texts, several=self.several)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A request without signature and page. ``url`` and ``query`` are encoded already."""
+
+    method: str
+    url: str
+    query: Pairs
+    headers: Mapping[str, str]
+    json: object = None
+    form: Pairs = ()
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """What authentication adds to a request. It holds secrets."""
+
+    headers: Mapping[str, str] = {}
+    query: Pairs = ()
+    digest: tuple[str, str] | None = None
+
+
+def known_values(target: Target, clock: Clock) -> Values:
+    """Return the parameters of a target, with their defaults; those that are "" are left out."""
+    texts: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
+    for name, param in target.definition.params.items():
+        values = target.params.get(name)
+        if values is None:
+            rendered = None if param.default is None else param.default.render(texts, clock)
+            values = () if rendered is None else (rendered,)
+        values = tuple(value for value in values if value != "")
+        if values:
+            texts[f"params.{name}"] = ",".join(values)
+        if len(values) > 1:
+            several[f"params.{name}"] = values
+    return Values(texts=texts, several=several)
+
+
+def draft(request: Request, target: Target, values: Values, clock: Clock) -> Draft:
+    """Render a request of a target, with the arguments of breakdowns if it wants those.
+
+    Raises RequestError when the path lacks a value (a request without it is another request), and
+    for a header that cannot be sent.
+    """
+    arguments = _with_items(request, target) if target.items else request.query
+    query = tuple(pair for argument in arguments for pair in _encoded(argument, values, clock))
+    return Draft(
+        method=request.method,
+        url=_url(request.path, target.base_url, values, clock),
+        query=query,
+        headers=_headers(request, target, values, clock),
+        json=_json(request.json, values, clock) if request.json is not None else None,
+        form=tuple(pair for argument in request.form for pair in _plain(argument, values, clock)),
+    )
+
+
+def wire(
+    draft: Draft,
+    signature: Signature,
+    *,
+    page: Pairs = (),
+    body: Mapping[str, object] | None = None,
+) -> Wire:
+    """Sign a draft and turn it to a page: `page` are query arguments, `body` fields of the body."""
+    query = draft.query
+    for name, value in page:
+        query = _replaced(query, quote(name, safe=""), quote(value, safe=_QUERY_SAFE))
+    headers, content = _content(draft, body or {})
+    signed = _signed_query(query, signature)
+    return Wire(
+        method=draft.method,
+        url=_joined(draft.url, signed),
+        headers=merged(headers, signature.headers),
+        body=content,
+        digest=signature.digest,
+    )
+
+
+def follow(draft: Draft, url: str, signature: Signature) -> Wire:
+    """Turn a draft to an address that the vendor gave; it is kept as it is.
+
+    A key that goes into the query is added where the address does not carry it already.
+    """
+    headers, content = _content(draft, {})
+    present = {pair.partition("=")[0] for pair in urlsplit(url).query.split("&")}
+    missing = tuple(
+        (quote(name, safe=""), quote(value, safe=""))
+        for name, value in signature.query
+        if quote(name, safe="") not in present
+    )
+    return Wire(
+        method=draft.method,
+        url=_joined(url, missing),
+        headers=merged(headers, signature.headers),
+        body=content,
+        digest=signature.digest,
+    )
+
+
+def uses_account(request: Request) -> bool:
+    """Tell whether a request is made once for each account of a fan-out."""
+    return any("account.id" in template.variables for template in _templates(request))
+
+
+def _templates(request: Request) -> Iterator[Template]:
+    yield request.path
+    yield from request.headers.values()
+    for argument in (*request.query, *request.item_query, *request.form):
+        yield from argument.values
+    yield from _json_templates(request.json)
+
+
+def _json_templates(part: Json) -> Iterator[Template]:
+    match part:
+        case Template():
+            yield part
+        case Mapping():
+            for member in part.values():
+                yield from _json_templates(member)
+        case tuple():
+            for member in part:
+                yield from _json_templates(member)
+        case _:
+            return
+
+
+def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
+    quoted = {name: _segment(text) for name, text in values.texts.items() if name in path.variables}
+    text = path.render(quoted, clock)
+    if text is None:
+        missing = ", ".join(sorted(path.variables - values.texts.keys()))
+        raise RequestError(f'the path "{path.text}" needs {missing}, which has no value')
+    if not text.startswith(("http://", "https://")):
+        text = f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
+    return quote(text, safe=_URL_SAFE)
+
+
+def _segment(value: str) -> str:
+    # A value of dots would climb out of its place in the path.
+    return value.replace(".", "%2E") if value in (".", "..") else quote(value, safe="")
+
+
+def _with_items(request: Request, target: Target) -> tuple[Argument, ...]:
+    """Add the arguments of breakdowns; one that the target itself set stays as it is."""
+    kept = [
+        argument
+        for argument in request.query
+        if all(argument.name != more.name for more in request.item_query)
+        or any(_is_set(template, target) for template in argument.values)
+    ]
+    names = {argument.name for argument in kept}
+    return (*kept, *(more for more in request.item_query if more.name not in names))
+
+
+def _is_set(template: Template, target: Target) -> bool:
+    names = (name.removeprefix("params.") for name in template.variables)
+    return any(any(target.params.get(name, ())) for name in names)
+
+
+def _rendered(argument: Argument, values: Values, clock: Clock) -> list[str]:
+    texts: list[str] = []
+    for template in argument.values:
+        several = next((name for name in values.several if name in template.variables), None)
+        for one in values.several[several] if several else (None,):
+            known = values.texts if one is None else {**values.texts, str(several): one}
+            text = template.render(known, clock)
+            if text is not None:
+                texts.append(text)
+    return texts
+
+
+def _plain(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
+    texts = _rendered(argument, values, clock)
+    match argument.style:
+        case ArrayStyle.REPEAT:
+            return [(argument.name, text) for text in texts]
+        case ArrayStyle.BRACKETS:
+            name = f"{argument.name.removesuffix('[]')}[]"
+            return [(name, text) for text in texts]
+        case ArrayStyle.COMMA:
+            return [(argument.name, ",".join(texts))] if texts else []
+        case _:
+            assert_never(argument.style)
+
+
+def _encoded(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
+    if argument.style is ArrayStyle.COMMA:
+        texts = _rendered(argument, values, clock)
+        safe = _VALUE_SAFE if len(texts) > 1 else _QUERY_SAFE
+        text = ",".join(quote(text, safe=safe) for text in texts)
+        return [(quote(argument.name, safe=""), text)] if texts else []
+    pairs = _plain(argument, values, clock)
+    return [(quote(name, safe=""), quote(text, safe=_QUERY_SAFE)) for name, text in pairs]
+
+
+def _headers(request: Request, target: Target, values: Values, clock: Clock) -> Mapping[str, str]:
+    """Lay the user's own headers over the definition's, and those over the usual ones."""
+    rendered = {
+        name: template.render(values.texts, clock) for name, template in request.headers.items()
+    }
+    given = {name: text for name, text in rendered.items() if text is not None}
+    usual = {"User-Agent": target.user_agent, "Accept": _JSON}
+    headers = merged(merged(usual, given), target.http.headers)
+    for name, text in headers.items():
+        check_header(name, text)
+    return headers
+
+
+def check_header(name: str, text: str) -> None:
+    """Raise RequestError for a header value that would break the request apart."""
+    if _UNSENDABLE.search(text):
+        raise RequestError(
+            f'the value of the header "{name}" holds a line break or another control character'
+        )
+
+
+def merged(under: Mapping[str, str], over: Mapping[str, str]) -> Mapping[str, str]:
+    """Lay headers over others; names are compared without regard to case."""
+    if not over:
+        return under
+    names = {name.lower() for name in over}
+    return {name: text for name, text in under.items() if name.lower() not in names} | dict(over)
+
+
+def _json(template: Json, values: Values, clock: Clock) -> object:
+    """Render the texts of a JSON body; one that lacks a value is UNSET and is left out."""
+    match template:
+        case Template():
+            text = template.render(values.texts, clock)
+            return msgspec.UNSET if text is None else text
+        case Mapping():
+            members = {name: _json(part, values, clock) for name, part in template.items()}
+            return {name: part for name, part in members.items() if part is not msgspec.UNSET}
+        case tuple():
+            parts = [_json(part, values, clock) for part in template]
+            return [part for part in parts if part is not msgspec.UNSET]
+        case _:
+            return template
+
+
+def _content(draft: Draft, more: Mapping[str, object]) -> tuple[Mapping[str, str], bytes | None]:
+    if draft.form:
+        form = [pair for pair in draft.form if pair[0] not in more]
+        form += [(name, str(value)) for name, value in more.items()]
+        body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in form)
+        return merged({"Content-Type": _FORM}, draft.headers), body.encode()
+    if draft.json is None and not more:
+        return draft.headers, None
+    document = draft.json
+    for path, value in more.items():
+        document = _with_member(document, path.split("."), value)
+    return merged({"Content-Type": _JSON}, draft.headers), msgspec.json.encode(document)
+
+
+def _with_member(document: object, path: list[str], value: object) -> object:
+    """Return a copy of a JSON body with `value` at a path such as ``variables.after``."""
+    if not path:
+        return value
+    members = document if isinstance(document, Mapping) else {}
+    return {**members, path[0]: _with_member(members.get(path[0]), path[1:], value)}
+
+
+def _replaced(query: Pairs, name: str, value: str) -> Pairs:
+    return (*(pair for pair in query if pair[0] != name), (name, value))
+
+
+def _signed_query(query: Pairs, signature: Signature) -> Pairs:
+    for name, value in signature.query:
+        query = _replaced(query, quote(name, safe=""), quote(value, safe=""))
+    return query
+
+
+def _joined(url: str, query: Pairs) -> str:
+    if not query:
+        return url
+    start = "&" if "?" in url else "?"
+    return url + start + "&".join([f"{name}={value}" for name, value in query])

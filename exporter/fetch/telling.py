@@ -1,0 +1,135 @@
+"""What is told about a poll: exchanges, details and documents with every secret taken out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from exporter.fetch.decode import excerpt
+from exporter.fetch.wire import Answer, Wire
+from exporter.kernel.secrets import MASK, Secret, redact_text, redact_url
+from exporter.model.outcome import Exchange
+
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
+_HIDDEN = frozenset({"set-cookie", "set-cookie2", "location"})
+_HARMLESS = frozenset({"content-length", "content-type", "date", "retry-after", "server", "via"})
+_TELLING_NAME = re.compile(r"auth|key|token|secret|cookie|passw|credential|session", re.IGNORECASE)
+_LONG_ENOUGH = 8
+"""Letters of a secret that is looked for in documents: a user name such as "api" stands in many."""
+
+
+class Teller:
+    """Knows the secrets of one poll, and takes them out of whatever is told about it.
+
+    It learns more on the way: the token that a log-in answers, the base64 of a user and password.
+    """
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self._secrets: tuple[Secret, ...] = ()
+        self._needles: tuple[str, ...] = ()
+        self._plain = True
+        self.learn(*secrets)
+
+    def learn(self, *secrets: Secret) -> None:
+        """Add secrets; the empty one hides nothing."""
+        new = [secret for secret in secrets if secret.reveal() and secret not in self._secrets]
+        self._secrets += tuple(new)
+        self._needles += tuple(secret.reveal() for secret in new)
+        # A secret of these letters looks the same in a URL, in JSON and in a header.
+        self._plain = self._plain and all(_PLAIN.fullmatch(secret.reveal()) for secret in new)
+
+    def text(self, text: str) -> str:
+        """Return `text` without the secrets."""
+        if self._plain and not any(needle in text for needle in self._needles):
+            return text
+        return redact_text(text, self._secrets)
+
+    def url(self, url: str) -> str:
+        """Return `url` without userinfo, secrets, and what its keys say are secrets."""
+        return redact_url(self.text(url))
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return `headers` without the secrets; the same map when there are none in it."""
+        told = "\n".join(headers.values())
+        if self.text(told) == told:
+            return headers
+        return {name: self.text(value) for name, value in headers.items()}
+
+    def document(self, document: object, body: bytes) -> object:
+        """Return a decoded `body` without the secrets that a vendor echoes, keys included.
+
+        The same object where there are none. Raises RecursionError for what is nested very deep.
+        """
+        echoed = [
+            secret
+            for secret in self._secrets
+            if len(secret.reveal()) >= _LONG_ENOUGH and _echoes(body, secret)
+        ]
+        return _masked(document, echoed) if echoed else document
+
+    def exchange(
+        self, wire: Wire, answer: Answer | None, seconds: float, *, closed: bool = False
+    ) -> Exchange:
+        """Tell of a request and its answer; None: there was none.
+
+        `closed`: the answer is a log-in's, so that nothing in it is shown but what is harmless.
+        """
+        headers = {} if answer is None else self.headers(_open_headers(answer, closed=closed))
+        return Exchange(
+            method=wire.method,
+            url=self.url(wire.url),
+            request_headers=self.headers(wire.headers),
+            status=None if answer is None else answer.status,
+            headers=headers,
+            size=0 if answer is None else answer.size,
+            seconds=seconds,
+        )
+
+    def excerpt(self, answer: Answer) -> str:
+        """Return the beginning of an answer's body."""
+        return self.text(excerpt(answer.body))
+
+
+def secret_headers(headers: Mapping[str, str]) -> list[Secret]:
+    """Return the values of a target's own headers whose names say that they are secret."""
+    found: list[Secret] = []
+    for name, value in headers.items():
+        if _TELLING_NAME.search(name):
+            found += [Secret(value), Secret(value.rpartition(" ")[2])]
+    return found
+
+
+def secret_userinfo(url: str) -> list[Secret]:
+    """Return the password in a URL, and the user name, which may be a key itself."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return []
+    return [Secret(text) for text in (parts.password, parts.username) if text]
+
+
+def _echoes(body: bytes, secret: Secret) -> bool:
+    text = secret.reveal()
+    if _PLAIN.fullmatch(text):
+        return text.encode() in body
+    return redact_text(body.decode("utf-8", "replace"), [secret]).count(MASK) > 0
+
+
+def _masked(value: object, secrets: list[Secret]) -> object:
+    match value:
+        case str():
+            return redact_text(value, secrets)
+        case list():
+            return [_masked(item, secrets) for item in value]
+        case dict():
+            return {redact_text(k, secrets): _masked(item, secrets) for k, item in value.items()}
+        case _:
+            return value
+
+
+def _open_headers(answer: Answer, *, closed: bool) -> Mapping[str, str]:
+    hidden = {
+        name: redact_url(value) if name == "location" else MASK
+        for name, value in answer.headers.items()
+        if name in _HIDDEN or (closed and name not in _HARMLESS and "rate" not in name)
+    }
+    return {**answer.headers, **hidden} if hidden else answer.headers

@@ -1,0 +1,99 @@
+"""The tokens of log-ins: kept, shared, renewed ahead of their end, and never asked for in a rush.
+
+Vendors count log-ins and live tokens (20 for each organization at one of them), so that a log-in
+that fails, or whose token is refused at once, must not be repeated with every poll.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+
+import msgspec
+
+from exporter.fetch.auth import Token
+from exporter.kernel.durations import format_duration
+from exporter.model.outcome import Failure, Reason
+
+LogIn = Callable[[], Awaitable[Token | Failure]]
+
+_PAUSE = 60.0  # seconds between log-ins after trouble, at least
+_LONGEST_PAUSE = 86_400.0
+_KEPT_UNUSED = 86_400.0
+
+
+class _Entry:
+    """What is known about one log-in. Times are epoch seconds."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.token: Token | None = None
+        self.failure: Failure | None = None
+        self.tried_at = 0.0
+        self.used_at = 0.0
+
+
+class Tokens:
+    """All tokens of the process, by what identifies their log-in."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._entries: dict[Hashable, _Entry] = {}
+
+    async def get(
+        self, key: Hashable, log_in: LogIn, *, refused: Token | None = None
+    ) -> Token | Failure:
+        """Return the token of `key`, from memory or by `log_in`; of many callers one logs in.
+
+        `refused` is the token that the vendor just answered 401 to: another one is wanted.
+        """
+        entry = self._entry(key)
+        if not self._usable(entry, refused):
+            async with entry.lock:
+                if not self._usable(entry, refused):
+                    held = self._held(entry, refused)
+                    if held is not None:
+                        return held
+                    await self._renew(entry, log_in)
+        return entry.token or entry.failure or _lost()
+
+    def _entry(self, key: Hashable) -> _Entry:
+        now = self._wall()
+        entry = self._entries.get(key)
+        if entry is None:
+            old = [k for k, e in self._entries.items() if now - e.used_at > _KEPT_UNUSED]
+            for unused in old:
+                del self._entries[unused]
+            entry = self._entries[key] = _Entry()
+        entry.used_at = now
+        return entry
+
+    def _usable(self, entry: _Entry, refused: Token | None) -> bool:
+        token = entry.token
+        if token is None or token is refused:
+            return False
+        return token.renew_at is None or self._wall() < token.renew_at
+
+    def _held(self, entry: _Entry, refused: Token | None) -> Failure | None:
+        """Return a failure if it is too early to log in again."""
+        since = self._wall() - entry.tried_at
+        if entry.failure is not None:
+            pause = min(max(_PAUSE, entry.failure.wait or 0.0), _LONGEST_PAUSE)
+            left = pause - since
+            return msgspec.structs.replace(entry.failure, wait=left) if left > 0 else None
+        if refused is not None and entry.token is refused and 0 <= since < _PAUSE:
+            return Failure(
+                reason=Reason.AUTH,
+                detail=f"the token was refused {format_duration(round(since))} after the log-in",
+            )
+        return None
+
+    async def _renew(self, entry: _Entry, log_in: LogIn) -> None:
+        result = await log_in()
+        entry.tried_at = self._wall()
+        if isinstance(result, Failure):
+            entry.token, entry.failure = None, result
+        else:
+            entry.token, entry.failure = result, None
+
+
+def _lost() -> Failure:
+    return Failure(reason=Reason.INTERNAL, detail="a log-in left neither token nor failure")

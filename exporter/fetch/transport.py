@@ -1,0 +1,240 @@
+"""The only caller of the network: sends one request, reads one answer, names what went wrong.
+
+No retry, no redirect, no cookie, no proxy or netrc of the environment, no decision. Whatever goes
+wrong becomes a failure in words of our own: the texts of exceptions may hold URLs with keys.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import TypeAlias
+
+import aiohttp
+from yarl import URL
+
+from exporter.fetch.inflate import inflate
+from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
+from exporter.fetch.wire import Answer, Wire, joined, origin_of
+from exporter.model.outcome import Failure, Reason
+from exporter.model.target import Http, Tls
+
+_DNS_KEPT = 300  # seconds
+_HEADER_LINE = 32 * 1024  # bytes; some send long policies and links
+_KEEP_ALIVE = 15.0  # seconds that an idle connection is kept
+_KEEP_WARM = 150.0  # the same for those that are soon used again
+_ENCODINGS = "gzip, deflate"  # what is inflated below, and no more
+_DIGESTS = 1024  # nonces that are remembered
+
+_Stamp: TypeAlias = tuple[int, ...]
+_Key: TypeAlias = tuple[Tls, bool]
+_NO_TLS = Tls()
+
+
+class _Pool:
+    """A session with its connections; closed when it is retired and nobody uses it any more."""
+
+    def __init__(self, session: aiohttp.ClientSession, stamp: _Stamp) -> None:
+        self.session = session
+        self.stamp = stamp
+        self.users = 0
+        self.retired = False
+
+    async def leave(self) -> None:
+        """Close the session if this was the last use of it."""
+        if self.retired and not self.users:
+            await self.session.close()
+
+
+class Transport:
+    """Sessions by TLS setting, made when they are first needed."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._pools: dict[_Key, _Pool] = {}
+        self._making = asyncio.Lock()
+        self._digests: dict[tuple[object, ...], aiohttp.DigestAuthMiddleware] = {}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.session.close()
+        self._pools.clear()
+
+    async def send(
+        self, wire: Wire, http: Http, *, most: int, warm: bool = False
+    ) -> Answer | Failure:
+        """Send one request and read its answer, at most `most` bytes, also when inflated.
+
+        `warm` keeps the connection for the next minutes. Nothing is raised but cancellation.
+        """
+        try:
+            pool = await self._pool(http.tls, warm=warm)
+            pool.users += 1
+            try:
+                return await self._exchange(pool.session, wire, http, most)
+            finally:
+                pool.users -= 1
+                await pool.leave()
+        except Exception as error:  # noqa: BLE001 - whatever it is, this request failed by it
+            failure = failure_of(error, wire.url, http.proxy_url, self._timeouts)
+        if failure.reason in (Reason.CONNECT, Reason.TIMEOUT):
+            self._forget_address(wire.url, http.tls, warm=warm)
+        return failure
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, wire: Wire, http: Http, most: int
+    ) -> Answer:
+        async with session.request(
+            wire.method,
+            URL(wire.url, encoded=True),
+            headers=wire.headers,
+            data=wire.body,
+            allow_redirects=False,
+            proxy=http.proxy_url or None,
+            server_hostname=http.tls.server_name or None,
+            middlewares=self._digest(wire),
+        ) as response:
+            body = raw = await _read(response, most)
+            lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
+            headers = joined(lines)
+            if raw and "content-encoding" in headers:
+                body = await _inflated(raw, headers["content-encoding"], most)
+            return Answer(
+                status=response.status,
+                lines=lines,
+                headers=headers,
+                body=body,
+                url=wire.url,
+                size=len(raw),
+            )
+
+    def _digest(self, wire: Wire) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
+        if wire.digest is None:
+            return ()
+        key = (*origin_of(wire.url), *wire.digest)
+        known = self._digests.get(key)
+        if known is None:
+            if len(self._digests) >= _DIGESTS:
+                self._digests.clear()
+            known = self._digests[key] = aiohttp.DigestAuthMiddleware(*wire.digest)
+        return (known,)
+
+    def _forget_address(self, url: str, tls: Tls, *, warm: bool) -> None:
+        """Look the name up again next time: the address may be the trouble."""
+        pool = self._pools.get((tls, warm))
+        connector = pool.session.connector if pool else None
+        if isinstance(connector, aiohttp.TCPConnector):
+            try:
+                _, host, port = origin_of(url)
+            except ValueError:
+                return
+            connector.clear_dns_cache(host, port)
+
+    async def _pool(self, tls: Tls, *, warm: bool) -> _Pool:
+        key = (tls, warm)
+        pool = self._pools.get(key)
+        if pool is not None and (tls == _NO_TLS or pool.stamp == _stamp(tls)):
+            return pool
+        async with self._making:
+            stamp = _stamp(tls)
+            pool = self._pools.get(key)
+            if pool is not None and pool.stamp == stamp:
+                return pool
+            context = None if tls == _NO_TLS else await asyncio.to_thread(_context, tls)
+            if pool is not None:  # the certificates were renewed
+                pool.retired = True
+                await pool.leave()
+            made = self._pools[key] = _Pool(self._session(context, warm=warm), stamp)
+            return made
+
+    def _session(self, context: ssl.SSLContext | None, *, warm: bool) -> aiohttp.ClientSession:
+        # The scheduler bounds how many polls run at once; a limit here would be a second queue,
+        # and its waits would count as time-outs to connect.
+        connector = aiohttp.TCPConnector(
+            ssl=context or True,
+            limit=0,
+            ttl_dns_cache=_DNS_KEPT,
+            keepalive_timeout=_KEEP_WARM if warm else _KEEP_ALIVE,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers={"Accept-Encoding": _ENCODINGS},
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=self._timeouts.connect, sock_read=self._timeouts.read
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=_HEADER_LINE,
+            max_field_size=_HEADER_LINE,
+        )
+
+
+def _stamp(tls: Tls) -> _Stamp:
+    """Return when each file of the setting was last changed; 0 for those that are not there."""
+    return tuple(
+        Path(name).stat().st_mtime_ns if name and Path(name).exists() else 0
+        for name in (tls.ca_file, tls.cert_file, tls.key_file)
+    )
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    """Read certificates and keys. It takes milliseconds, so it runs in a thread.
+
+    As with Prometheus, `ca_file` replaces the system's authorities. Raises TlsFileError.
+    """
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+    except OSError as error:
+        raise TlsFileError(_unusable("ca_file", tls.ca_file, error)) from error
+    if tls.cert_file:
+        try:  # the empty password keeps OpenSSL from asking for one at the terminal
+            context.load_cert_chain(tls.cert_file, tls.key_file or None, password="")
+        except OSError as error:
+            files = " or key_file ".join(filter(None, (tls.cert_file, tls.key_file)))
+            raise TlsFileError(_unusable("cert_file", files, error)) from error
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _unusable(word: str, files: str, error: OSError) -> str:
+    is_missing = isinstance(error, FileNotFoundError)
+    why = "no such file" if is_missing else "it holds no usable certificate or key"
+    why = "it may not be read" if isinstance(error, PermissionError) else why
+    return f"tls_config: {word} {files}: {why}"
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read the body as it travels, never more than `most` bytes of it."""
+    length = response.content_length
+    if response.method == "HEAD":
+        return b""
+    if length is not None:
+        if length <= most:
+            return await response.read()
+        response.close()
+        raise TooLargeError(f"the answer has {length} bytes, {most} are allowed")
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        chunks.append(chunk)
+        if size > most:
+            response.close()
+            raise TooLargeError(f"the answer has more than {most} bytes")
+    return b"".join(chunks)
+
+
+async def _inflated(body: bytes, encoding: str, most: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    for piece in inflate(body, encoding):
+        size += len(piece)
+        pieces.append(piece)
+        if size > most:
+            raise TooLargeError(f"the answer unpacks to more than {most} bytes")
+        if len(piece) < size:
+            await asyncio.sleep(0)  # others may run between the pieces of a large answer
+    return b"".join(pieces)

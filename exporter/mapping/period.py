@@ -1,0 +1,163 @@
+"""The billing period of a row: from the answer, from the request, from the calendar.
+
+Three decisions that a reader may look for:
+
+- Both sides are rounded to whole seconds. Vendors compute reset times with a jitter of
+  milliseconds, and a jitter is no new period.
+- A period that does not start before it ends is dropped and noted, not a failure: the values are
+  good without it.
+- A vendor that still names last month's period is believed: the period is over, and so are the
+  values (the join drops them). Stretching the old period to today would be an invention.
+"""
+
+import functools
+import math
+import re
+from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple, assert_never
+
+from exporter.kernel.cycles import Cycle, Span, add_months, find_zone, span
+from exporter.kernel.secrets import clip
+from exporter.kernel.timestamps import format_rfc3339, parse_timestamp
+from exporter.mapping.asked import Asked
+from exporter.mapping.misfit import Misfit
+from exporter.model.definition import Instant, Period
+from exporter.model.reading import Note
+
+_zone = functools.lru_cache(maxsize=256)(find_zone)
+_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}\s*", re.ASCII)
+_MONTH = re.compile(r"\s*\d{4}-\d{2}\s*", re.ASCII)
+
+
+class Billing(NamedTuple):
+    """The period of a row. `closed`: the target chose one that was over when it asked."""
+
+    period: Span | None
+    closed: bool = False
+
+
+class _Side(NamedTuple):
+    epoch: float
+    raw: object
+    zone: tzinfo
+
+
+NO_PERIOD = Billing(None)
+
+
+def billing(
+    rule: Period, view: object, asked: Asked, *, seen: set[str], notes: list[Note]
+) -> Billing:
+    """Return the period that `rule` finds for the row `view`.
+
+    Raises Misfit for a time in the answer that cannot be read. A side that nobody gives leaves the
+    period unknown.
+    """
+    start = _answered(rule.start, view, seen) or _requested(rule, asked, "start", notes)
+    wanted = _requested(rule, asked, "end", notes)
+    try:
+        period = _completed(rule, start, _answered(rule.end, view, seen) or wanted, asked)
+        closed = wanted is not None and asked.chose(rule.asked_end) and _over(rule, wanted, asked)
+    except (ValueError, OverflowError):  # the year 9999 has no next month
+        notes.append(Note(reason="bad_period", detail="the period leaves the calendar."))
+        return NO_PERIOD
+    if period is not None and period.start >= period.end:
+        notes.append(Note(reason="bad_period", detail=_backwards(period)))
+        return NO_PERIOD
+    return Billing(period, closed=closed and period is not None)
+
+
+def instant(rule: Instant, view: object, seen: set[str]) -> float | None:
+    """Return the epoch seconds of the first path that gives a time. Raises Misfit."""
+    side = _answered(rule, view, seen)
+    return None if side is None else side.epoch
+
+
+def _answered(rule: Instant | None, view: object, seen: set[str]) -> _Side | None:
+    if rule is None:
+        return None
+    zone = _zone(rule.zone)
+    for path in rule.paths:
+        found = path(view)
+        if found is None:
+            continue
+        try:
+            epoch = parse_timestamp(found, zone=zone)
+        except ValueError as error:
+            raise Misfit(path.text, str(error)) from error
+        if epoch is not None:
+            seen.add(path.text)
+            return _Side(epoch, found, zone)
+    return None
+
+
+def _requested(rule: Period, asked: Asked, side: str, notes: list[Note]) -> _Side | None:
+    template = rule.asked_start if side == "start" else rule.asked_end
+    if template is None:
+        return None
+    text = asked.text(template, rule.zone, asked.anchor_day(rule.anchor_day) or 1)
+    zone = _zone(rule.zone)
+    try:
+        epoch = parse_timestamp(text, zone=zone)
+    except ValueError:
+        # A vendor's own relative form, such as "-30days": asked for, but not told when.
+        detail = f'the asked {side} of the period, "{clip(text or "", 40)}", is no date.'
+        notes.append(Note(reason="bad_period", detail=detail))
+        return None
+    return None if epoch is None else _Side(epoch, text, zone)
+
+
+def _exclusive(end: _Side, *, inclusive: bool) -> float:
+    """Return the first second after the period."""
+    if not inclusive:
+        return float(math.floor(end.epoch + 0.5))
+    if isinstance(end.raw, str):
+        if _DATE.fullmatch(end.raw):
+            return _add_days(end.epoch, 1, end.zone)
+        if _MONTH.fullmatch(end.raw):
+            return add_months(end.epoch, 1, zone=end.zone)
+    return math.floor(end.epoch) + 1.0  # 23:59:59 and 23:59:59.999 are both the last second
+
+
+def _over(rule: Period, end: _Side, asked: Asked) -> bool:
+    return _exclusive(end, inclusive=rule.inclusive_end) <= asked.at
+
+
+def _completed(rule: Period, start: _Side | None, end: _Side | None, asked: Asked) -> Span | None:
+    first = None if start is None else float(math.floor(start.epoch + 0.5))
+    last = None if end is None else _exclusive(end, inclusive=rule.inclusive_end)
+    if first is not None and last is not None:
+        return Span(first, last)
+    if rule.cycle is None:
+        return None
+    zone = _zone(rule.zone)
+    anchor = asked.anchor_day(rule.anchor_day)
+    if first is not None:
+        return Span(first, _moved(first, rule.cycle, 1, zone, anchor))
+    if last is not None:
+        return Span(_moved(last, rule.cycle, -1, zone, anchor), last)
+    return span(rule.cycle, asked.at, zone=zone, anchor_day=anchor or 1)
+
+
+def _moved(epoch: float, cycle: Cycle, by: int, zone: tzinfo, anchor: int | None) -> float:
+    """Return `epoch` one cycle on or back, at the same time of the day in `zone`."""
+    match cycle:
+        case Cycle.DAY:
+            return _add_days(epoch, by, zone)
+        case Cycle.WEEK:
+            return _add_days(epoch, 7 * by, zone)
+        case Cycle.MONTH:
+            return add_months(epoch, by, zone=zone, anchor_day=anchor)
+        case Cycle.YEAR:
+            return add_months(epoch, 12 * by, zone=zone, anchor_day=anchor)
+        case _:
+            assert_never(cycle)
+
+
+def _add_days(epoch: float, days: int, zone: tzinfo) -> float:
+    return (datetime.fromtimestamp(epoch, zone) + timedelta(days=days)).timestamp()
+
+
+def _backwards(period: Span) -> str:
+    start, end = format_rfc3339(period.start), format_rfc3339(period.end)
+    return f"the period does not start ({start}) before it ends ({end})."

@@ -1,0 +1,83 @@
+"""Many rows of one series become one number."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from exporter.kernel.select import Selector
+from exporter.kernel.timestamps import parse_timestamp
+from exporter.mapping.misfit import Misfit, told
+from exporter.mapping.scope import Row
+from exporter.mapping.values import UNLIMITED, Amount
+from exporter.model.definition import How, Reduce
+from exporter.model.reading import Unlimited
+
+
+def reduced(
+    rule: Reduce | None, rows: Sequence[Row], amounts: Sequence[Amount | None]
+) -> Amount | None:
+    """Return the one number of `rows`, whose numbers `amounts` are; rows without one are passed.
+
+    None: no row gave a number. A sum or a maximum with an unlimited part is unlimited. Raises
+    Misfit for several rows without a rule, and for a time that cannot be read.
+    """
+    if rule is None:
+        if len(rows) > 1:
+            raise Misfit("", _AMBIGUOUS.format(len(rows)))
+        return amounts[0] if amounts else None
+    if rule.how is How.COUNT:
+        return float(sum(amount is not None for amount in amounts))
+    if rule.how is How.FIRST or rule.how is How.LAST:
+        return _by_time(rule, rows, amounts)
+    numbers = [amount for amount in amounts if isinstance(amount, float)]
+    endless = any(isinstance(amount, Unlimited) for amount in amounts)
+    if endless and (rule.how is not How.MIN or not numbers):
+        return UNLIMITED
+    return _FOLDS[rule.how](numbers) if numbers else None
+
+
+def empty_total(rule: Reduce | None) -> float | None:
+    """Return what no rows at all come to, where the list itself was there: a sum is 0."""
+    return 0.0 if rule is not None and rule.how in (How.SUM, How.COUNT) else None
+
+
+_AMBIGUOUS = (
+    "{} rows give this series a value. The definition says `reduce: sum` (or max, min, first, "
+    "last), or names the series apart."
+)
+
+
+def _sum(numbers: Sequence[float]) -> float:
+    try:
+        return math.fsum(numbers)
+    except OverflowError as error:
+        raise Misfit("", "the sum of the rows is not a finite number.") from error
+
+
+_FOLDS: dict[How, Callable[[Sequence[float]], float]] = {
+    How.SUM: _sum,
+    How.MAX: max,
+    How.MIN: min,
+}
+
+
+def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]) -> Amount | None:
+    given = [number for number, amount in enumerate(amounts) if amount is not None]
+    if not given:
+        return None
+    if rule.by is None:
+        return amounts[given[0 if rule.how is How.FIRST else -1]]
+    by = rule.by
+    times = [(_time(by, rows[number][0]), number) for number in given]
+    # Of rows with one time, such as a day that was restated, position decides.
+    return amounts[(min if rule.how is How.FIRST else max)(times)[1]]
+
+
+def _time(by: Selector, view: object) -> float:
+    found = by(view)
+    try:
+        time = parse_timestamp(found)
+    except ValueError as error:
+        raise Misfit(by.text, str(error)) from error
+    if time is None:
+        raise Misfit(by.text, f"found {told(found)} in the place of the time that orders the rows.")
+    return time

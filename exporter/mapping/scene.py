@@ -1,0 +1,113 @@
+"""One payload in the light of its target: what the rules read from, and what they add to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from exporter.mapping.asked import Asked
+from exporter.mapping.misfit import Misfit
+from exporter.mapping.period import NO_PERIOD, Billing, billing
+from exporter.mapping.reduce import reduced
+from exporter.mapping.scope import Row, Scope, scope, trail
+from exporter.mapping.values import UNLIMITED, Amount, amount, converted, limit_fact
+from exporter.model.definition import Period, Reduce, Rows, Value, Zero
+from exporter.model.reading import Known, LimitFact, Note, Unlimited
+from exporter.model.target import Target
+
+ROWS = " /"
+"""What stands behind the place of rows in `Reading.matched`: ``results /``, with the paths of the
+row after it: ``results / bandwidth_used``."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """What one payload is read with. Notes and matched paths gather here.
+
+    `seen` are the paths of the present rule that gave something, as they stand in the definition.
+    `answered`: a list that a rule iterates was there, so that an answer without rows is an answer;
+    an optional list that is absent is one, too.
+    """
+
+    target: Target
+    asked: Asked
+    documents: Sequence[object]
+    account: str
+    notes: list[Note] = field(default_factory=list)
+    matched: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+    answered: bool = False
+    _periods: dict[int, Billing] = field(default_factory=dict)
+
+    def rows(self, rows: Rows) -> Scope:
+        """Return the rows of all pages."""
+        found = scope(rows, self.documents)
+        if rows.steps:
+            self.answered = True  # with a list, or by leaving out what is optional
+            if found.rows:
+                self.matched.add(trail(rows) + ROWS)
+        return found
+
+    def remember(self, rows: Rows) -> None:
+        """Keep the paths of a rule that gave something, with the place of its rows."""
+        if rows.steps:
+            place = trail(rows) + ROWS
+            self.matched.update([f"{place} {path}" for path in self.seen])
+        else:
+            self.matched |= self.seen
+        self.seen.clear()
+
+    def billing(self, own: Period | None, rows: Sequence[Row], *, level: bool) -> Billing:
+        """Return the period of a series: its rule's own, else for a flow the definition's.
+
+        The paths of a rule's own period see what its other paths see, those of the definition's
+        the document. Of rows with different periods the latest counts.
+        """
+        default = self.target.definition.period
+        if own is not None and own is not default:
+            found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
+            return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
+        if default is None or (level and own is None):
+            return NO_PERIOD
+        document = rows[-1][1] if rows else (self.documents[-1] if self.documents else None)
+        known = self._periods.get(id(document))
+        if known is None:
+            known = self._periods[id(document)] = self._billing(default, document)
+        return known
+
+    def _billing(self, rule: Period, view: object) -> Billing:
+        try:
+            return billing(rule, view, self.asked, seen=self.matched, notes=self.notes)
+        except Misfit as misfit:
+            raise misfit.at("period") from misfit.__cause__
+
+    def number(
+        self, value: Value, rows: Sequence[Row], factors: Sequence[float], otherwise: Reduce | None
+    ) -> Amount | None:
+        """Return the one number that `value` has for the rows of a series, in its base unit.
+
+        `factors` are the units of the rows; `otherwise` is the rule's reduction.
+        """
+        rule = value.reduce or otherwise
+        if rule is None and len(rows) == 1:
+            return converted(amount(value, rows[0][0], self.seen), factors[0])
+        amounts = [
+            converted(amount(value, row[0], self.seen), factor)
+            for row, factor in zip(rows, factors, strict=True)
+        ]
+        return reduced(rule, rows, amounts)
+
+    def limit(
+        self, value: Value | None, numbers: dict[str, Amount], series: str
+    ) -> LimitFact | None:
+        """Return what the numbers of the roles ``limit`` and ``remaining`` say of the limit.
+
+        A limit below zero means nothing, and is noted: a vendor that begins to write -1 for
+        "unlimited" must not turn every ratio around.
+        """
+        fact = limit_fact(numbers.get("limit"), Zero.LIMIT if value is None else value.zero)
+        if isinstance(fact, Known) and fact.value < 0:
+            detail = f"{series}: {fact.value:g}. If it has a meaning, `unlimited` lists it."
+            self.notes.append(Note(reason="negative_limit", detail=detail))
+            return None
+        if fact is None and isinstance(numbers.get("remaining"), Unlimited):
+            return UNLIMITED
+        return fact

@@ -1,0 +1,129 @@
+"""What moves: jobs in their lanes. A lane is the queue of one budget.
+
+Mutable and compact on purpose: there are as many entries as jobs, and the runner alone turns them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from heapq import heappop, heappush
+
+from exporter.schedule import budget as budgets
+from exporter.schedule.budget import Budget, Hold
+from exporter.schedule.job import Job, Terms
+from exporter.schedule.state import JobState
+
+
+def _nothing() -> None:
+    """Cancel a poll that has no task yet."""
+
+
+class Place(Enum):
+    """Where an entry is."""
+
+    AGENDA = auto()  # its time has not come
+    QUEUED = auto()  # due, waits for its lane
+    PARKED = auto()  # due, another collector of its target is being polled
+    RUNNING = auto()
+    GONE = auto()  # its target left the config
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """Who is asked. `waiting` lanes have a poll for it when it has fewer running."""
+
+    name: str
+    running: int = 0
+    waiting: "deque[Lane]" = field(default_factory=deque)
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The queue of one budget.
+
+    `demand` is what its jobs need, in requests per second; `pledged` the requests that its running
+    polls may still make. Until `excused` its polls waited for the vendor: that is no lateness.
+    `lined`: it stands in a line for a free slot.
+    """
+
+    key: str
+    host: Host
+    terms: Terms
+    budget: Budget = budgets.FRESH
+    demand: float = 0.0
+    jobs: int = 0
+    pledged: int = 0
+    excused: float = 0.0
+    lined: bool = False
+    serial: int = 0
+    queue: "list[tuple[float, int, Entry]] | None" = None
+    running: "tuple[Entry, ...]" = ()
+
+    def push(self, entry: "Entry", turn: int) -> None:
+        """Queue an entry that is due. `turn` decides between equal due times."""
+        entry.place = Place.QUEUED
+        if self.queue is None:
+            self.queue = []
+        heappush(self.queue, (entry.state.due, turn, entry))
+
+    def head(self) -> "Entry | None":
+        """Return the entry whose turn is next."""
+        while self.queue:
+            entry = self.queue[0][2]
+            if entry.place is Place.QUEUED and entry.lane is self:
+                return entry
+            heappop(self.queue)
+        self.queue = None
+        return None
+
+    def pop(self) -> None:
+        """Take the head off."""
+        if self.queue:
+            heappop(self.queue)
+
+    def full(self, most: int) -> bool:
+        """Tell whether no further poll may run beside those that do."""
+        return len(self.running) >= (1 if self.budget.careful else most)
+
+    def hold(self, now: float, cost: int) -> Hold | None:
+        """Return what a poll of `cost` requests must wait for."""
+        return budgets.hold(self.budget, self.terms, now, cost=cost, pledged=self.pledged)
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A poll under way. `dropped`: we cancelled it. `again`: its secret changed meanwhile."""
+
+    started: float
+    cost: int
+    host: Host
+    cancel: Callable[[], object] = _nothing
+    dropped: bool = False
+    again: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A job, its state, and where it is."""
+
+    job: Job
+    state: JobState
+    lane: Lane
+    place: Place = Place.AGENDA
+    serial: int = 0
+    running: Running | None = None
+    lateness: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Timer:
+    """A callback at a time, until it is cancelled."""
+
+    callback: Callable[[], object]
+    drop: "Callable[[Timer], None]"
+    serial: int = 0
+
+    def cancel(self) -> None:
+        """Never call back. Harmless when it already has."""
+        self.drop(self)

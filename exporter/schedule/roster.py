@@ -1,0 +1,189 @@
+"""Who is scheduled: every job's entry, every budget's lane, and what is remembered of the gone."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from exporter.schedule import budget as budgets
+from exporter.schedule import cadence, state
+from exporter.schedule.budget import Budget
+from exporter.schedule.job import Job, Terms, terms_of
+from exporter.schedule.lanes import Entry, Host, Lane, Place
+from exporter.schedule.state import JobState
+
+
+@dataclass(slots=True)
+class Change:
+    """What a swap of the jobs did, for the runner to act on."""
+
+    admitted: list[Entry] = field(default_factory=list)
+    retired: list[Entry] = field(default_factory=list)
+    refitted: list[Entry] = field(default_factory=list)
+    closed: list[Lane] = field(default_factory=list)
+
+
+class Roster:
+    """All entries by target, all lanes by budget.
+
+    The states of removed jobs and the budgets of removed lanes are kept while they hold something
+    back: who leaves the config and comes again has not won a poll by it.
+    """
+
+    def __init__(self, seed: str = "") -> None:
+        self.targets: dict[str, tuple[Entry, ...]] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.kept_budgets: dict[str, Budget] = {}
+        self.kept_states: dict[tuple[str, str], JobState] = {}
+        self._hosts: dict[str, Host] = {}
+        self._terms: dict[object, Terms] = {}
+        self._seed = seed
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over all entries."""
+        return (entry for entries in self.targets.values() for entry in entries)
+
+    def swap(self, jobs: Iterable[Job], changed: Collection[str], now: float) -> Change:
+        """Make `jobs` the scheduled ones.
+
+        Jobs of targets in `changed`, and those with another budget or host, begin anew. Raises
+        ValueError, and changes nothing, if two jobs are of one target and collector.
+        """
+        wanted = _by_key(jobs)
+        change = Change()
+        stay = self._sift(wanted, changed, change, now)
+        self._admit([job for job in wanted.values() if _key(job) not in stay], change, now)
+        stay.update((_key(entry.job), entry) for entry in change.admitted)
+        self._regroup([stay[key] for key in wanted])
+        self._close_empty(change)
+        self._forget_idle(now)
+        return change
+
+    def _sift(
+        self,
+        wanted: Mapping[tuple[str, str], Job],
+        changed: Collection[str],
+        change: Change,
+        now: float,
+    ) -> dict[tuple[str, str], Entry]:
+        """Return the entries that stay; retire and refit the others."""
+        stay = {}
+        for entry in self.entries():
+            old, key = entry.job, _key(entry.job)
+            job = wanted.get(key)
+            if job is None or old.target in changed or _moved(old, job):
+                self._retire(entry, change, anew=job)
+                continue
+            stay[key] = entry
+            if job is not old and job != old:
+                entry.job = job
+                entry.state = state.refit(job, entry.state, now)
+                change.refitted.append(entry)
+        return stay
+
+    def _retire(self, entry: Entry, change: Change, *, anew: Job | None) -> None:
+        entry.place = Place.GONE
+        change.retired.append(entry)
+        running = entry.running
+        started = entry.state.started if running is None else running.started
+        if anew is not None:
+            kept = state.fresh(anew, started + anew.min_interval)
+        elif running is not None:
+            kept = msgspec.structs.replace(entry.state, due=started + entry.state.interval)
+        else:
+            kept = entry.state
+        self.kept_states[_key(entry.job)] = msgspec.structs.replace(kept, started=started)
+
+    def _admit(self, jobs: list[Job], change: Change, now: float) -> None:
+        for job in jobs:
+            entry = Entry(job, self._first_state(job, len(jobs), now), self._lane(job, now))
+            change.admitted.append(entry)
+
+    def _first_state(self, job: Job, crowd: int, now: float) -> JobState:
+        share = cadence.phase(self._seed, job.target, job.collector)
+        spread = cadence.first_spread(crowd, job.interval)
+        first = now + share * spread
+        kept = self.kept_states.pop(_key(job), None)
+        if kept is not None:
+            known = state.restored(job, kept, now)
+            due = known.due if known.due >= now else first
+            return msgspec.structs.replace(known, due=due)
+        settle = share * (cadence.steady_spread(crowd, job.interval) - spread)
+        return state.fresh(job, first, settle=settle)
+
+    def _lane(self, job: Job, now: float) -> Lane:
+        lane = self.lanes.get(job.budget)
+        if lane is None:
+            terms = self._shared_terms((job,))
+            kept = self.kept_budgets.pop(job.budget, None)
+            budget = budgets.FRESH if kept is None else budgets.restored(kept, terms, now)
+            lane = Lane(job.budget, self._host(job.host), terms, budget)
+            self.lanes[job.budget] = lane
+        return lane
+
+    def _host(self, name: str) -> Host:
+        return self._hosts.setdefault(name, Host(name))
+
+    def _shared_terms(self, jobs: Iterable[Job]) -> Terms:
+        """Return the terms of `jobs`; equal ones are one object, as there may be many lanes."""
+        distinct = {(job.throttling, job.reserve): job for job in jobs}
+        key = frozenset(distinct)
+        if key not in self._terms:
+            self._terms[key] = terms_of(distinct.values())
+        return self._terms[key]
+
+    def _regroup(self, entries: list[Entry]) -> None:
+        """Take `entries` for all there are: by target, and each lane's terms and demand."""
+        targets: dict[str, list[Entry]] = {}
+        members: dict[str, list[Entry]] = {}
+        for entry in entries:
+            targets.setdefault(entry.job.target, []).append(entry)
+            members.setdefault(entry.job.budget, []).append(entry)
+        self.targets = {name: tuple(group) for name, group in targets.items()}
+        self._terms.clear()
+        for key, lane in self.lanes.items():
+            group = members.get(key, [])
+            lane.jobs = len(group)
+            lane.demand = sum(entry.state.cost / entry.state.interval for entry in group)
+            if group:
+                lane.terms = self._shared_terms(entry.job for entry in group)
+                lane.host = self._host(group[0].job.host)
+        hosts = {id(lane.host) for lane in self.lanes.values()}
+        self._hosts = {name: host for name, host in self._hosts.items() if id(host) in hosts}
+
+    def _close_empty(self, change: Change) -> None:
+        change.closed = [
+            lane for lane in self.lanes.values() if lane.jobs == 0 and not lane.running
+        ]
+        for lane in change.closed:
+            self.close(lane)
+
+    def close(self, lane: Lane) -> None:
+        """Remove a lane that has neither jobs nor running polls; its budget is kept aside."""
+        del self.lanes[lane.key]
+        self.kept_budgets[lane.key] = lane.budget
+
+    def _forget_idle(self, now: float) -> None:
+        self.kept_states = {key: kept for key, kept in self.kept_states.items() if kept.due > now}
+        self.kept_budgets = {
+            key: kept for key, kept in self.kept_budgets.items() if not budgets.idle(kept, now)
+        }
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return job.target, job.collector
+
+
+def _moved(old: Job, new: Job) -> bool:
+    return (old.budget, old.host, old.provider) != (new.budget, new.host, new.provider)
+
+
+def _by_key(jobs: Iterable[Job]) -> dict[tuple[str, str], Job]:
+    wanted: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        if wanted.setdefault(_key(job), job) is not job:
+            raise ValueError(
+                f'target "{job.target}" has two jobs of its collector "{job.collector}". '
+                "Names of targets must be unique."
+            )
+    return wanted

@@ -1,0 +1,396 @@
+"""The runner: one heap of due times, one timer, and the polls that run.
+
+The only owner of waiting and retrying. What is decided, the pure modules beside it decide; the
+runner turns them, and sees to it that nothing can stop the turning. Waiting counts in loop time:
+the wall clock is only asked what to show and to store, so that its jumps change nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
+
+from exporter.model.event import Event, PollCrashed, PollFinished, RunnerMended, WaitCut
+from exporter.model.outcome import Poll
+from exporter.schedule import budget as budgets
+from exporter.schedule import memory, state, view
+from exporter.schedule.agenda import Agenda
+from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
+from exporter.schedule.budget import Cut
+from exporter.schedule.job import Job
+from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
+from exporter.schedule.memory import Clocks, Snapshot
+from exporter.schedule.roster import Roster
+from exporter.schedule.slots import Slots
+from exporter.schedule.view import JobStatus
+
+BATCH = 256  # due items in one turn of the loop: after a long sleep it must not stand still
+WATCH = 5.0  # seconds between two looks whether everything still turns
+STUCK = 1.0  # seconds that the timer may be behind before that is a fault
+DEAF = 5.0  # seconds past its deadline after which a poll is told once more to end
+
+
+class Runner:
+    """Polls every job when it is due, one poll of a target at a time.
+
+    `poll` makes one attempt and returns how it ended; whatever else it does (raise, hang) is taken
+    for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `dice` gives
+    numbers in [0, 1). At most `concurrency` polls run at once, `per_budget` of one budget and
+    `per_host` on one host. `seed` moves the phases of first polls. `started` is told what to
+    remember of a job when its poll starts, in case that the process does not see its end.
+
+    To be made inside the running loop. `swap` gives it work, before or during `run`.
+    """
+
+    def __init__(
+        self,
+        *,
+        poll: Callable[[Job], Awaitable[Poll]],
+        emit: Callable[[Event], None],
+        wall: Callable[[], float],
+        dice: Callable[[], float],
+        concurrency: int = 64,
+        per_budget: int = 2,
+        per_host: int = 16,
+        seed: str = "",
+        started: Callable[[memory.JobMemo], None] | None = None,
+    ) -> None:
+        self._poll = poll
+        self._listener = emit
+        self._wall = wall
+        self._dice = dice
+        self._started = started
+        self._loop = asyncio.get_running_loop()
+        self._roster = Roster(seed)
+        self._agenda: Agenda[Entry | Lane | Timer] = Agenda()
+        self._slots = Slots(
+            at_once=concurrency,
+            per_budget=per_budget,
+            per_host=per_host,
+            start=self._start,
+            postpone=self._agenda.put,
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._mended = 0
+        self._all_attempted = False
+
+    # --------------------------------------------------------------------------- what others do
+
+    def swap(self, jobs: Iterable[Job], *, changed: Collection[str] = ()) -> None:
+        """Make `jobs` the scheduled ones, at once and as a whole.
+
+        Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
+        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew.
+        Raises ValueError, and changes nothing, if a target has two jobs of one collector.
+        """
+        change = self._roster.swap(jobs, changed, self._loop.time())
+        for entry in change.retired:
+            self._agenda.drop(entry)
+        self._call_off(change.retired)
+        for entry in change.admitted:
+            self._agenda.put(entry, entry.state.due)
+        for entry in change.refitted:
+            if entry.place is Place.AGENDA:
+                self._agenda.put(entry, entry.state.due)
+        for lane in change.closed:
+            self._agenda.drop(lane)
+        self._give_turns()
+
+    def wake(self, target: str) -> None:
+        """Poll `target` at once: its secret changed. A wait for throttling stays a wait."""
+        now = self._loop.time()
+        for entry in self._roster.targets.get(target, ()):
+            entry.lane.budget = budgets.forgive(entry.lane.budget)
+            if entry.running is not None:
+                entry.running.again = True
+            else:
+                self._wake(entry, now)
+        self._give_turns()
+
+    def at(self, epoch: float, callback: Callable[[], object]) -> Timer:
+        """Call back at `epoch`; the timer that is returned can be cancelled."""
+        timer = Timer(callback, self._agenda.drop)
+        self._agenda.put(timer, self._loop.time() + epoch - self._wall())
+        self._arm()
+        return timer
+
+    def attempted(self) -> bool:
+        """Tell whether every target had its first attempt, at least once."""
+        self._all_attempted = self._all_attempted or all(
+            entry.state.attempted for entry in self._roster.entries()
+        )
+        return self._all_attempted
+
+    def statuses(self) -> tuple[JobStatus, ...]:
+        """Return what there is to know of every job."""
+        clocks = self._clocks()
+        lanes = self._roster.lanes.values()
+        of_lanes = {lane.key: view.budget_status(lane, clocks) for lane in lanes}
+        return tuple(
+            view.job_status(entry, of_lanes[entry.lane.key], clocks)
+            for entry in self._roster.entries()
+        )
+
+    def lateness(self) -> float:
+        """Return the seconds by which the poll that waits longest for us is late; 0 when none."""
+        now = self._loop.time()
+        due = self._agenda.next_time()
+        behind = 0.0 if due is None else now - due
+        return max(0.0, behind, self._slots.owed(now))
+
+    def snapshot(self) -> Snapshot:
+        """Return what must survive a restart, in wall time."""
+        known = {lane.key: lane.budget for lane in self._roster.lanes.values()}
+        return memory.snapshot(
+            self._roster.entries(),
+            self._roster.kept_states,
+            self._roster.kept_budgets | known,
+            self._clocks(),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Remember what an earlier process knew. Call it before the first `swap`."""
+        recollection = memory.recall(snapshot, self._clocks())
+        self._roster.kept_states.update(recollection.states)
+        self._roster.kept_budgets.update(recollection.budgets)
+
+    async def run(self) -> None:
+        """Poll until cancelled; then cancel the running polls, and wait for them to end."""
+        if self._group is not None:
+            raise RuntimeError("the runner runs already")
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._slots.closed = False
+                self._give_turns()
+                await self._watch()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    # ------------------------------------------------------------------------------- the turning
+
+    async def _watch(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(WATCH)
+                self._guard(self._look)
+        finally:
+            self._stop()
+
+    def _look(self) -> None:
+        """Notice what should be impossible: a heap that stands still, a poll that does not end."""
+        now, due = self._loop.time(), self._agenda.next_time()
+        if due is not None and now - due > STUCK and self._timer is None:
+            self._mend("the timer of the poll loop was lost")
+        for entry in self._slots.running.values():
+            running = entry.running
+            if running is not None and now - running.started > entry.job.timeout + DEAF:
+                running.cancel()
+
+    def _stop(self) -> None:
+        """Start nothing more; the group is about to cancel what runs, and we let it."""
+        self._slots.closed = True
+        self._group = None
+        for entry in self._slots.running.values():
+            if entry.running is not None:
+                entry.running.dropped = True
+
+    def _arm(self) -> None:
+        """Set the one timer to the first due time."""
+        due = self._agenda.next_time()
+        if due is None or self._group is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._tick, due)
+
+    def _tick(self, due: float) -> None:
+        self._timer = None
+        # A timer may fire a clock tick early; what it was set for is due nevertheless.
+        self._guard(self._turn, max(due, self._loop.time()))
+        self._arm()
+
+    def _turn(self, now: float) -> None:
+        for _ in range(BATCH):
+            match self._agenda.pop_due(now):
+                case None:
+                    return
+                case Entry() as entry:
+                    self._slots.push(entry)
+                    self._slots.pump(entry.lane, now)
+                case Lane() as lane:
+                    self._slots.pump(lane, now)
+                case Timer() as timer:
+                    self._call(timer.callback)
+
+    def _give_turns(self) -> None:
+        """Look at every lane again: what holds it may have changed."""
+        self._slots.enlist(self._roster.lanes.values())
+        self._guard(self._slots.drain, self._loop.time())
+        self._arm()
+
+    # ---------------------------------------------------------------------------------- one poll
+
+    def _start(self, entry: Entry, now: float) -> None:
+        if self._group is None:
+            return
+        lane, cost = entry.lane, entry.state.cost
+        task = self._group.create_task(attempt(self._poll, entry.job, wall=self._wall))
+        lane.budget = budgets.spend(
+            lane.budget, lane.terms, now, cost=cost, pledged=lane.pledged, demand=lane.demand
+        )
+        running = Running(now, cost, lane.host, task.cancel)
+        entry.lateness = max(0.0, now - max(entry.state.due, lane.excused))
+        self._slots.take(entry, running)
+        task.add_done_callback(partial(self._ended, entry, running))
+        if self._started is not None:
+            self._call(partial(self._started, memory.job_memo(entry, self._clocks())))
+
+    def _ended(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
+        self._guard(self._conclude, entry, running, task)
+        self._arm()
+
+    def _conclude(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
+        self._slots.free(entry, running)
+        clocks = self._clocks()
+        if not task.cancelled() and task.exception() is None:
+            self._settle(entry, running, task.result(), clocks)
+        elif not running.dropped:
+            seconds = clocks.now - running.started
+            error = "a poll was cancelled by somebody else"
+            at = clocks.wall - seconds
+            self._settle(entry, running, crashed(entry.job, error, at=at, seconds=seconds), clocks)
+        elif entry.place is not Place.GONE:
+            cut = state.stopped if self._group is None else state.cut_short
+            entry.state = cut(entry.job, entry.state, running.started)
+            self._put(entry)
+        if running.again and entry.place is Place.AGENDA:
+            self._wake(entry, clocks.now)
+        self._release(entry, running, clocks.now)
+
+    def _release(self, entry: Entry, running: Running, now: float) -> None:
+        """Let those go on who waited for this poll: its siblings, its host, its lane, the line."""
+        for sibling in self._roster.targets.get(entry.job.target, ()):
+            if sibling.place is Place.PARKED:
+                self._slots.push(sibling)
+                self._slots.enlist((sibling.lane,))
+        lane = entry.lane
+        if lane.jobs == 0 and not lane.running:
+            self._agenda.drop(lane)
+            self._roster.close(lane)
+        else:
+            self._slots.enlist((lane,))
+        self._slots.pass_on(running.host, now)
+        self._slots.drain(now)
+
+    def _settle(self, entry: Entry, running: Running, ended: Attempt, clocks: Clocks) -> None:
+        """Take in how a poll ended: budget, state, events."""
+        lane, old, chance = entry.lane, entry.state, self._dice()
+        waited = lane.budget.until
+        facts = budgets.Settlement(
+            now=clocks.now,
+            wall=clocks.wall,
+            chance=chance,
+            cost=running.cost,
+            spent=len(ended.poll.exchanges) or running.cost,
+            period_end=old.period_end,
+        )
+        lane.budget, cut = budgets.settle(lane.budget, lane.terms, ended.poll, facts)
+        if lane.budget.until > waited:
+            self._call_off(lane.running)
+        if entry.place is Place.GONE:
+            return
+        tick = state.Tick(
+            now=clocks.now,
+            wall=clocks.wall,
+            started=running.started,
+            until=lane.budget.until,
+            chance=chance,
+        )
+        entry.state, events = state.step(entry.job, old, ended.poll, tick)
+        lane.demand += (entry.state.cost - old.cost) / entry.job.interval
+        self._put(entry)
+        self._tell(entry, ended, clocks, cut)
+        for event in events:
+            self._emit(event)
+
+    def _tell(self, entry: Entry, ended: Attempt, clocks: Clocks, cut: Cut | None) -> None:
+        job, after = entry.job, entry.state
+        if ended.error:
+            self._emit(
+                PollCrashed(
+                    provider=job.provider,
+                    target=job.target,
+                    collector=job.collector,
+                    error=ended.error,
+                )
+            )
+        next_poll = clocks.epoch(max(clocks.now, after.due, entry.lane.budget.until))
+        finished = PollFinished(
+            poll=ended.poll,
+            failures=after.failures,
+            next_poll=next_poll,
+            lateness=entry.lateness,
+        )
+        self._emit(finished)
+        if cut is not None:
+            asked, applied = cut.asked, cut.applied
+            self._emit(
+                WaitCut(provider=job.provider, target=job.target, asked=asked, applied=applied)
+            )
+
+    def _call_off(self, entries: Iterable[Entry]) -> None:
+        """Cancel polls, and drop what they bring: removed, or their budget must wait.
+
+        A poll goes on to its next page, which would be a request inside the wait.
+        """
+        for entry in entries:
+            if entry.running is not None:
+                entry.running.dropped = True
+                entry.running.cancel()
+
+    def _put(self, entry: Entry) -> None:
+        entry.place = Place.AGENDA
+        self._agenda.put(entry, entry.state.due)
+
+    def _wake(self, entry: Entry, now: float) -> None:
+        woken = state.wake(entry.job, entry.state, now)
+        if woken is not entry.state and entry.place is Place.AGENDA:
+            entry.state = woken
+            self._put(entry)
+
+    # --------------------------------------------------------------------------------- the guards
+
+    def _clocks(self) -> Clocks:
+        return Clocks(now=self._loop.time(), wall=self._wall())
+
+    def _emit(self, event: Event) -> None:
+        self._call(partial(self._listener, event))
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        """Call somebody else's code: what it raises is reported, and stops nothing."""
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 the runner outlives its listeners
+            message = f"a listener of the poll loop failed: {place_of(error)}"
+            self._loop.call_exception_handler({"message": message})
+
+    def _guard(self, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 the heap must turn
+            self._mend(place_of(error))
+
+    def _mend(self, error: str) -> None:
+        """Set the heap going again, from the entries, which are the truth."""
+        self._mended += 1
+        self._emit(RunnerMended(error=error, times=self._mended))
+        soon = self._loop.time() + WATCH
+        for entry in self._roster.entries():
+            if entry.running is None:
+                entry.place = Place.AGENDA
+                self._agenda.put(entry, max(entry.state.due, soon))
+        self._arm()

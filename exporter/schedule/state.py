@@ -1,0 +1,329 @@
+"""The state of one job, and its one step: how a poll ended decides when the next one comes."""
+
+import math
+from enum import Enum, auto
+from typing import assert_never
+
+import msgspec
+
+from exporter.model.event import TargetBack, TargetDown
+from exporter.model.outcome import Failure, Poll, Reason, Unchanged
+from exporter.model.reading import Reading
+from exporter.schedule import cadence
+from exporter.schedule.backoff import backoff
+from exporter.schedule.job import Job
+
+RETRY_BASE = 300.0  # a first retry comes after this or the interval, whichever is less
+RETRY_CAP = 900.0  # a vendor that is down is asked this often, or at the interval if longer
+FIX_CAP = 3600.0  # an answer that we cannot use does not change soon
+AGAIN_MIN = 30.0  # after a wait of a moment, too: usage figures are not worth a race
+LEARN = 0.25  # how fast the number of requests of a poll is unlearned
+WAKE_MIN = 1.0  # between two tries when a secret changes again and again
+
+
+class Reaction(Enum):
+    """What a failure asks of us."""
+
+    WAIT = auto()  # throttled, or the quota is used up: the budget knows until when
+    RETRY = auto()  # transient
+    PAUSE = auto()  # the credential is refused, or may not do this
+    KEEP_ON = auto()  # an answer that we cannot use, or our bug
+
+
+def reaction(reason: Reason) -> Reaction:
+    """Return what a failure for this reason asks of us."""
+    match reason:
+        case Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED:
+            return Reaction.WAIT
+        case Reason.TIMEOUT | Reason.CONNECT | Reason.TLS | Reason.HTTP_5XX:
+            return Reaction.RETRY
+        case Reason.AUTH | Reason.FORBIDDEN:
+            return Reaction.PAUSE
+        case (
+            Reason.HTTP_4XX
+            | Reason.NOT_JSON
+            | Reason.TOO_LARGE
+            | Reason.SCHEMA
+            | Reason.PAGING
+            | Reason.INTERNAL
+        ):
+            return Reaction.KEEP_ON
+        case _:
+            assert_never(reason)
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why the last poll failed. `since` is when the first of them ended (loop time).
+
+    `alike` counts the failures in a row that ask the same of us.
+    """
+
+    reason: Reason
+    detail: str
+    since: float
+    failures: int
+    alike: int
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """When a job is due, and what its polls showed. Times are loop time unless said otherwise.
+
+    `started` is the start of the last poll. `last_success` is epoch seconds. `calls` is how many
+    requests a poll makes, as learned. `settle` stretches the gap after the first poll, once.
+    `period_end` (epoch seconds) is when the vendor's quota begins anew, where a reading told.
+    """
+
+    due: float
+    interval: float
+    started: float = -math.inf
+    trouble: Trouble | None = None
+    last_success: float | None = None
+    calls: float = 1.0
+    settle: float = 0.0
+    period_end: float | None = None
+
+    @property
+    def failures(self) -> int:
+        """Consecutive failures."""
+        return 0 if self.trouble is None else self.trouble.failures
+
+    @property
+    def attempted(self) -> bool:
+        """Tell whether a poll ever ended, well or not."""
+        return self.last_success is not None or self.trouble is not None
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether a poll ever started."""
+        return self.started > -math.inf
+
+    @property
+    def cost(self) -> int:
+        """The requests that the next poll is expected to make."""
+        return max(1, math.ceil(self.calls - 1e-6))
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The moment at which a poll ended, told to the pure steps.
+
+    `now` and `started` are loop time, `wall` is `now` in epoch seconds, `chance` in [0, 1);
+    `until` (loop time) is what the budget waits for.
+    """
+
+    now: float
+    wall: float
+    started: float
+    until: float
+    chance: float
+
+
+StateEvent = TargetDown | TargetBack
+
+
+def step(
+    job: Job, state: JobState, poll: Poll, tick: Tick
+) -> tuple[JobState, tuple[StateEvent, ...]]:
+    """Return the state after `poll`, and what is worth telling beyond its end."""
+    match poll.outcome:
+        case Failure() as failure:
+            return _fail(job, state, poll, failure, tick)
+        case Reading() as reading:
+            ratio = cadence.pressure(job, reading) if job.adaptive else None
+            interval = cadence.paced_interval(job, ratio)
+            period_end = _period_end(reading, tick.wall)
+        case Unchanged():
+            interval, period_end = state.interval, state.period_end
+        case _:
+            assert_never(poll.outcome)
+    due = _aligned(job, tick.started + interval + state.settle, tick)
+    after = JobState(
+        due=due,
+        interval=interval,
+        started=tick.started,
+        last_success=poll.at,
+        calls=_learn(state.calls, len(poll.exchanges), whole=True),
+        period_end=period_end,
+    )
+    return after, _back(state, poll, tick)
+
+
+def _aligned(job: Job, due: float, tick: Tick) -> float:
+    if job.data_cadence is None:
+        return due
+    ahead = due - tick.now
+    return tick.now + cadence.aligned(job, tick.wall + ahead) - tick.wall
+
+
+def _period_end(reading: Reading, wall: float) -> float | None:
+    ends = [usage.period.end for usage in reading.usages if usage.period is not None]
+    return min((end for end in ends if end > wall), default=None)
+
+
+def _learn(calls: float, seen: int, *, whole: bool) -> float:
+    """Return how many requests the next poll is expected to make: grows at once, shrinks slowly.
+
+    A poll that failed may have stopped half way: it can only show that there are more.
+    """
+    if seen >= calls:
+        return float(seen)
+    if not whole or seen == 0:
+        return calls
+    return calls + LEARN * (seen - calls)
+
+
+def _back(state: JobState, poll: Poll, tick: Tick) -> tuple[StateEvent, ...]:
+    if state.trouble is None:
+        return ()
+    return (
+        TargetBack(
+            provider=poll.provider,
+            target=poll.target,
+            collector=poll.collector,
+            failures=state.trouble.failures,
+            down_for=max(0.0, tick.now - state.trouble.since),
+        ),
+    )
+
+
+def _fail(
+    job: Job, state: JobState, poll: Poll, failure: Failure, tick: Tick
+) -> tuple[JobState, tuple[StateEvent, ...]]:
+    trouble = _trouble(state.trouble, failure, tick.now)
+    due = max(_due_after(job, trouble, failure, tick), tick.started + job.min_interval)
+    after = msgspec.structs.replace(
+        state,
+        due=due,
+        interval=max(job.interval, job.min_interval),
+        started=tick.started,
+        trouble=trouble,
+        calls=_learn(state.calls, len(poll.exchanges), whole=False),
+    )
+    if state.trouble is not None and state.trouble.reason is failure.reason:
+        return after, ()
+    down = TargetDown(
+        provider=poll.provider,
+        target=poll.target,
+        collector=poll.collector,
+        reason=failure.reason,
+        detail=failure.detail,
+        next_poll=tick.wall + max(due, tick.until) - tick.now,
+    )
+    return after, (down,)
+
+
+def _trouble(before: Trouble | None, failure: Failure, now: float) -> Trouble:
+    if before is None:
+        return Trouble(reason=failure.reason, detail=failure.detail, since=now, failures=1, alike=1)
+    alike = reaction(before.reason) is reaction(failure.reason)
+    return Trouble(
+        reason=failure.reason,
+        detail=failure.detail,
+        since=before.since,
+        failures=before.failures + 1,
+        alike=before.alike + 1 if alike else 1,
+    )
+
+
+def _due_after(job: Job, trouble: Trouble, failure: Failure, tick: Tick) -> float:
+    """Return when a failed job comes again, its budget apart: each reaction has its own pace."""
+    floor = min(failure.wait or 0.0, job.throttling.max_wait)
+    match reaction(failure.reason):
+        case Reaction.WAIT:
+            return max(tick.until, tick.started + min(job.interval, AGAIN_MIN))
+        case Reaction.RETRY:
+            base, cap = min(job.interval, RETRY_BASE), max(job.interval, RETRY_CAP)
+        case Reaction.PAUSE:
+            pause = cadence.auth_pause(trouble.alike, tick.chance)
+            return tick.now + max(pause, job.interval, floor)
+        case Reaction.KEEP_ON:
+            base, cap = job.interval, max(job.interval, FIX_CAP)
+        case other:
+            assert_never(other)
+    cap = max(cap, floor)
+    return tick.now + backoff(trouble.alike, tick.chance, floor=floor, base=base, cap=cap)
+
+
+# ------------------------------------------------------------------- what a change of config does
+
+
+def fresh(job: Job, due: float, *, settle: float = 0.0) -> JobState:
+    """Return the state of a job that was never polled."""
+    return JobState(due=due, interval=max(job.interval, job.min_interval), settle=settle)
+
+
+def refit(job: Job, state: JobState, now: float) -> JobState:
+    """Return the state of a job whose interval or limits were changed in the config."""
+    interval = max(job.interval, job.min_interval)
+    if not state.attempted:
+        due = min(state.due, now + interval)
+    elif state.trouble is None:
+        due = state.started + interval
+    else:
+        due = max(state.due, state.started + job.min_interval)
+    return msgspec.structs.replace(state, due=due, interval=interval)
+
+
+def cut_short(job: Job, state: JobState, started: float) -> JobState:
+    """Return the state after a poll that we cancelled ourselves, as if it had not been asked for.
+
+    What it requested counts: the next poll keeps the minimal interval to it.
+    """
+    due = max(state.due, started + job.min_interval)
+    return msgspec.structs.replace(state, due=due, started=started)
+
+
+def stopped(job: Job, state: JobState, started: float) -> JobState:
+    """Return the state of a job whose poll the end of the process cancelled.
+
+    Who starts and stops us again and again must not poll faster by it; but a job without any
+    success so far need not wait as long for its first.
+    """
+    wait = max(job.interval, job.min_interval)
+    if state.last_success is None:
+        wait = max(min(job.interval, RETRY_BASE), job.min_interval)
+    return msgspec.structs.replace(state, due=started + wait, started=started)
+
+
+def wake(job: Job, state: JobState, now: float) -> JobState:
+    """Return the state after the job's secret changed: a refused one is tried at once.
+
+    A refused caller is a new caller with a new secret, so the provider's minimal interval does not
+    bind it, but a moment must pass. Other failures had nothing to do with the secret.
+    """
+    if state.trouble is None:
+        due = max(now, state.started + job.min_interval)
+    elif reaction(state.trouble.reason) is Reaction.PAUSE:
+        due = max(now, state.started + WAKE_MIN)
+    else:
+        return state
+    return state if due >= state.due else msgspec.structs.replace(state, due=due)
+
+
+def restored(job: Job, state: JobState, now: float) -> JobState:
+    """Return a remembered state, fit for `job`.
+
+    A due time that lies further ahead than any wait could have put it comes from a clock that was
+    wrong; it is cut to what could have been.
+    """
+    interval = max(job.interval, job.min_interval)
+    due = min(state.due, now + _furthest(job, state, interval))
+    trouble = state.trouble
+    if trouble is not None and trouble.since > now:
+        trouble = msgspec.structs.replace(trouble, since=now)
+    return msgspec.structs.replace(
+        state, due=due, interval=interval, started=min(state.started, now), trouble=trouble
+    )
+
+
+def _furthest(job: Job, state: JobState, interval: float) -> float:
+    if state.trouble is None:
+        return interval + (job.data_cadence or 0.0)
+    match reaction(state.trouble.reason):
+        case Reaction.WAIT:
+            return max(interval, job.throttling.max_wait)
+        case Reaction.PAUSE:
+            return max(interval, cadence.auth_pause(state.trouble.alike, 1.0))
+        case Reaction.RETRY | Reaction.KEEP_ON:
+            return max(interval, FIX_CAP)
+        case other:
+            assert_never(other)

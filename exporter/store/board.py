@@ -1,0 +1,93 @@
+"""Which readings are alive: the last good one of each collector of each target, and its age.
+
+The board is told the time and decides on staleness alone. Whether a value's period is over is
+decided value by value in the mapping; the board says when that has to be looked at again.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from exporter.model.reading import Reading
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading and the time of the last success that confirmed it, epoch seconds."""
+
+    reading: Reading
+    at: float
+    ends: tuple[float, ...]  # of the periods in it, ascending
+
+
+class Board:
+    """The last good readings. A failed poll does not come here: its values stay, and age."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, dict[str, Held]] = {}
+
+    def accept(self, target: str, reading: Reading, at: float) -> None:
+        """Replace what the reading's collector said before; `at` is the time of the success."""
+        spans = [usage.period for usage in reading.usages]
+        spans += [money.period for money in reading.money]
+        ends = tuple(sorted({span.end for span in spans if span is not None}))
+        held = Held(reading=reading, at=at, ends=ends)
+        self._held.setdefault(target, {})[reading.collector] = held
+
+    def unchanged(self, target: str, collector: str, at: float) -> None:
+        """Renew the age: the vendor said that its last answer still holds.
+
+        Nothing to do where no answer is known.
+        """
+        collectors = self._held.get(target, {})
+        if held := collectors.get(collector):
+            collectors[collector] = msgspec.structs.replace(held, at=at)
+
+    def remove(self, target: str) -> None:
+        """Forget the target."""
+        self._held.pop(target, None)
+
+    def last_success(self, target: str, collector: str) -> float | None:
+        """Return when the collector last succeeded, epoch seconds; stale readings count."""
+        held = self._held.get(target, {}).get(collector)
+        return held.at if held else None
+
+    def readings(
+        self, target: str, now: float, stale_after: Mapping[str, float]
+    ) -> dict[str, Reading]:
+        """Return the readings that are not stale, by collector.
+
+        `stale_after` are seconds by collector, 0 for never. A collector that is not in it is no
+        longer polled: its reading is not alive.
+        """
+        return {name: held.reading for name, held in self._alive(target, now, stale_after).items()}
+
+    def next_change(
+        self, target: str, now: float, stale_after: Mapping[str, float]
+    ) -> float | None:
+        """Return when time alone will next change what the target publishes, epoch seconds.
+
+        The earliest instant after `now` at which a reading grows stale or a period in it ends.
+        """
+        moments = [
+            moment
+            for name, held in self._alive(target, now, stale_after).items()
+            for moment in (_stale_at(held, stale_after[name]), *held.ends)
+            if moment is not None and moment > now
+        ]
+        return min(moments, default=None)
+
+    def _alive(self, target: str, now: float, stale_after: Mapping[str, float]) -> dict[str, Held]:
+        return {
+            name: held
+            for name, held in self._held.get(target, {}).items()
+            if name in stale_after and not _is_stale(held, now, stale_after[name])
+        }
+
+
+def _stale_at(held: Held, stale_after: float) -> float | None:
+    return held.at + stale_after if stale_after else None
+
+
+def _is_stale(held: Held, now: float, stale_after: float) -> bool:
+    moment = _stale_at(held, stale_after)
+    return moment is not None and now >= moment

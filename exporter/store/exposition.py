@@ -1,0 +1,236 @@
+"""Samples become the lines that Prometheus reads. Pure.
+
+A block is the lines of one target in one family, without HELP and TYPE: those stand once per
+family, above the blocks of all targets (`exporter.store.shelf`). The lines are the same in every
+format; only the headers differ.
+
+Sources: the text format 0.0.4 (prometheus.io, "Exposition formats") and OpenMetrics 1.0.0.
+"""
+
+import functools
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from exporter.model.sample import FAMILY, Family, Sample
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LABEL_NAME = re.compile("(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+_INFO = "_info"
+_Extra = tuple[tuple[str, str], ...]
+_Memo = dict[tuple[tuple[str, ...], _Extra], bytes]
+"""Rendered labels: a resource has the same ones in many families."""
+
+
+class Format(StrEnum):
+    """What a scraper can be given. The text format has the same body in 0.0.4 and in 1.0.0."""
+
+    TEXT = "text"
+    OPENMETRICS = "openmetrics"
+
+
+class DuplicateError(ValueError):
+    """Samples that would be one series. `series` names each of them once."""
+
+    def __init__(self, series: tuple[str, ...]) -> None:
+        super().__init__(f"More than one sample of {', '.join(series)}.")
+        self.series = series
+
+
+class MalformedError(ValueError):
+    """A sample that does not fit its family; rendered, it would make the scrape fail."""
+
+
+def header(family: Family, form: Format) -> bytes:
+    """Return the lines that stand above the samples of `family`.
+
+    OpenMetrics knows the info type, named without its suffix, and UNIT, which it allows only
+    where the unit ends the name. The text format has neither.
+    """
+    if form is Format.TEXT:
+        lines = [f"HELP {family.name} {_escape(family.help, quote=False)}"]
+        lines += [f"TYPE {family.name} gauge"]
+    else:
+        info = family.name.endswith(_INFO)
+        name = family.name.removesuffix(_INFO) if info else family.name
+        lines = [
+            f"HELP {name} {_escape(family.help)}",
+            f"TYPE {name} {'info' if info else 'gauge'}",
+        ]
+        if family.unit and not info and name.endswith(f"_{family.unit}"):
+            lines += [f"UNIT {name} {family.unit}"]
+    return "".join(f"# {line}\n" for line in lines).encode()
+
+
+def render(samples: Iterable[Sample]) -> dict[str, bytes]:
+    """Return the block of each family that has samples.
+
+    Raises DuplicateError where two samples are one series, MalformedError where one does not fit
+    its family.
+    """
+    samples = list(samples)
+    return _rendered(samples, _layout(tuple([s.family for s in samples])))
+
+
+def value_texts(values: Sequence[float]) -> list[bytes]:
+    """Write each value so that it reads back identically: ``12``, ``0.37``, ``1e+20``, ``NaN``.
+
+    One encoder call writes them all, five times as fast as repr. JSON has no word for what is
+    not finite: those are written one by one.
+    """
+    numbers = array("d", values).tolist()
+    encoded = msgspec.json.encode(numbers)
+    if not numbers or b"null" in encoded:
+        return [_special(number) for number in numbers]
+    return encoded[1:-1].replace(b".0,", b",").removesuffix(b".0").split(b",")
+
+
+class PrefixCache:
+    """Renders one target's samples again and again; the caller keeps one for each target.
+
+    While the series stay the same (same samples in the same order), ``name{labels}`` is taken from
+    the lines of the last time and only the values are new. Otherwise all is rendered and the
+    former series are forgotten. It holds no text of its own: the blocks are those it returned.
+    """
+
+    __slots__ = ("_blocks", "_extras", "_labels", "_layout")
+
+    def __init__(self) -> None:
+        self._layout = _layout(())
+        self._labels: tuple[tuple[str, ...], ...] = ()
+        self._extras: tuple[_Extra, ...] = ()
+        self._blocks: tuple[bytes, ...] = ()
+
+    def render(self, samples: Iterable[Sample]) -> Mapping[str, bytes]:
+        """Return what `render` of the module returns, and raise what it raises."""
+        samples = list(samples)
+        layout = _layout(tuple([s.family for s in samples]))
+        if self._same_series(samples, layout):
+            blocks = self._refilled(samples)
+        else:
+            blocks = _rendered(samples, layout)
+            self._remember(samples, layout)
+        self._blocks = tuple(blocks.values())
+        return blocks
+
+    def _same_series(self, samples: Sequence[Sample], layout: "_Layout") -> bool:
+        return (
+            layout.families == self._layout.families
+            and tuple([s.labels for s in samples]) == self._labels
+            and _extras(samples) == self._extras
+        )
+
+    def _refilled(self, samples: Sequence[Sample]) -> dict[str, bytes]:
+        texts = value_texts([s.value for s in samples])
+        blocks = {}
+        for (name, positions), block in zip(self._layout.groups, self._blocks, strict=True):
+            prefixes = [line.rpartition(b" ")[0] for line in block[:-1].split(b"\n")]
+            blocks[name] = _block(prefixes, [texts[position] for position in positions])
+        return blocks
+
+    def _remember(self, samples: Sequence[Sample], layout: "_Layout") -> None:
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # a resource's families, one tuple
+        self._layout = layout
+        self._labels = tuple([shared.setdefault(s.labels, s.labels) for s in samples])
+        self._extras = _extras(samples)
+
+
+class _Layout(msgspec.Struct, frozen=True, gc=False):
+    """The families of a target's samples, and the positions of the samples of each."""
+
+    families: tuple[str, ...]
+    groups: tuple[tuple[str, "array[int]"], ...]  # not a class at run time before 3.12
+
+
+@functools.lru_cache(maxsize=128)
+def _layout(families: tuple[str, ...]) -> _Layout:
+    # Targets of one definition publish alike: they share this, at 10,000 targets half of the cost.
+    positions: dict[str, list[int]] = {}
+    for position, family in enumerate(families):
+        positions.setdefault(family, []).append(position)
+    groups = tuple((name, array("I", places)) for name, places in positions.items())
+    return _Layout(families=families, groups=groups)
+
+
+def _rendered(samples: Sequence[Sample], layout: _Layout) -> dict[str, bytes]:
+    texts = value_texts([s.value for s in samples])
+    memos: dict[tuple[str, ...], _Memo] = {}
+    blocks: dict[str, bytes] = {}
+    repeated: list[str] = []
+    for name, positions in layout.groups:
+        family = FAMILY.get(name)
+        if family is None:
+            raise MalformedError(f'There is no family "{name}".')
+        memo = memos.setdefault(family.labels, {})
+        prefixes = _prefixes(family, [samples[position] for position in positions], memo)
+        repeated += _repeated(prefixes)
+        blocks[name] = _block(prefixes, [texts[position] for position in positions])
+    if repeated:
+        raise DuplicateError(tuple(repeated))
+    return blocks
+
+
+def _prefixes(family: Family, samples: Sequence[Sample], memo: _Memo) -> list[bytes]:
+    name = family.name.encode()
+    prefixes = []
+    for sample in samples:
+        key = (sample.labels, sample.extra)
+        labels = memo.get(key)
+        if labels is None or (sample.extra and not family.open_labels):
+            labels = memo[key] = _labels(family, sample)
+        prefixes.append(name + labels)
+    return prefixes
+
+
+def _repeated(prefixes: Sequence[bytes]) -> list[str]:
+    if len(set(prefixes)) == len(prefixes):
+        return []
+    return [prefix.decode() for prefix, count in Counter(prefixes).items() if count > 1]
+
+
+def _block(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
+    if len(prefixes) == 1:
+        return b"%b %b\n" % (prefixes[0], texts[0])
+    # A prefix holds no newline (escaped), so one formatting call fills in all the values.
+    template = b"\n".join(prefixes).replace(b"%", b"%%").replace(b"\n", b" %b\n")
+    return (template + b" %b\n") % tuple(texts)
+
+
+def _special(number: float) -> bytes:
+    if math.isnan(number):
+        return b"NaN"
+    if math.isinf(number):
+        return b"+Inf" if number > 0 else b"-Inf"
+    return repr(number).removesuffix(".0").encode()
+
+
+def _labels(family: Family, sample: Sample) -> bytes:
+    if sample.extra and not family.open_labels:
+        raise MalformedError(f"{family.name} has no labels besides {family.labels}.")
+    if len(sample.labels) != len(family.labels):
+        raise MalformedError(f"{family.name} has the labels {family.labels}, not {sample.labels}.")
+    pairs = [*zip(family.labels, sample.labels, strict=True), *sorted(sample.extra)]
+    names = [name for name, _ in pairs]
+    wrong = [name for name in names if not _LABEL_NAME.fullmatch(name) or names.count(name) > 1]
+    if wrong:
+        raise MalformedError(f"{family.name} cannot have the label {wrong[0]!r}, or not twice.")
+    written = ",".join([f'{name}="{_escape(value)}"' for name, value in pairs])
+    return f"{{{written}}}".encode()
+
+
+def _escape(text: str, *, quote: bool = True) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    if quote:
+        text = text.replace('"', '\\"')
+    # A lone surrogate is no character; UTF-8 cannot say it and Prometheus refuses the attempt.
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _extras(samples: Sequence[Sample]) -> tuple[_Extra, ...]:
+    extras = tuple([s.extra for s in samples])
+    return extras if any(extras) else ()

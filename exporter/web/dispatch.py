@@ -1,0 +1,95 @@
+"""One request, from the guard over its address's handler to the last written byte."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol, TypeAlias
+
+from aiohttp import web
+
+from exporter.web import answers
+from exporter.web.answers import Route
+
+Failed: TypeAlias = Callable[[str, BaseException], None]
+"""Told the path and the exception of a handler that broke, to log and to count it."""
+
+_SLOWEST: Final = 60.0
+"""Seconds for a handler and for a client to read the answer: a reload of 10,000 targets fits."""
+
+
+class Guard(Protocol):
+    """Who may pass, and the headers that the web configuration adds to every answer."""
+
+    def admit(self, request: web.BaseRequest) -> Awaitable[web.Response | None]:
+        """Return the refusal, or None when the request may pass."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that each answer gets."""
+        ...
+
+
+class Dispatch:
+    """Answers requests by a table of addresses.
+
+    The table is fixed; whatever a handler does, the client gets an answer without a traceback,
+    and the next request is served.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        *,
+        failed: Failed,
+        guard: Guard | None = None,
+        slowest: float = _SLOWEST,
+    ) -> None:
+        self._routes = dict(routes)
+        self._failed = failed
+        self._guard = guard
+        self._slowest = slowest
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer `request`, the body included."""
+        try:
+            async with asyncio.timeout(self._slowest):
+                response = await self._respond(request)
+                await _write(response, request)
+                return response
+        except TimeoutError:
+            return self._too_slow(request)
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await self._admitted(request)
+        except Exception as error:  # noqa: BLE001 (a broken handler must not take others with it)
+            self._failed(request.path, error)
+            response = answers.text("Internal error. The exporter's log says more.", status=500)
+        if self._guard is not None:
+            response.headers.update(self._guard.headers())
+        return response
+
+    async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._guard is not None:
+            refusal = await self._guard.admit(request)
+            if refusal is not None:
+                return refusal
+        route = self._routes.get(request.path)
+        if route is None:
+            return answers.text("404 page not found. The page / lists the addresses.", status=404)
+        if request.method not in route.methods:
+            return answers.method_not_allowed(route.methods)
+        return await route.handler(request)
+
+    def _too_slow(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._failed(request.path, TimeoutError(f"no answer within {self._slowest:g} s"))
+        if request.protocol.transport is not None and request.writer.output_size > 0:
+            request.protocol.transport.abort()  # close() would wait for the client to read
+        return answers.text("The exporter took too long to answer.", status=503)
+
+
+async def _write(response: web.StreamResponse, request: web.BaseRequest) -> None:
+    # Here and not by aiohttp later, so that a client which does not read meets the deadline.
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()

@@ -1,0 +1,40 @@
+"""``/probe?target=NAME``: one target's families alone, from the shelf.
+
+A name, never a URL: an address that fetches what it is told leaks credentials and reaches
+where it should not (prometheus/docs ``operating/security.md``).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
+
+from aiohttp import web
+
+from exporter.kernel.problems import did_you_mean
+from exporter.kernel.secrets import clip
+from exporter.web import answers
+from exporter.web.metrics import Body, Exposition
+from exporter.web.negotiate import Format, choose_format
+
+Probe: TypeAlias = Callable[[str, Format], Awaitable[Body | None]]
+"""Gives one target's exposition, None for a name that is no target."""
+
+
+def handler(probe: Probe, names: Callable[[], Iterable[str]]) -> answers.Handler:
+    """Return the handler of ``/probe``; `names` are the targets of the running configuration."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        wanted = request.query.getall("target", [])
+        if len(wanted) != 1 or not wanted[0]:
+            return _refuse("Name one target: /probe?target=NAME.", "", names())
+        kind = choose_format(",".join(request.headers.getall("Accept", ())))
+        body = await probe(wanted[0], kind)
+        if body is None:
+            name = clip(wanted[0], 64)
+            return _refuse(f'"{name}" is no target of this exporter.', name, names())
+        return Exposition(body, kind=kind, gzip=False)
+
+    return answer
+
+
+def _refuse(what: str, name: str, names: Iterable[str]) -> web.Response:
+    return answers.text(what + did_you_mean(name, names), status=400)

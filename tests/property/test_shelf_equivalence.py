@@ -1,0 +1,76 @@
+"""Whatever happened to the shelf: its bodies are those of a shelf built from scratch."""
+
+import gzip
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from exporter.model.sample import FAMILIES, Sample
+from exporter.store.deflate import assemble_gzip, deflate
+from exporter.store.exposition import Format, PrefixCache, render
+from exporter.store.shelf import Shelf
+
+ACCOUNTS = st.sampled_from(["a", "b", "c"])
+PICKS = st.dictionaries(st.sampled_from([f.name for f in FAMILIES]), st.integers(1, 4), max_size=5)
+VALUES = st.floats(allow_nan=False, allow_infinity=False)
+LABELS = {family.name: family.labels for family in FAMILIES}
+
+
+def samples(target: str, picks: dict[str, int], value: float) -> list[Sample]:
+    return [
+        Sample(family=name, labels=(target, *(str(n) for _ in LABELS[name][1:])), value=value + n)
+        for name, count in picks.items()
+        for n in range(count)
+    ]
+
+
+class ShelfMachine(RuleBasedStateMachine):
+    """Targets come, change and go, by cached renders; the model is the list of samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shelf = Shelf()
+        self.caches: dict[str, PrefixCache] = {}
+        self.truth: dict[str, list[Sample]] = {}
+
+    @rule(account=ACCOUNTS, picks=PICKS, value=VALUES)
+    def publish(self, account: str, picks: dict[str, int], value: float) -> None:
+        self.truth[account] = samples(account, picks, value)
+        cache = self.caches.setdefault(account, PrefixCache())
+        self.shelf.put(account, cache.render(self.truth[account]))
+
+    @rule(account=ACCOUNTS, value=VALUES)
+    def change_values(self, account: str, value: float) -> None:
+        self.truth[account] = [
+            Sample(family=s.family, labels=s.labels, value=value)
+            for s in self.truth.get(account, [])
+        ]
+        cache = self.caches.setdefault(account, PrefixCache())
+        self.shelf.put(account, cache.render(self.truth[account]))
+
+    @rule(account=ACCOUNTS)
+    def remove(self, account: str) -> None:
+        self.truth.pop(account, None)
+        self.caches.pop(account, None)
+        self.shelf.remove(account)
+
+    @rule(form=st.sampled_from(Format))
+    def scrape(self, form: Format) -> None:
+        piece = deflate(self.shelf._parts(form))
+        packed = assemble_gzip(piece.segment, piece.crc, piece.size, b"tail 1\n")
+        assert gzip.decompress(packed) == self.shelf.body(form) + b"tail 1\n"
+
+    @invariant()
+    def bodies_are_those_of_a_fresh_shelf(self) -> None:
+        fresh = Shelf()
+        for account, held in self.truth.items():
+            fresh.put(account, render(held))
+        for form in Format:
+            assert sorted(self.shelf.body(form).splitlines()) == sorted(
+                fresh.body(form).splitlines()
+            )
+        assert self.shelf.series() == fresh.series() == sum(map(len, self.truth.values()))
+        assert self.shelf._size == fresh._size
+
+
+TestShelf = ShelfMachine.TestCase

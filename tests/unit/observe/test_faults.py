@@ -1,0 +1,58 @@
+from exporter.observe import faults
+
+
+def failing(secret: str) -> BaseException:
+    try:
+        refuse(secret)
+    except ValueError as error:
+        return error
+    raise AssertionError("refuse raises")
+
+
+def refuse(secret: str) -> None:
+    try:
+        dict[str, str]()[secret[:0] + "inner"]
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def test_an_exception_is_described_with_what_it_came_from() -> None:
+    assert faults.describe(failing("x")) == "ValueError: outer (from KeyError: 'inner')"
+
+
+def test_local_variables_are_not_shown() -> None:
+    error = failing("canary-5f1e")
+    assert "canary" not in faults.describe(error) + faults.place(error)
+
+
+def test_the_place_is_the_last_frames_innermost_first() -> None:
+    place = faults.place(failing("x"))
+    assert place.startswith("unit/observe/test_faults.py:")
+    assert " refuse < " in place
+    assert place.endswith(" failing")
+
+
+def test_an_exception_without_words_or_frames_is_its_type() -> None:
+    assert faults.describe(TimeoutError()) == "TimeoutError"
+    assert faults.place(TimeoutError()) == ""
+
+
+def test_a_group_shows_what_it_holds() -> None:
+    group = ExceptionGroup("both", [ValueError("a"), OSError("b")])
+    assert faults.describe(group) == (
+        "ExceptionGroup: both (2 sub-exceptions): ValueError: a; OSError: b"
+    )
+
+
+def test_an_endless_chain_ends() -> None:
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__cause__ = second, first
+    assert faults.describe(first).count("ValueError") == 4
+
+
+def test_a_hidden_context_stays_hidden() -> None:
+    error = ValueError("a")
+    error.__context__ = KeyError("b")
+    assert faults.describe(error) == "ValueError: a (from KeyError: 'b')"
+    error.__suppress_context__ = True
+    assert faults.describe(error) == "ValueError: a"

@@ -1,0 +1,252 @@
+"""What a scrape gets, and what it costs to change it."""
+
+import asyncio
+import gzip
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from exporter.model.sample import FAMILIES, FAMILY, Sample
+from exporter.store import shelf as module
+from exporter.store.deflate import Deflated, assemble_gzip
+from exporter.store.exposition import Format, header, render
+from exporter.store.shelf import Shelf
+
+
+def blocks_of(account: str, *values: float, family: str = "usage_bytes") -> dict[str, bytes]:
+    return render(
+        Sample(family=family, labels=("tpstreams", account, f"r{n}"), value=value)
+        for n, value in enumerate(values)
+    )
+
+
+def large(account: str, value: float = 1.0) -> dict[str, bytes]:
+    return blocks_of(account, *([value] * 20_000))
+
+
+def plain(piece: Deflated, tail: bytes = b"") -> bytes:
+    return gzip.decompress(assemble_gzip(piece.segment, piece.crc, piece.size, tail))
+
+
+def test_an_empty_shelf_has_an_empty_body() -> None:
+    shelf = Shelf()
+    assert shelf.body() == b""
+    assert shelf.series() == 0
+
+
+def test_families_come_in_the_order_of_the_table_each_with_one_header() -> None:
+    shelf = Shelf()
+    shelf.put("b", blocks_of("b", 1, family="usage_ratio") | blocks_of("b", 2))
+    shelf.put("a", blocks_of("a", 3) | blocks_of("a", 4, family="usage_up"))
+    assert shelf.body() == (
+        header(FAMILY["usage_bytes"], Format.TEXT)
+        + blocks_of("b", 2)["usage_bytes"]
+        + blocks_of("a", 3)["usage_bytes"]
+        + header(FAMILY["usage_ratio"], Format.TEXT)
+        + blocks_of("b", 1, family="usage_ratio")["usage_ratio"]
+        + header(FAMILY["usage_up"], Format.TEXT)
+        + blocks_of("a", 4, family="usage_up")["usage_up"]
+    )
+
+
+def test_every_family_of_the_table_has_its_place() -> None:
+    shelf = Shelf()
+    shelf.put("a", {family.name: b"x 1\n" for family in reversed(FAMILIES)})
+    names = [line.split()[2] for line in shelf.body().decode().splitlines() if "# TYPE" in line]
+    assert names == [family.name for family in FAMILIES]
+
+
+def test_a_new_put_replaces_all_of_its_target_and_nothing_else() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1) | blocks_of("a", 1, family="usage_ratio"))
+    shelf.put("b", blocks_of("b", 5))
+    shelf.put("a", blocks_of("a", 2))
+    assert shelf.body() == (
+        header(FAMILY["usage_bytes"], Format.TEXT)
+        + blocks_of("a", 2)["usage_bytes"]
+        + blocks_of("b", 5)["usage_bytes"]
+    )
+
+
+def test_a_removed_target_is_gone_by_the_next_scrape() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1))
+    shelf.put("b", blocks_of("b", 1))
+    assert b'account="a"' in shelf.body()
+    shelf.remove("a")
+    shelf.remove("never there")
+    assert b'account="a"' not in shelf.body()
+    assert b'account="b"' in shelf.body()
+
+
+def test_the_body_is_the_same_object_until_something_changes() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1))
+    first, version = shelf.body(), shelf.version()
+    shelf.put("a", blocks_of("a", 1))
+    assert shelf.body() is first
+    assert shelf.version() == version
+    shelf.put("a", blocks_of("a", 2))
+    assert shelf.body() is not first
+    assert shelf.version() == version + 1
+
+
+def test_series_are_counted_through_every_change() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1, 2, 3) | blocks_of("a", 1, family="usage_ratio"))
+    shelf.put("b", blocks_of("b", 1))
+    assert shelf.series() == 5
+    shelf.put("a", blocks_of("a", 1))
+    assert shelf.series() == 2
+    shelf.remove("a")
+    assert shelf.series() == 1
+
+
+def test_a_probe_shows_one_target_in_either_format() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1))
+    shelf.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
+    alone = Shelf()
+    alone.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
+    for form in Format:
+        assert shelf.probe("b", form) == alone.body(form)
+    assert shelf.probe("unknown") == b""
+
+
+def test_an_unknown_family_is_refused_and_changes_nothing() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1))
+    before = shelf.body()
+    with pytest.raises(ValueError, match="no family usage_wrong"):
+        shelf.put("a", {"usage_bytes": b"x 1\n", "usage_wrong": b"y 1\n"})
+    assert shelf.body() is before
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("make", [blocks_of, large], ids=["inline", "thread"])
+async def test_text_and_gzip_are_the_body(form: Format, make: object) -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a") if make is large else blocks_of("a", 1))
+    assert plain(await shelf.gzip(form)) == await shelf.text(form) == shelf.body(form)
+    assert plain(await shelf.gzip(form), b"tail 1\n") == shelf.body(form) + b"tail 1\n"
+    shelf.close()
+
+
+async def test_the_gzip_is_kept_until_something_changes() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    first = await shelf.gzip()
+    assert await shelf.gzip() is first
+    shelf.put("b", blocks_of("b", 1))
+    second = await shelf.gzip()
+    assert second is not first
+    assert plain(second) == shelf.body()
+    shelf.close()
+    shelf.close()
+
+
+class Gate:
+    """Compression that counts its runs and waits for a word."""
+
+    def __init__(self, shelf: Shelf, form: Format = Format.TEXT) -> None:
+        self.runs = 0
+        self.open = threading.Event()
+        self._make = shelf._pieces[form].make
+        shelf._pieces[form].make = self
+
+    def __call__(self, parts: Sequence[bytes]) -> Deflated:
+        self.runs += 1
+        self.open.wait(10)
+        return self._make(list(parts))
+
+
+async def test_concurrent_scrapes_share_one_compression() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    gate = Gate(shelf)
+    async with asyncio.TaskGroup() as scrapes:
+        tasks = [scrapes.create_task(shelf.gzip()) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+    assert gate.runs == 1
+    assert all(task.result() is tasks[0].result() for task in tasks)
+    shelf.close()
+
+
+async def test_nobody_gets_a_body_older_than_the_question() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    gate = Gate(shelf)
+    async with asyncio.TaskGroup() as scrapes:
+        early = scrapes.create_task(shelf.gzip())
+        await asyncio.sleep(0.01)
+        shelf.remove("a")
+        shelf.put("b", large("b"))
+        late = [scrapes.create_task(shelf.gzip()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+    assert gate.runs == 2
+    assert b'account="a"' in plain(early.result())
+    assert all(plain(task.result()) == shelf.body() for task in late)
+    shelf.close()
+
+
+async def test_a_scrape_ends_even_if_the_shelf_changes_all_the_time() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    gate = Gate(shelf)
+    gate.open.set()
+    async with asyncio.TaskGroup() as scrapes:
+        scrape = scrapes.create_task(shelf.gzip())
+        value = 0.0
+        while not scrape.done():
+            value += 1
+            shelf.put("b", blocks_of("b", value))
+            await asyncio.sleep(0)
+    assert gate.runs == 1
+    assert plain(scrape.result()) != shelf.body()  # it is as of the question, not later
+    shelf.close()
+
+
+async def test_a_scraper_that_hangs_up_leaves_the_result_to_the_others() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    gate = Gate(shelf)
+    async with asyncio.TaskGroup() as scrapes:
+        gone = scrapes.create_task(shelf.gzip())
+        stays = scrapes.create_task(shelf.gzip())
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        gate.open.set()
+    assert gone.cancelled()
+    assert plain(stays.result()) == shelf.body()
+    assert gate.runs == 1
+    shelf.close()
+
+
+async def test_a_compression_that_fails_is_tried_again_by_the_next_scrape() -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    working = shelf._pieces[Format.TEXT].make
+
+    def broken(parts: Sequence[bytes]) -> Deflated:
+        raise MemoryError
+
+    shelf._pieces[Format.TEXT].make = broken
+    with pytest.raises(MemoryError):
+        await shelf.gzip()
+    shelf._pieces[Format.TEXT].make = working
+    assert plain(await shelf.gzip()) == shelf.body()
+    shelf.close()
+
+
+async def test_a_small_body_needs_no_thread() -> None:
+    shelf = Shelf()
+    shelf.put("a", blocks_of("a", 1))
+    before = threading.active_count()
+    await shelf.gzip()
+    await shelf.text()
+    assert threading.active_count() == before
+    assert shelf._size < module.INLINE

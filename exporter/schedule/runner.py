@@ -131,6 +131,14 @@ class Runner:
             for entry in self._roster.entries()
         )
 
+    def statuses_of(self, target: str) -> tuple[JobStatus, ...]:
+        """Return what there is to know of the jobs of one target."""
+        clocks = self._clocks()
+        return tuple(
+            view.job_status(entry, view.budget_status(entry.lane, clocks), clocks)
+            for entry in self._roster.targets.get(target, ())
+        )
+
     def lateness(self) -> float:
         """Return the seconds by which the poll that waits longest for us is late; 0 when none."""
         now = self._loop.time()

@@ -5,6 +5,7 @@ Nothing in a message comes out of a secret's file or variable but its place.
 
 import glob
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, assert_never
@@ -14,11 +15,12 @@ from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSo
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
+_DEFINITION_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _MAGIC: Final = frozenset("*?[")
 
 
 class Unreadable(Exception):  # noqa: N818 - said of a file, caught as a finding
-    """A file cannot be read as text; the message says why and what to do."""
+    """A file cannot be read as text; the message goes on after its name."""
 
 
 class SecretUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake of ours
@@ -34,13 +36,13 @@ def read_text(path: str) -> str:
     try:
         data = _read(path, _LARGEST)
     except OSError as error:
-        raise Unreadable(_reason(path, error)) from error
+        raise Unreadable(_reason(error)) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise Unreadable(
-            f'"{path}" is not UTF-8 text: byte {error.start} in line {line}. Save it as UTF-8.'
+            f"is not UTF-8 text: byte {error.start} in line {line}. Save it as UTF-8."
         ) from error
 
 
@@ -52,16 +54,17 @@ def _read(path: str, largest: int) -> bytes:
     return data
 
 
-def _reason(path: str, error: OSError) -> str:
+def _reason(error: OSError) -> str:
+    """Return a sentence that lacks its subject."""
     match error:
-        case FileNotFoundError():
-            return f'"{path}" does not exist. Is the path right?'
+        case FileNotFoundError() | NotADirectoryError():
+            return "does not exist. Is the path right?"
         case IsADirectoryError():
-            return f'"{path}" is a folder. Write the path of a file.'
+            return "is a folder. Write the path of a file."
         case PermissionError():
-            return f'"{path}" may not be read by this user. Change its permissions.'
+            return "may not be read by this user. Change its permissions."
         case _:
-            return f'"{path}" cannot be read: {error.strerror or error}.'
+            return f"cannot be read: {error.strerror or error}."
 
 
 def absolute(path: str, directory: str) -> str:
@@ -77,6 +80,17 @@ def directory_of(path: str) -> str:
 def file_name(path: str) -> str:
     """Return the last part of a path, without its ending."""
     return Path(path).stem
+
+
+def is_definition_name(text: str) -> bool:
+    """Tell whether a file's name can name a provider."""
+    return _DEFINITION_NAME.fullmatch(text) is not None
+
+
+def shown(path: str, directory: str) -> str:
+    """Return a path as a user of `directory` would write it."""
+    prefix = directory.rstrip("/") + "/"
+    return path.removeprefix(prefix)
 
 
 def is_pattern(text: str) -> bool:
@@ -95,7 +109,7 @@ def unreadable(path: str) -> str | None:
     try:
         _read(path, _LARGEST)
     except OSError as error:
-        return _reason(path, error)
+        return f'"{path}" {_reason(error)}'
     return None
 
 
@@ -132,7 +146,7 @@ def _secret_text(path: str) -> str:
     try:
         return _read(path, _LARGEST_SECRET).decode("utf-8-sig")
     except OSError as error:
-        raise SecretUnavailable(_reason(path, error)) from error
+        raise SecretUnavailable(f'"{path}" {_reason(error)}') from error
     except UnicodeDecodeError:  # its text would show what was read
         raise SecretUnavailable(f'"{path}" is not UTF-8 text. Write the secret alone.') from None
 

@@ -5,17 +5,20 @@ says so to the place. The position in the file is looked up at the end.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from exporter.kernel.problems import Position, Problem
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way through a document: keys and indices."""
 
-Locate: TypeAlias = Callable[[Path, bool], Position]
-"""The position of the value at a path, or (True) of its key."""
+
+class Locate(Protocol):
+    """The position of the value at a path, or of its key."""
+
+    def __call__(self, path: Path, *, at_key: bool = False) -> Position: ...
+
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -48,10 +51,13 @@ class Findings:
 
     def add(self, path: Path, what: str, *, severity: str = "error", at_key: bool = False) -> None:
         """Keep a problem; the same one at the same place counts once."""
-        path = self._in_document(path)
-        self.problems.add(Problem(self.locate(path, at_key), show_path(path), what, severity))
+        path = self.in_document(path)
+        self.problems.add(
+            Problem(self.locate(path, at_key=at_key), show_path(path), what, severity)
+        )
 
-    def _in_document(self, path: Path) -> Path:
+    def in_document(self, path: Path) -> Path:
+        """Return the path with the indices of the document."""
         if not self.moved:
             return path
         true: Path = ()
@@ -99,5 +105,5 @@ class Place:
     @property
     def whole(self) -> bool:
         """Whether nothing that stands here was left out: only then can something be missing."""
-        size = len(self.path)
-        return not any(path[:size] == self.path for path in self.findings.left_out)
+        true = self.findings.in_document(self.path)
+        return not any(path[: len(true)] == true for path in self.findings.left_out)

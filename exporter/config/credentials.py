@@ -1,0 +1,111 @@
+"""Where a target's secrets are, which authentication they suffice for, whose budget that is."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from exporter.config import files
+from exporter.config.files import SecretReader, SecretUnavailable
+from exporter.config.findings import Place
+from exporter.config.settings import TargetText
+from exporter.kernel.problems import did_you_mean
+from exporter.kernel.secrets import Secret
+from exporter.model.definition import Auth, BudgetScope, Definition
+from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
+
+FILE: Final = "_file"
+VARIABLE: Final = "_env"
+
+
+def sources(
+    place: Place, text: TargetText, definition: Definition, directory: str
+) -> dict[str, SecretSource]:
+    """Return where each credential comes from. What is unknown is never shown: it may be one."""
+    found: dict[str, SecretSource] = {}
+    for key, value in text.credentials.items():
+        name, source = _source(key, value, definition, directory)
+        if source is None:
+            _refuse(place, key, value, definition)
+        elif name in found:
+            (place / key).key_error(
+                f'"{name}" is given twice. Keep one of {name}, {name}{FILE} and {name}{VARIABLE}.'
+            )
+        else:
+            found[name] = source
+    return found
+
+
+def _source(
+    key: str, value: str, definition: Definition, directory: str
+) -> tuple[str, SecretSource | None]:
+    if key in definition.credentials:
+        return key, LiteralSecret(value=Secret(value))
+    name = key.removesuffix(FILE)
+    if name != key and name in definition.credentials:
+        return name, FileSecret(path=files.absolute(value, directory))
+    name = key.removesuffix(VARIABLE)
+    if name != key and name in definition.credentials:
+        return name, EnvSecret(variable=value)
+    return key, None
+
+
+def _refuse(place: Place, key: str, value: str, definition: Definition) -> None:
+    names = [
+        f"{name}{ending}" for name in definition.credentials for ending in ("", FILE, VARIABLE)
+    ]
+    known = did_you_mean("", names) or " It has none."
+    place.error(f"{definition.name} has no credential of this name.{known}")
+
+
+def choose(place: Place, definition: Definition, found: Mapping[str, SecretSource]) -> Auth | None:
+    """Return the first way to authenticate for which all credentials are there."""
+    chosen = next((auth for auth in definition.auth if auth.needs <= found.keys()), None)
+    if chosen is None:
+        wanted = "; or ".join(_in_words(auth.needs) for auth in definition.auth)
+        what = "These do not suffice" if found else "There are none"
+        place.error(
+            f"{what}. {definition.name} needs {wanted}: each as NAME, NAME{FILE} or NAME{VARIABLE}."
+        )
+        return None
+    for name in sorted(found.keys() - chosen.needs):
+        place.warn(f'"{name}" is not used: {_in_words(chosen.needs)} comes first. Delete it.')
+    return chosen
+
+
+def _in_words(names: frozenset[str]) -> str:
+    return " and ".join(sorted(names)) or "none"
+
+
+def digest(place: Place, found: Mapping[str, SecretSource], reader: SecretReader) -> dict[str, str]:
+    """Read each secret once, to see that it is there; return what tells them apart."""
+    digests = {}
+    for name, source in found.items():
+        try:
+            digests[name] = reader.read(source).digest()
+        except SecretUnavailable as error:
+            (place / _key(name, source)).error(error.detail)
+            digests[name] = Secret(repr(source)).digest()
+    return digests
+
+
+def _key(name: str, source: SecretSource) -> str:
+    match source:
+        case FileSecret():
+            return f"{name}{FILE}"
+        case EnvSecret():
+            return f"{name}{VARIABLE}"
+        case _:
+            return name
+
+
+def budget(
+    target: str, origin: str, scope: BudgetScope, auth: Auth, digests: Mapping[str, str]
+) -> str:
+    """Return the key of the throttling state: the host, and by scope a digest of who asks."""
+    match scope:
+        case BudgetScope.HOST:
+            return origin
+        case BudgetScope.TARGET:
+            return f"{origin} target {target}"
+        case BudgetScope.CREDENTIAL:
+            used = [digests[name] for name in sorted(auth.needs)]
+            return f"{origin} {Secret(' '.join(used)).digest()}" if used else origin

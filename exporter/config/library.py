@@ -1,0 +1,113 @@
+"""The definitions that a configuration can name: its own files, and the shipped ones.
+
+Own files are all compiled, because ``check`` is for them too; shipped ones when a target uses
+them, and once for the life of the process.
+"""
+
+import functools
+from collections.abc import Mapping
+
+from exporter.config import catalogue, files
+from exporter.config.compile.definition import compile_definition
+from exporter.config.document import parse
+from exporter.config.findings import Findings, Place
+from exporter.kernel.problems import Position, Problem
+from exporter.model.definition import Definition
+
+
+class Library:
+    """Definitions by name. `own` holds the user's; a broken one is None."""
+
+    def __init__(self, own: Mapping[str, Definition | None]) -> None:
+        self._own = own
+
+    def names(self) -> frozenset[str]:
+        """Return all that a target may name."""
+        return frozenset(self._own) | frozenset(catalogue.shipped())
+
+    def find(self, name: str) -> Definition | None:
+        """Return a definition; None for one that is broken. Raises KeyError when there is none."""
+        return self._own[name] if name in self._own else shipped(name)
+
+
+@functools.cache
+def shipped(name: str) -> Definition | None:
+    """Return a shipped definition. Raises KeyError when there is none of that name."""
+    return compiled(catalogue.text(name), name=name, shown=catalogue.origin(name))[0]
+
+
+def compiled(
+    text: str, *, name: str, shown: str, origin: str | None = None
+) -> tuple[Definition | None, tuple[Problem, ...]]:
+    """Compile the text of a definition; return it, None if broken, and all that was found.
+
+    `shown` is the file's name in messages, `origin` its path.
+    """
+    document = parse(text, shown)
+    findings = Findings(document.position)
+    findings.problems.update(document.problems)
+    definition = None
+    if document.tree is not None:
+        definition = compile_definition(
+            Place(findings), document.tree, name=name, origin=origin or shown
+        )
+    problems = tuple(sorted(findings.problems))
+    return None if findings.failed else definition, problems
+
+
+def open_library(
+    place: Place, patterns: list[str], directory: str
+) -> tuple[Library, tuple[Problem, ...], tuple[str, ...]]:
+    """Compile the user's definitions.
+
+    `place` is that of the list of patterns. Returns also the problems in the files themselves,
+    and the paths of the files.
+    """
+    own: dict[str, Definition | None] = {}
+    origins: dict[str, str] = {}
+    problems: list[Problem] = []
+    for index, pattern in enumerate(patterns):
+        at = place / index
+        for path in _paths(at, pattern, directory):
+            name = files.file_name(path)
+            if path in origins.values():
+                continue
+            if name in own:
+                at.error(f'"{path}" and "{origins[name]}" are both called {name}. Rename one.')
+                continue
+            if name in catalogue.shipped():
+                at.warn(f'"{path}" takes the place of the shipped definition "{name}".')
+            own[name], found = _load(at, path, name, directory)
+            origins[name] = path
+            problems += found
+    return Library(own), tuple(problems), tuple(origins.values())
+
+
+def _paths(place: Place, pattern: str, directory: str) -> tuple[str, ...]:
+    if not files.is_pattern(pattern):
+        return (files.absolute(pattern, directory),)
+    found = files.matching(pattern, directory)
+    if not found:
+        place.warn(f'No file matches "{pattern}" in {directory}.')
+    return found
+
+
+def _load(
+    place: Place, path: str, name: str, directory: str
+) -> tuple[Definition | None, tuple[Problem, ...]]:
+    try:
+        text = files.read_text(path)
+    except files.Unreadable as error:
+        place.error(f'"{path}" {error}')
+        return None, ()
+    if not files.is_definition_name(name):
+        place.error(
+            f'"{path}" names the provider "{name}". A name has small letters, digits and '
+            "underscores: rename the file."
+        )
+    return compiled(text, name=name, shown=files.shown(path, directory), origin=path)
+
+
+def broken_file(shown: str, error: files.Unreadable) -> Problem:
+    """Return the problem of a file that cannot be read at all."""
+    return Problem(Position(shown, 0, 0), "", f"The file {error}")

@@ -1,0 +1,159 @@
+"""How often a target is polled, how long a poll may take, when its values are too old.
+
+Of the intervals the most specific that is written wins: the target's for the collector, the
+target's, the definition's for the collector, the global one, the definition's.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.config.compile import leaves
+from exporter.config.findings import Place
+from exporter.config.settings import CollectorSettingText, GlobalText, TargetText
+from exporter.kernel.durations import format_duration
+from exporter.kernel.problems import did_you_mean
+from exporter.model.definition import Collector, Definition
+
+_TIMEOUT: Final = 30.0
+_STALE_INTERVALS: Final = 3
+_STALE_LEAST: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """The ``global`` section: seconds and fractions, None where nothing is written."""
+
+    place: Place
+    poll_interval: float | None
+    poll_timeout: float | None
+    stale_after: float | None
+    reserve: float | None
+    max_series: int
+    adaptive: bool
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds: the interval and the age of each collector that is polled, and the deadline."""
+
+    intervals: dict[str, float]
+    stale_after: dict[str, float]
+    timeout: float
+
+
+def pace(place: Place, text: TargetText, definition: Definition, defaults: Defaults) -> Pace:
+    """Return the pace of a target."""
+    _check_collectors(place / "collectors", text, definition)
+    own = leaves.positive_duration(place / "poll_interval", text.poll_interval)
+    found = {
+        name: _interval(_written(place, text, collector, own, defaults), definition, collector)
+        for name, collector in definition.collectors.items()
+        if text.collectors.get(name, collector.enabled) is not False
+    }
+    if not found:
+        (place / "collectors").error(
+            f"Nothing is polled. Switch on one of {', '.join(sorted(definition.collectors))}."
+        )
+    return Pace(
+        intervals=found,
+        timeout=_timeout(place, text, defaults, min(found.values(), default=_TIMEOUT)),
+        stale_after=_stale_after(place, text, defaults, found),
+    )
+
+
+def _check_collectors(place: Place, text: TargetText, definition: Definition) -> None:
+    for name in text.collectors.keys() - definition.collectors.keys():
+        (place / name).key_error(
+            f'{definition.name} has no collector "{name}".'
+            f"{did_you_mean(name, definition.collectors)}"
+        )
+
+
+def _interval(
+    written: tuple[Place | None, float | None], definition: Definition, collector: Collector
+) -> float:
+    at, wanted = written
+    least = collector.min_interval
+    if least is None:
+        least = definition.min_interval
+    if at is None or wanted is None:
+        return max(wanted or definition.interval, least)
+    if wanted < least:
+        at.warn(
+            f"{format_duration(wanted)} is shorter than {definition.name} allows for "
+            f'"{collector.name}". It is polled every {format_duration(least)}; write that or more.'
+        )
+    return max(wanted, least)
+
+
+def _written(
+    place: Place, text: TargetText, collector: Collector, own: float | None, defaults: Defaults
+) -> tuple[Place | None, float | None]:
+    """Return the interval that is written, and where, if it is in the configuration."""
+    setting = text.collectors.get(collector.name)
+    if isinstance(setting, CollectorSettingText):
+        at = place / "collectors" / collector.name / "poll_interval"
+        return at, leaves.positive_duration(at, setting.poll_interval)
+    if own is not None:
+        return place / "poll_interval", own
+    if collector.interval is not None:
+        return None, collector.interval
+    if defaults.poll_interval is not None:
+        return defaults.place / "poll_interval", defaults.poll_interval
+    return None, None
+
+
+def _timeout(place: Place, text: TargetText, defaults: Defaults, shortest: float) -> float:
+    own = leaves.positive_duration(place / "poll_timeout", text.poll_timeout)
+    seconds = defaults.poll_timeout if own is None else own
+    if seconds is None:
+        return min(_TIMEOUT, shortest)
+    if seconds > shortest:
+        at = place / "poll_timeout" if own is not None else _written_interval(place, text, defaults)
+        at.error(
+            f"A poll may take {format_duration(seconds)} and comes every "
+            f"{format_duration(shortest)}. Write a poll_timeout of at most the interval."
+        )
+    return seconds
+
+
+def _written_interval(place: Place, text: TargetText, defaults: Defaults) -> Place:
+    return place / "poll_interval" if text.poll_interval else defaults.place / "poll_timeout"
+
+
+def _stale_after(
+    place: Place, text: TargetText, defaults: Defaults, intervals: dict[str, float]
+) -> dict[str, float]:
+    own = leaves.duration(place / "stale_after", text.stale_after)
+    seconds = defaults.stale_after if own is None else own
+    if seconds is None:
+        return {
+            name: max(_STALE_INTERVALS * interval, _STALE_LEAST)
+            for name, interval in intervals.items()
+        }
+    longest = max(intervals.values(), default=0.0)
+    if 0 < seconds < longest:
+        at = (place if own is not None else defaults.place) / "stale_after"
+        at.error(
+            f"Values would go after {format_duration(seconds)}, before the next poll comes after "
+            f"{format_duration(longest)}. Write more than that, or 0 for never."
+        )
+    return dict.fromkeys(intervals, seconds)
+
+
+def defaults_of(place: Place, text: GlobalText, user_agent: str) -> Defaults:
+    """Check the ``global`` section."""
+    own = text.user_agent or user_agent
+    if not own.isprintable() or not own.isascii():
+        (place / "user_agent").error("A user agent has printable ASCII characters only.")
+    return Defaults(
+        place=place,
+        poll_interval=leaves.positive_duration(place / "poll_interval", text.poll_interval),
+        poll_timeout=leaves.positive_duration(place / "poll_timeout", text.poll_timeout),
+        stale_after=leaves.duration(place / "stale_after", text.stale_after),
+        reserve=leaves.share(place / "reserve", text.reserve),
+        max_series=text.max_series,
+        adaptive=text.adaptive,
+        user_agent=own,
+    )

@@ -1,0 +1,156 @@
+"""A configuration becomes a plan: every target checked and joined with its definition."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import UnsetType
+
+from exporter import __version__
+from exporter.config import files, redaction
+from exporter.config.document import Document, Tree, parse
+from exporter.config.files import SecretReader
+from exporter.config.findings import Findings, Place
+from exporter.config.library import Library, open_library
+from exporter.config.limits import Known, known
+from exporter.config.pace import defaults_of
+from exporter.config.settings import ConfigText, StateText, TargetText
+from exporter.config.shape import read
+from exporter.config.target import Surroundings, build_target
+from exporter.kernel.problems import did_you_mean
+from exporter.model.definition import Definition
+from exporter.model.plan import Plan, PlanDiff, Rejected
+from exporter.model.target import Target
+
+_USER_AGENT: Final = f"usage-exporter/{__version__}"
+_TARGET_FIELDS: Final = tuple(name for name in Target.__struct_fields__ if name != "definition")
+
+
+def build(
+    text: str, *, name: str, directory: str, environ: Mapping[str, str], source: str = ""
+) -> Plan | Rejected:
+    """Check a configuration; `source` is the path of its file, "" when there is none."""
+    document = parse(text, name)
+    findings = Findings(document.position)
+    findings.problems.update(document.problems)
+    place = Place(findings)
+    head = _head(place, document)
+    if head is None:
+        return Rejected(problems=tuple(sorted(findings.problems)))
+    library, in_files, paths = open_library(
+        place / "providers" / "files", head.providers.files, directory
+    )
+    state_file, redis_url = _state(place / "state", head.state, directory)
+    around = Surroundings(
+        directory=directory,
+        environ=environ,
+        reader=SecretReader(environ),
+        defaults=defaults_of(place / "global", head.defaults, _USER_AGENT),
+    )
+    targets = _targets(place / "targets", document.tree, _Providers(library), around)
+    problems = tuple(sorted((*findings.problems, *in_files)))
+    if any(problem.severity == "error" for problem in problems):
+        return Rejected(problems=problems)
+    return Plan(
+        targets=targets,
+        state_file=state_file,
+        redis_url=redis_url,
+        warnings=problems,
+        sources=tuple(filter(None, (source, *paths))),
+        text=redaction.redacted(document.tree),
+    )
+
+
+def _head(place: Place, document: Document) -> ConfigText | None:
+    """Read all but the targets, which are read one by one."""
+    tree = document.tree
+    if tree is None:
+        if not document.problems:
+            place.error("There is nothing here. Write targets.")
+        return None
+    if isinstance(tree, dict) and isinstance(tree.get("targets"), list):
+        tree = {**tree, "targets": []}
+    return read(place, tree, ConfigText)
+
+
+def _state(place: Place, text: StateText, directory: str) -> tuple[str, str]:
+    """Return the absolute path of the state's file, or the address of Redis."""
+    url = text.redis_url or ""
+    if url and text.file:
+        (place / "redis_url").key_error('State is kept in "file" or "redis_url". Delete one.')
+    if not isinstance(text.redis_url, UnsetType) and not url.startswith(("redis://", "rediss://")):
+        (place / "redis_url").error(
+            'This is not the address of Redis. Write "redis://host:6379/0".'
+        )
+    if text.file == "":
+        (place / "file").error("The path is empty. Write the path of a file, or delete the key.")
+    return (files.absolute(text.file, directory) if text.file else ""), url
+
+
+@dataclass(slots=True)
+class _Providers:
+    """The definitions in use, each looked up and surveyed once."""
+
+    library: Library
+    found: dict[str, tuple[Definition, Known] | None] = field(default_factory=dict)
+
+    def find(self, place: Place, name: str) -> tuple[Definition, Known] | None:
+        """Return a definition; None when there is none or it is broken."""
+        if name not in self.found:
+            try:
+                definition = self.library.find(name)
+            except KeyError:
+                hint = did_you_mean(name, self.library.names())
+                place.error(f'There is no provider "{name}".{hint}')
+                return None
+            self.found[name] = None if definition is None else (definition, known(definition))
+        return self.found[name]
+
+
+def _targets(
+    place: Place, tree: Tree, providers: _Providers, around: Surroundings
+) -> dict[str, Target]:
+    trees = tree.get("targets") if isinstance(tree, dict) else None
+    targets: dict[str, Target] = {}
+    first: dict[str, int] = {}
+    for index, one in enumerate(trees if isinstance(trees, list) else ()):
+        at = place / index
+        text = read(at, one, TargetText)
+        if text is None:
+            continue
+        if text.name in first:
+            (at / "name").error(
+                f'"{text.name}" is the name of targets[{first[text.name]}] already. '
+                "Names are unique: they are the account label."
+            )
+        first.setdefault(text.name, index)
+        provider = providers.find(at / "provider", text.provider)
+        target = provider and build_target(at, text, *provider, around)
+        if target is not None:
+            targets[text.name] = target
+    if trees == []:
+        place.warn("There is no target, so nothing is polled.")
+    return targets
+
+
+def diff(old: Plan, new: Plan) -> PlanDiff:
+    """Return what a reload changes. A target is changed when anything of it is."""
+    same: dict[tuple[int, int], bool] = {}
+    kept = old.targets.keys() & new.targets.keys()
+    return PlanDiff(
+        added=tuple(name for name in new.targets if name not in kept),
+        removed=tuple(name for name in old.targets if name not in kept),
+        changed=tuple(
+            name
+            for name in new.targets
+            if name in kept and not _is_same(old.targets[name], new.targets[name], same)
+        ),
+    )
+
+
+def _is_same(old: Target, new: Target, same: dict[tuple[int, int], bool]) -> bool:
+    """Compare two targets; their definitions, which are large and shared, once for each pair."""
+    pair = (id(old.definition), id(new.definition))
+    if pair not in same:
+        same[pair] = old.definition is new.definition or old.definition == new.definition
+    return same[pair] and all(getattr(old, name) == getattr(new, name) for name in _TARGET_FIELDS)

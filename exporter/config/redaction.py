@@ -1,0 +1,120 @@
+"""The configuration as ``/config`` shows it: YAML again, with each secret as ``<secret>``.
+
+Written from the tree and not from the text: a comment may hold an old token.
+"""
+
+import functools
+import re
+from typing import Final, TypeGuard
+
+import msgspec
+
+from exporter.config.credentials import FILE, VARIABLE
+from exporter.config.document import Tree
+from exporter.kernel.secrets import MASK, redact_url
+
+_PLAIN: Final = re.compile(
+    r"[A-Za-z_/](?:[A-Za-z0-9_./+-]|:(?=[A-Za-z0-9/])| (?=[A-Za-z0-9]))*"  # words, paths, URLs
+    r"|[0-9]+(?:\.[0-9]+)?(?: [A-Za-z]+|[smhdwy][0-9smhdwy]*|%)"  # 5 TB, 1h30m, 20%
+)
+_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+_URL_KEYS: Final = ("redis_url", "proxy_url")
+
+
+def redacted(tree: Tree) -> str:
+    """Return the YAML of a configuration that passed its checks."""
+    lines: list[str] = []
+    _write(_masked(tree), "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _masked(tree: Tree) -> Tree:
+    if not isinstance(tree, dict):
+        return tree
+    shown = dict(tree)
+    targets = tree.get("targets")
+    if isinstance(targets, list):
+        shown["targets"] = [_masked_target(target) for target in targets]
+    if isinstance(tree.get("state"), dict):
+        shown["state"] = _masked_urls(tree["state"])
+    return shown
+
+
+def _masked_target(tree: Tree) -> Tree:
+    if not isinstance(tree, dict):
+        return MASK
+    shown = dict(tree)
+    if "credentials" in tree:
+        shown["credentials"] = _masked_credentials(tree["credentials"])
+    if "base_url" in tree:
+        shown["base_url"] = redact_url(str(tree["base_url"]))
+    if "http" in tree:
+        shown["http"] = _masked_http(tree["http"])
+    return shown
+
+
+def _masked_credentials(tree: Tree) -> Tree:
+    if not isinstance(tree, dict):
+        return MASK
+    return {
+        name: value if name.endswith((FILE, VARIABLE)) else MASK for name, value in tree.items()
+    }
+
+
+def _masked_http(tree: Tree) -> Tree:
+    shown = _masked_urls(tree)
+    if isinstance(shown, dict) and isinstance(headers := shown.get("http_headers"), dict):
+        shown["http_headers"] = dict.fromkeys(headers, MASK)
+    return shown
+
+
+def _masked_urls(tree: Tree) -> Tree:
+    if not isinstance(tree, dict):
+        return MASK
+    return {
+        key: redact_url(str(value)) if key in _URL_KEYS else value for key, value in tree.items()
+    }
+
+
+def _write(tree: Tree, indent: str, lines: list[str]) -> None:
+    """Add the lines of a map or list in block style; what is flat stands in one line."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if _is_nested(value):
+                lines.append(f"{indent}{_scalar(key)}:")
+                _write(value, f"{indent}  ", lines)
+            else:
+                lines.append(f"{indent}{_scalar(key)}: {_flat(value)}")
+        return
+    for item in tree if isinstance(tree, list) else ():
+        if _is_nested(item):
+            start = len(lines)
+            _write(item, f"{indent}  ", lines)
+            lines[start] = f"{indent}- {lines[start][len(indent) + 2 :]}"
+        else:
+            lines.append(f"{indent}- {_flat(item)}")
+
+
+def _is_nested(value: Tree) -> TypeGuard[dict[str, Tree] | list[Tree]]:
+    if isinstance(value, dict):
+        return bool(value)
+    return isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+
+
+def _flat(value: Tree) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_flat(item) for item in value)}]"
+    return "{}" if isinstance(value, dict) else _scalar(value)
+
+
+def _scalar(value: Tree) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    return msgspec.json.encode(value).decode()
+
+
+@functools.lru_cache(maxsize=8192)
+def _text(value: str) -> str:
+    if value == MASK or (_PLAIN.fullmatch(value) and value.lower() not in _WORDS):
+        return value
+    return msgspec.json.encode(value).decode()  # JSON's strings are YAML's

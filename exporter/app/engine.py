@@ -1,7 +1,6 @@
 """The polling half of the exporter: from the plan to the shelf, without a way in or out."""
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -24,9 +23,6 @@ from exporter.store.identity import fingerprint
 from exporter.store.ledger import Ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
-
-SNAPSHOT_EVERY = 1.0
-"""Seconds between two looks at what of the schedule has to be written down."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +56,11 @@ class Engine:
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
         self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
         self.runner = Runner(
-            poll=self._poll, emit=self._observe, wall=world.wall, dice=world.dice
+            poll=self._poll,
+            emit=self._observe,
+            wall=world.wall,
+            dice=world.dice,
+            started=self._begin,
         )
         self.publisher = Publisher(
             board=self.board,
@@ -100,13 +100,11 @@ class Engine:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run())
-            group.create_task(self._write_schedule())
+        await self.runner.run()
 
     async def stop(self) -> None:
         """Write what is left, close what is open."""
-        self._save_schedule()
+        self._save(self.runner.snapshot())
         await self._ledger.close()
         self.shelf.close()
         await self._client.__aexit__(None, None, None)
@@ -126,6 +124,7 @@ class Engine:
         self.publisher.learn(target, poll)
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
+        self._save(self.runner.snapshot_of(target.name))
         self.publisher.publish(target)
 
     def _write_down(self, target: Target, poll: Poll) -> None:
@@ -154,14 +153,13 @@ class Engine:
         )
         self.chronicle.put(target.name, points)
 
-    async def _write_schedule(self) -> None:
-        while self.plan.state_file:
-            await asyncio.sleep(SNAPSHOT_EVERY)
-            self._save_schedule()
+    def _begin(self, memo: JobMemo) -> None:
+        """Write down that a poll starts: a process that dies of it must not repeat it faster."""
+        self._save(Snapshot(at=self._world.wall(), jobs=(memo,)))
 
-    def _save_schedule(self) -> None:
+    def _save(self, snapshot: Snapshot) -> None:
         if self.plan.state_file:
-            self._ledger.save_schedule(_rows(self.runner.snapshot()))
+            self._ledger.save_schedule(_rows(snapshot))
 
 
 def _jobs(targets: Iterable[Target]) -> list[Job]:
@@ -174,7 +172,7 @@ def _rows(snapshot: Snapshot) -> dict[str, bytes]:
     return rows | {f"budget\0{memo.key}": encode(memo) for memo in snapshot.budgets}
 
 
-def _snapshot(rows: dict[str, bytes], at: float) -> Snapshot:
+def _snapshot(rows: Mapping[str, bytes], at: float) -> Snapshot:
     jobs, budgets = msgspec.msgpack.Decoder(JobMemo), msgspec.msgpack.Decoder(BudgetMemo)
     return Snapshot(
         at=at,

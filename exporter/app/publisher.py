@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter.app.health import health, throttle
-from exporter.mapping.join import samples
+from exporter.mapping.join import History, samples
 from exporter.mapping.read import drift
 from exporter.model.event import Event, SchemaNote, SeriesDropped, ValuesExpired
 from exporter.model.outcome import Poll, Unchanged
@@ -14,7 +14,6 @@ from exporter.schedule.lanes import Timer
 from exporter.schedule.view import JobStatus
 from exporter.store.board import Board
 from exporter.store.exposition import DuplicateError, MalformedError, PrefixCache
-from exporter.store.ledger import History
 from exporter.store.shelf import Shelf
 
 DROPS = frozenset({"series_limit", "duplicate"})

@@ -5,7 +5,7 @@ import os
 import sys
 
 from exporter.cli import exits
-from exporter.cli.daemon import serve
+from exporter.cli.daemon import in_loop, options_of
 from exporter.cli.options import add_config, add_log, add_web
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -36,4 +36,10 @@ def run(args: argparse.Namespace) -> int:
         show(plan.problems)
         return exits.CONFIG
     show(plan.warnings)
-    return serve(args, plan, load, stderr=sys.stderr)
+    from exporter.app.serve import serve  # noqa: PLC0415 - a bad configuration is told first
+
+    return in_loop(
+        lambda: serve(
+            plan, options_of(args), load=load, stream=sys.stderr, announce=lambda bound: None
+        )
+    )

@@ -1,7 +1,7 @@
 """Where a target's vendor is, and the way there: base URL, proxy, certificates, headers."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +17,7 @@ from exporter.model.definition import Definition
 from exporter.model.target import Http, Tls
 
 _PORTS: Final = {"http": 80, "https": 443}
-_LAST_PORT: Final = 65_535
+_NO_CLOCK: Final = Clock(0.0)  # an address holds no dates
 _OWN_HEADERS: Final = {
     "authorization": "It belongs under credentials.",
     "user-agent": "Write global.user_agent.",
@@ -36,7 +36,8 @@ def base_url(
         return ""
     else:
         at = place / "params"
-        rendered = definition.base_url.render(_variables(definition, given), Clock(0.0))
+        wanted = definition.base_url.variables
+        rendered = definition.base_url.render(_variables(wanted, definition, given), _NO_CLOCK)
         if rendered is None:
             if place.whole:
                 at.error(f"The address {definition.base_url.text} needs more parameters.")
@@ -49,13 +50,19 @@ def base_url(
     return url.rstrip("/")
 
 
-def _variables(definition: Definition, given: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    defaults = {
-        f"params.{name}": param.default.render({}, Clock(0.0)) or ""
-        for name, param in definition.params.items()
-        if param.default is not None
-    }
-    return defaults | {f"params.{name}": ",".join(values) for name, values in given.items()}
+def _variables(
+    wanted: Iterable[str], definition: Definition, given: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Return what the wanted parameters are set to, or their defaults."""
+    values: dict[str, str] = {}
+    for variable in wanted:
+        name = variable.removeprefix("params.")
+        default = definition.params[name].default
+        if name in given:
+            values[variable] = ",".join(given[name])
+        elif default is not None:
+            values[variable] = default.render({}, _NO_CLOCK) or ""
+    return values
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,10 @@ def sources(
     for key, value in text.credentials.items():
         name, source = _source(key, value, definition, directory)
         if source is None:
-            _refuse(place, key, value, definition)
+            place.leave_out(key)
+            place.without_name(key).key_error(
+                f"{definition.name} has no credential of this name.{_hint(key, definition)}"
+            )
         elif name in found:
             (place / key).key_error(
                 f'"{name}" is given twice. Keep one of {name}, {name}{FILE} and {name}{VARIABLE}.'
@@ -48,17 +51,18 @@ def _source(
     return key, None
 
 
-def _refuse(place: Place, key: str, value: str, definition: Definition) -> None:
+def _hint(key: str, definition: Definition) -> str:
     names = [
         f"{name}{ending}" for name in definition.credentials for ending in ("", FILE, VARIABLE)
     ]
-    known = did_you_mean("", names) or " It has none."
-    place.error(f"{definition.name} has no credential of this name.{known}")
+    return did_you_mean(key, names) or " It has none."
 
 
 def choose(place: Place, definition: Definition, found: Mapping[str, SecretSource]) -> Auth | None:
     """Return the first way to authenticate for which all credentials are there."""
     chosen = next((auth for auth in definition.auth if auth.needs <= found.keys()), None)
+    if chosen is None and not place.whole:
+        return None  # the missing one was told to be wrong
     if chosen is None:
         wanted = "; or ".join(_in_words(auth.needs) for auth in definition.auth)
         what = "These do not suffice" if found else "There are none"

@@ -16,6 +16,7 @@ from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSo
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
 _DEFINITION_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _MAGIC: Final = frozenset("*?[")
 
 
@@ -136,10 +137,15 @@ class SecretReader:
     def _variable(self, variable: str) -> Secret:
         value = self._environ.get(variable)
         if value is None:
-            raise SecretUnavailable(
-                f'The environment variable "{variable}" is not set. Set it for the exporter.'
-            )
-        return _checked(value, f'The environment variable "{variable}"')
+            raise SecretUnavailable(f"{_named(variable)} is not set. Set it for the exporter.")
+        return _checked(value, _named(variable))
+
+
+def _named(variable: str) -> str:
+    """Name a variable, unless the secret itself may have been written in the place of its name."""
+    if _VARIABLE.fullmatch(variable):
+        return f'The environment variable "{variable}"'
+    return "This environment variable (small letters are not shown)"
 
 
 def _secret_text(path: str) -> str:

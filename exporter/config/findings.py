@@ -49,12 +49,14 @@ class Findings:
     moved: dict[Path, list[int]] = field(default_factory=dict)
     left_out: set[Path] = field(default_factory=set)
 
-    def add(self, path: Path, what: str, *, severity: str = "error", at_key: bool = False) -> None:
+    def add(
+        self, place: "Place", what: str, *, severity: str = "error", at_key: bool = False
+    ) -> None:
         """Keep a problem; the same one at the same place counts once."""
-        path = self.in_document(path)
-        self.problems.add(
-            Problem(self.locate(path, at_key=at_key), show_path(path), what, severity)
-        )
+        path = self.in_document(place.path)
+        position = self.locate(path, at_key=at_key)
+        shown = show_path(path[:-1] if place.unnamed else path)
+        self.problems.add(Problem(position, shown, what, severity))
 
     def in_document(self, path: Path) -> Path:
         """Return the path with the indices of the document."""
@@ -74,29 +76,37 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path of a document: ``place / "resources" / 0``."""
+    """A path of a document: ``place / "resources" / 0``.
+
+    The last part of an `unnamed` place is never shown: a slip can make a secret a key.
+    """
 
     findings: Findings
     path: Path = ()
+    unnamed: bool = False
 
     def __truediv__(self, part: str | int) -> "Place":
         return Place(self.findings, (*self.path, part))
 
+    def without_name(self, part: str) -> "Place":
+        """Return the place of a key that must not be shown."""
+        return Place(self.findings, (*self.path, part), unnamed=True)
+
     def error(self, what: str) -> None:
         """Say what is wrong with the value here, and what to write instead."""
-        self.findings.add(self.path, what)
+        self.findings.add(self, what)
 
     def key_error(self, what: str) -> None:
         """Say what is wrong with the key here."""
-        self.findings.add(self.path, what, at_key=True)
+        self.findings.add(self, what, at_key=True)
 
     def warn(self, what: str) -> None:
         """Say what is odd here, and does not stop the load."""
-        self.findings.add(self.path, what, severity="warning")
+        self.findings.add(self, what, severity="warning")
 
     def key_warn(self, what: str) -> None:
         """Say what is odd about the key here."""
-        self.findings.add(self.path, what, severity="warning", at_key=True)
+        self.findings.add(self, what, severity="warning", at_key=True)
 
     def leave_out(self, *parts: str | int) -> None:
         """Note that these parts of what stands here were left out, being broken."""

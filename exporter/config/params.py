@@ -47,7 +47,7 @@ def _check(place: Place, value: ParamValue, param: Param) -> None:
         place.error(f"{describe(value)} is not possible here.{did_you_mean(text, param.choices)}")
     if param.pattern is not None and not param.pattern.fullmatch(text):
         place.error(
-            f"{describe(value)} does not look like a value of it: {param.pattern.pattern}. "
+            f"{describe(value)} does not match {param.pattern.pattern}. "
             f"{param.description}".rstrip()
         )
 

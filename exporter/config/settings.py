@@ -114,7 +114,7 @@ class CollectorSettingText(Strict, kw_only=True, frozen=True):
 class TargetText(Strict, kw_only=True, frozen=True):
     """A provider, an account, its credentials."""
 
-    name: Annotated[str, Meta(description="Unique: the account label.")]
+    name: Annotated[str, Meta(description="The account label; unique.")]
     provider: Annotated[str, Meta(description="The name of a definition, shipped or your own.")]
     base_url: Annotated[
         str | UnsetType, Meta(description="The API's address, if not the definition's.")

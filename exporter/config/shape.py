@@ -21,11 +21,11 @@ BROKEN: Final = object()
 """What is left of a value that does not fit at all."""
 
 _KINDS: Final[dict[type, tuple[tuple[type, ...], str]]] = {
-    inspect.BoolType: ((bool,), "true or false"),
+    inspect.BoolType: ((bool,), "a truth"),
     inspect.FloatType: ((int, float), "a number"),
     inspect.IntType: ((int,), "a whole number"),
     inspect.ListType: ((list,), "a list"),
-    inspect.LiteralType: ((str,), "one of some words"),
+    inspect.LiteralType: ((str,), "a word"),
     inspect.NoneType: ((type(None),), "null"),
     inspect.StrType: ((str,), "a text"),
 }
@@ -138,11 +138,21 @@ def _mend_map(
 ) -> dict[str, object]:
     """Keep the entries that fit."""
     entries = tree if isinstance(tree, dict) else {}
-    mended = {
-        key: _mend(place if words.secret else place / key, value, kind.value_type, words)
-        for key, value in entries.items()
-    }
+    secret = _holds_secrets(kind)
+    mended: dict[str, object] = {}
+    for key, value in entries.items():
+        if value is None and ":" in key:
+            _refuse_glued(place, key)
+            mended[key] = BROKEN
+        else:
+            at = place.without_name(key) if secret and value is None else place / key
+            mended[key] = _mend(at, value, kind.value_type, words)
     return _without_broken(place, mended)
+
+
+def _refuse_glued(place: Place, key: str) -> None:
+    """Refuse ``{token:abc}``, which YAML reads as a key alone, without showing it."""
+    place.without_name(key).key_error('There is no blank after the colon. Write "name: value".')
 
 
 def _mend_list(place: Place, tree: object, kind: inspect.ListType, words: _Words) -> list[object]:
@@ -165,7 +175,10 @@ def _mend_struct(
     fields = {field.encode_name: field for field in kind.fields}
     tag = kind.tag_field
     for key in tree.keys() - fields.keys() - {tag}:
-        (place / key).key_error(f"This key is not known here.{did_you_mean(key, fields)}")
+        if tree[key] is None and ":" in key:
+            _refuse_glued(place, key)
+        else:
+            (place / key).key_error(f"This key is not known here.{did_you_mean(key, fields)}")
     missing = [name for name, field in fields.items() if field.required and name not in tree]
     for name in missing:
         place.error(f'"{name}" is missing. {_description(fields[name])}'.rstrip())
@@ -231,14 +244,22 @@ def _not_among(value: object, kind: inspect.LiteralType) -> str:
 
 def _mismatch(value: object, kinds: list[tuple[inspect.Type, _Words]]) -> str:
     """Say that a value is of the wrong kind, without showing one that may be a secret."""
-    names = list(dict.fromkeys(words.what or _kind_name(kind) for kind, words in kinds))
-    secret = any(words.secret for _, words in kinds)
+    names = list(
+        dict.fromkeys(
+            name for kind, words in kinds for name in ([words.what] if words.what else _names(kind))
+        )
+    )
+    secret = any(words.secret or _holds_secrets(kind) for kind, words in kinds)
     shown = "This value" if secret and value is not None else describe(value)
     wanted = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     if value is None:
         return f"There is nothing here. Write {wanted}, or delete the key."
     hint = _hint(value, kinds)
     return f"{shown} is not {wanted}.{f' {hint}' if hint else ''}"
+
+
+def _holds_secrets(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.DictType) and _unwrap(kind.value_type, _Words())[1].secret
 
 
 def _hint(value: object, kinds: list[tuple[inspect.Type, _Words]]) -> str:
@@ -257,10 +278,12 @@ def _hint(value: object, kinds: list[tuple[inspect.Type, _Words]]) -> str:
     return own
 
 
-def _kind_name(kind: inspect.Type) -> str:
+def _names(kind: inspect.Type) -> list[str]:
+    if isinstance(kind, inspect.BoolType):
+        return ["true", "false"]
     if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(sorted(str(word) for word in kind.values))
-    return _KINDS.get(type(kind), _MAP)[1]
+        return [f'"{word}"' for word in sorted(str(word) for word in kind.values)]
+    return [_KINDS.get(type(kind), _MAP)[1]]
 
 
 def keys_of(tree: object, key: str) -> Iterator[str]:

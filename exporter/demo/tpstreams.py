@@ -48,7 +48,7 @@ def _usage(asked: Asked, now: float) -> Answer:
 
 def _row(day: date, now: float) -> dict[str, object]:
     share = activity(day) * elapsed_of(day, now)
-    stored = 380_000_000_000 + (day.toordinal() - 739_000) * 1_350_000_000
+    stored = 402_000_000_000 + (day.toordinal() - 739_500) * 150_000_000
     return {
         "id": 90_000 + day.toordinal() - 739_000,
         "date": day.isoformat(),

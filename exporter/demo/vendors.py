@@ -1,9 +1,12 @@
 """The demo's cast: which fake vendors there are, how often they throttle, who asks them."""
 
 import itertools
+import time
 from collections.abc import Callable
+from typing import Protocol
 
 from exporter.demo import billing_usage, thousandeyes, tpstreams
+from exporter.demo.faults import FAULTS
 from exporter.demo.server import Spoil, Vendor
 from exporter.demo.wire import Answer, Asked, Script, json_answer, plainly
 
@@ -59,5 +62,26 @@ def throttles_now_and_then(every: int = 14, wait: int = 8) -> Spoil:
             return None
         refusal = {"detail": f"Request was throttled. Expected available in {wait} seconds."}
         return plainly(json_answer(refusal, status=429, headers={"Retry-After": str(wait)}))
+
+    return spoil
+
+
+class Dice(Protocol):
+    """Chance, as ``random.Random`` has it."""
+
+    def random(self) -> float: ...
+    def choice(self, names: list[str], /) -> str: ...
+
+
+def breaks_at_random(
+    dice: Dice, often: float = 0.3, wall: Callable[[], float] = time.time
+) -> Spoil:
+    """Return a fault that breaks a share of the answers, each in one of all the known ways."""
+    names = sorted(FAULTS)
+
+    def spoil(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+        if dice.random() >= often:
+            return None
+        return FAULTS[dice.choice(names)](asked, answer, wall())
 
     return spoil

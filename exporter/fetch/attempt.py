@@ -7,28 +7,15 @@ import msgspec
 
 from exporter.fetch.accounts import Account, find_accounts
 from exporter.fetch.exchanges import Exchanges, Order, Refused, Watch, World
+from exporter.fetch.keyring import Keyring
 from exporter.fetch.paging import Done, Next, Seen, first, next_step
-from exporter.fetch.request import (
-    Draft,
-    Signature,
-    Values,
-    draft,
-    follow,
-    known_values,
-    uses_account,
-    wire,
-)
+from exporter.fetch.prepared import Prepared, rules_of
+from exporter.fetch.request import Draft, Signature, draft, follow, wire
 from exporter.fetch.signing import Signer
-from exporter.fetch.telling import Teller, secret_headers, secret_userinfo
 from exporter.fetch.verdict import Absent, Judged, Rules, judge
 from exporter.fetch.wire import Answer, Wire
-from exporter.kernel.cycles import find_zone
-from exporter.kernel.templates import Clock
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
-from exporter.model.target import Target
-
-_LAST_DAY = 31
 
 
 class Tag(msgspec.Struct, frozen=True):
@@ -48,8 +35,8 @@ class Attempt:
 
     def __init__(
         self,
-        target: Target,
-        collector: Collector,
+        prepared: Prepared,
+        keyring: Keyring,
         world: World,
         *,
         tag: Tag | None,
@@ -57,31 +44,26 @@ class Attempt:
         watch: Watch | None,
     ) -> None:
         self.tag = tag
-        self.teller = Teller(
-            [*secret_headers(target.http.headers), *secret_userinfo(target.http.proxy_url)]
-        )
-        self.exchanges = Exchanges(target, world, self.teller, warm=warm, watch=watch)
-        self._target = target
-        self._collector = collector
+        self.exchanges = Exchanges(prepared.target, keyring, world, warm=warm, watch=watch)
+        self._prepared = prepared
+        self._keyring = keyring
+        self._target = prepared.target
         self._wall = world.wall
-        self._moment = clock_of(target, world.wall())
-        self._values = known_values(target, self._moment)
-        self._signer = Signer(
-            target, world, self.teller, self.exchanges, values=self._values, moment=self._moment
-        )
+        self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
         """Fetch all pages of all accounts. Raises Refused, or a step's own ValueError."""
-        self._signer.read_credentials()
-        collector = self._collector
-        accounts = self._target.accounts or self._target.definition.accounts
-        if not accounts or not uses_account(collector.request):
-            pages = await self._pages(collector, self._values, conditional=collector.conditional)
+        prepared = self._prepared
+        collector = prepared.collector
+        if prepared.draft is not None:
+            pages = await self._pages(collector, prepared.draft, conditional=collector.conditional)
             return pages if isinstance(pages, Unchanged) else (Payload(pages=pages),)
         self.tag = None
         payloads: list[Payload] = []
         for account in await self._accounts():
-            pages = await self._pages(collector, self._values.with_account(account.id))
+            values = prepared.values.with_account(account.id)
+            drafted = draft(collector.request, self._target, values, prepared.moment)
+            pages = await self._pages(collector, drafted)
             if not isinstance(pages, Unchanged):
                 payloads.append(Payload(pages=pages, account=account.label))
         return tuple(payloads)
@@ -92,13 +74,15 @@ class Attempt:
         rules = self._target.definition.accounts
         if rules is None:
             return ()
-        pages = await self._pages(rules.collector, self._values)
+        prepared = self._prepared
+        request = rules.collector.request
+        drafted = draft(request, self._target, prepared.values, prepared.moment)
+        pages = await self._pages(rules.collector, drafted)
         return () if isinstance(pages, Unchanged) else find_accounts(rules, pages)
 
     async def _pages(
-        self, collector: Collector, values: Values, *, conditional: bool = False
+        self, collector: Collector, drafted: Draft, *, conditional: bool = False
     ) -> tuple[Page, ...] | Unchanged:
-        drafted = draft(collector.request, self._target, values, self._moment)
         at = first(collector.paging)
         tag = self.tag if conditional else None
         pages: list[Page] = []
@@ -128,11 +112,10 @@ class Attempt:
         self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
     ) -> tuple[Answer, Judged]:
         """Ask for one page, with a new token if the one that is kept is refused."""
-        throttling = self._target.definition.throttling
-        rules = Rules(verdict=collector.verdict, format=collector.format, throttling=throttling)
+        rules = self._rules(collector)
         while True:
             signature = await self._signer.sign()
-            request = _turned(drafted, at, signature)
+            request = self._turned(drafted, at, signature)
             known = tag is not None and (tag.url, tag.signature) == (request.url, signature)
             if tag is not None and known:
                 request = _asking_for_news(request, tag)
@@ -143,12 +126,32 @@ class Attempt:
             if not self._signer.renews(judged):
                 return answer, judged
 
+    def _rules(self, collector: Collector) -> Rules:
+        prepared = self._prepared
+        if collector is prepared.collector:
+            return prepared.rules
+        return rules_of(self._target, collector)
+
+    def _turned(self, drafted: Draft, at: Next, signature: Signature) -> Wire:
+        """Return the wire of a page; the first one's is the same at every poll."""
+        if at.url is not None:
+            return follow(drafted, at.url, signature)
+        prepared = self._prepared
+        is_first = at.pages == 1 and drafted is prepared.draft
+        if is_first and prepared.first is not None and prepared.first[0] is signature:
+            return prepared.first[1]
+        turned = wire(drafted, signature, page=at.query, body=at.body)
+        if is_first:
+            prepared.first = (signature, turned)
+        return turned
+
     def _clean(self, page: Page, answer: Answer) -> Page:
         """Take the secrets out that a vendor sends back: what is in a page may become a label."""
-        headers = self.teller.headers(page.headers)
+        teller = self._keyring.teller
+        headers = teller.headers(page.headers)
         if page.document is page.headers:
             return Page(document=headers, headers=headers)
-        document = self.teller.document(page.document, answer.body)
+        document = teller.document(page.document, answer.body)
         if document is page.document and headers is page.headers:
             return page
         return Page(document=document, headers=headers)
@@ -161,27 +164,8 @@ class Attempt:
         """
         etag = answer.headers.get("etag", "")
         whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
-        signature = self._signer.signature
+        signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
-
-
-def clock_of(target: Target, now: float) -> Clock:
-    """Return the clock of a target's templates: its zone, and its billing day where it has one."""
-    zone = find_zone(target.definition.zone)
-    moment = Clock(now, zone)
-    period = target.definition.period
-    if period is None or period.anchor_day is None:
-        return moment
-    day = period.anchor_day.render(known_values(target, moment).texts, moment) or ""
-    if not (day.isascii() and day.isdigit()):
-        return moment
-    return Clock(now, zone, min(max(int(day), 1), _LAST_DAY))
-
-
-def _turned(drafted: Draft, at: Next, signature: Signature) -> Wire:
-    if at.url is not None:
-        return follow(drafted, at.url, signature)
-    return wire(drafted, signature, page=at.query, body=at.body)
 
 
 def _asking_for_news(request: Wire, tag: Tag) -> Wire:

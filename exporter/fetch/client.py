@@ -15,6 +15,8 @@ from exporter.fetch.accounts import AccountsError
 from exporter.fetch.attempt import Attempt, Tag
 from exporter.fetch.auth import AuthError
 from exporter.fetch.exchanges import Refused, Watch, World
+from exporter.fetch.keyring import Keyring, read_secrets
+from exporter.fetch.prepared import Prepared
 from exporter.fetch.request import RequestError
 from exporter.fetch.telling import Teller
 from exporter.fetch.tokens import Tokens
@@ -27,6 +29,7 @@ from exporter.model.target import SecretSource, Target
 
 _SOON = 120.0  # seconds: intervals up to this are worth a warm connection
 _MOST_WARM = 32  # budgets: an idle TLS connection holds 325 kB
+_MOST_PREPARED = 2048  # collectors of targets: about 3 kB each
 _LONGEST_DETAIL = 512
 
 
@@ -54,6 +57,7 @@ class Client:
             transport=self._transport,
             tokens=Tokens(wall),
         )
+        self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
         self._warm: set[str] = set()
 
@@ -78,15 +82,17 @@ class Client:
         """
         key = (target.name, collector.name)
         tag = self._tags.pop(key, None)  # a fetch that is cancelled leaves none
-        warm = self._is_warm(target)
         try:
-            attempt = Attempt(target, collector, self._world, tag=tag, warm=warm, watch=watch)
+            prepared = self._prepare(target, collector)
+            keyring = self._unlock(prepared)
         except Exception as error:  # noqa: BLE001 - a fetch never raises; its failure says why
             return Fetched(result=_failure(error))
+        warm = self._is_warm(target)
+        attempt = Attempt(prepared, keyring, self._world, tag=tag, warm=warm, watch=watch)
         try:
             result: tuple[Payload, ...] | Unchanged | Failure = await attempt.run()
         except Exception as error:  # noqa: BLE001 - as above
-            result = _told(_failure(error), attempt.teller)
+            result = _told(_failure(error), keyring.teller)
         if attempt.tag is not None and not isinstance(result, Failure):
             self._tags[key] = attempt.tag
         exchanges = attempt.exchanges
@@ -95,6 +101,25 @@ class Client:
     def forget(self, target: Target, collector: str) -> None:
         """Ask for the whole answer next time: the values that the last one held are gone."""
         self._tags.pop((target.name, collector), None)
+
+    def _prepare(self, target: Target, collector: Collector) -> Prepared:
+        key = (target.name, collector.name)
+        now = self._world.wall()
+        prepared = self._prepared.get(key)
+        if prepared is None or not prepared.serves(target, collector, now):
+            self._prepared.pop(key, None)
+            if len(self._prepared) >= _MOST_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            prepared = self._prepared[key] = Prepared(target, collector, now)
+        return prepared
+
+    def _unlock(self, prepared: Prepared) -> Keyring:
+        """Read the secrets; the keyring of the last poll holds as long as they are the same."""
+        secrets = read_secrets(prepared.target, self._world.read_secret)
+        keyring = prepared.keyring
+        if keyring is None or keyring.secrets != secrets:
+            keyring = prepared.keyring = Keyring(prepared.target, prepared.values, secrets)
+        return keyring
 
     def _is_warm(self, target: Target) -> bool:
         """Tell whether the connection is kept between two polls: for a few busy budgets."""

@@ -80,7 +80,6 @@ def excerpt(body: bytes, length: int = 200) -> str:
     """Return the beginning of a body as one printable line, or the title of a web page."""
     head = body[:_HEAD]
     title = _TITLE.search(head) if head.lstrip()[:1] == b"<" else None
-    text = (title[1] if title else head[: 4 * length]).decode("utf-8", "replace")
-    if len(body) <= length and text.isprintable():
-        return text
-    return clip(text, length)
+    if title is None and body[:length].isascii() and (text := body[:length].decode()).isprintable():
+        return text if len(body) <= length else f"{text[:-1]}…"
+    return clip((title[1] if title else head).decode("utf-8", "replace"), length)

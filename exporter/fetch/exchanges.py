@@ -5,9 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from exporter.fetch.keyring import Keyring
 from exporter.fetch.paging import PagingError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
-from exporter.fetch.telling import Teller
 from exporter.fetch.tokens import Tokens
 from exporter.fetch.transport import Transport
 from exporter.fetch.waits import rate
@@ -60,13 +60,13 @@ class Exchanges:
     """
 
     def __init__(
-        self, target: Target, world: World, teller: Teller, *, warm: bool, watch: Watch | None
+        self, target: Target, keyring: Keyring, world: World, *, warm: bool, watch: Watch | None
     ) -> None:
         self.told: list[Exchange] = []
         self.rate: RateLimit | None = None
         self._target = target
         self._world = world
-        self._teller = teller
+        self._keyring = keyring
         self._warm = warm
         self._watch = watch
 
@@ -89,7 +89,8 @@ class Exchanges:
         )
         seconds = self._world.clock() - begin
         answer = outcome if isinstance(outcome, Answer) else None
-        told = self._teller.exchange(request, answer, seconds, closed=order.is_log_in)
+        teller = self._keyring.teller
+        told = teller.exchange(request, answer, seconds, closed=order.is_log_in)
         self.told.append(told)
         if self._watch is not None:
             self._watch(self._with_excerpt(told, answer, order))
@@ -103,7 +104,7 @@ class Exchanges:
     def _with_excerpt(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
         if answer is None or not answer.body:
             return told
-        excerpt = _NOT_SHOWN if order.is_log_in else self._teller.excerpt(answer)
+        excerpt = _NOT_SHOWN if order.is_log_in else self._keyring.teller.excerpt(answer)
         return msgspec.structs.replace(told, excerpt=excerpt)
 
 

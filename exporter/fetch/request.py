@@ -143,10 +143,11 @@ def follow(draft: Draft, url: str, signature: Signature) -> Wire:
 
 def uses_account(request: Request) -> bool:
     """Tell whether a request is made once for each account of a fan-out."""
-    return any("account.id" in template.variables for template in _templates(request))
+    return any("account.id" in template.variables for template in templates_of(request))
 
 
-def _templates(request: Request) -> Iterator[Template]:
+def templates_of(request: Request) -> Iterator[Template]:
+    """Yield all templates of a request."""
     yield request.path
     yield from request.headers.values()
     for argument in (*request.query, *request.item_query, *request.form):

@@ -1,4 +1,4 @@
-"""The signature of one attempt's requests: credentials read, tokens fetched and renewed."""
+"""The signature of one attempt's requests: tokens fetched, kept and renewed."""
 
 from http import HTTPStatus
 
@@ -6,10 +6,9 @@ import msgspec
 
 from exporter.fetch.auth import AuthError, Token, apply, read_token
 from exporter.fetch.exchanges import Exchanges, Order, Refused, World
-from exporter.fetch.request import Signature, Values, draft, wire
-from exporter.fetch.telling import Teller
+from exporter.fetch.keyring import Keyring
+from exporter.fetch.request import Signature, draft, wire
 from exporter.fetch.verdict import Judged, Rules, judge
-from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import Clock
 from exporter.model.definition import TokenAuth, Verdict
 from exporter.model.outcome import Failure, Page, Reason
@@ -23,71 +22,50 @@ _NO_TIME = Clock(0.0)
 
 
 class Signer:
-    """Signs the requests of one attempt at a target; what it learns of secrets the teller knows."""
+    """Signs the requests of one attempt at a target, with a log-in where one is needed."""
 
     def __init__(
-        self,
-        target: Target,
-        world: World,
-        teller: Teller,
-        exchanges: Exchanges,
-        *,
-        values: Values,
-        moment: Clock,
+        self, target: Target, keyring: Keyring, moment: Clock, world: World, exchanges: Exchanges
     ) -> None:
-        self.signature: Signature | None = None
         self._target = target
-        self._world = world
-        self._teller = teller
-        self._exchanges = exchanges
+        self._keyring = keyring
         self._moment = moment
-        self._several = values.several
-        self._texts = dict(values.texts)
-        self._token: Token | None = None
-        self._renewed = False
-
-    def read_credentials(self) -> None:
-        """Read the secrets that the authentication uses. Raises Refused."""
-        for name in self._target.auth.needs:
-            source = self._target.credentials.get(name)
-            if source is None:
-                continue
-            try:
-                secret = self._world.read_secret(source)
-            except Exception as error:
-                detail = f"the credential {name} cannot be read: {error}"
-                raise Refused(Failure(reason=Reason.AUTH, detail=detail)) from error
-            self._teller.learn(secret)
-            self._texts[f"credentials.{name}"] = secret.reveal()
+        self._world = world
+        self._exchanges = exchanges
+        self._refused: Token | None = None
 
     async def sign(self) -> Signature:
-        """Return the signature, by a log-in where one is needed. Raises Refused, AuthError."""
-        if self.signature is None:
-            auth = self._target.auth
-            if isinstance(auth, TokenAuth):
-                self._token = await self._a_token(auth)
-                self._teller.learn(Secret(self._token.value))
-            text = None if self._token is None else self._token.value
-            self.signature = self._told(apply(auth, self._texts, self._moment, text))
-        return self.signature
+        """Return the signature of a request. Raises Refused and AuthError."""
+        keyring = self._keyring
+        auth = self._target.auth
+        if isinstance(auth, TokenAuth):
+            token = await self._a_token(auth)
+            if token is not keyring.token:
+                keyring.take(token)
+        if keyring.signature is None:
+            token_text = None if keyring.token is None else keyring.token.value
+            signature = apply(auth, keyring.values.texts, self._moment, token_text)
+            keyring.learn(signature)
+            keyring.signature = signature
+        return keyring.signature
 
     def renews(self, judged: Judged) -> bool:
         """Tell whether a token that may be old was refused; `sign` then gets another, once."""
+        token = self._keyring.token
         stale = (
-            self._token is not None
-            and not self._renewed
+            token is not None
+            and self._refused is None
             and isinstance(judged, Failure)
             and judged.reason is Reason.AUTH
             and judged.status == HTTPStatus.UNAUTHORIZED
         )
         if stale:
-            self._renewed = True
-            self.signature = None
+            self._refused = token
         return stale
 
     async def _a_token(self, auth: TokenAuth) -> Token:
         found = await self._world.tokens.get(
-            self._log_in_key(auth), lambda: self._log_in(auth), refused=self._token
+            self._log_in_key(auth), lambda: self._log_in(auth), refused=self._refused
         )
         if isinstance(found, Failure):
             raise Refused(found)
@@ -95,13 +73,18 @@ class Signer:
 
     def _log_in_key(self, auth: TokenAuth) -> tuple[object, ...]:
         """Return what makes two log-ins the same: all that is sent, at a fixed time."""
-        request = self._log_in_order(auth, _NO_TIME).wire
-        headers = tuple(sorted(request.headers.items()))
-        return self._target.budget, request.method, request.url, headers, request.body
+        key = self._keyring.log_in_key
+        if key is None:
+            request = self._log_in_order(auth, _NO_TIME).wire
+            headers = tuple(sorted(request.headers.items()))
+            key = self._target.budget, request.method, request.url, headers, request.body
+            self._keyring.log_in_key = key
+        return key
 
     def _log_in_order(self, auth: TokenAuth, moment: Clock) -> Order:
-        signature = self._told(apply(auth.login, self._texts, moment))
-        values = Values(texts=self._texts, several=self._several)
+        values = self._keyring.values
+        signature = apply(auth.login, values.texts, moment)
+        self._keyring.learn(signature)
         drafted = draft(auth.request, self._target, values, moment)
         return Order(
             wire=wire(drafted, signature),
@@ -123,14 +106,6 @@ class Signer:
         except AuthError as error:
             judged = Failure(reason=Reason.SCHEMA, detail=str(error))
         return _log_in_failure(judged)
-
-    def _told(self, signature: Signature) -> Signature:
-        """Let the teller know the base64 of user and password."""
-        for value in signature.headers.values():
-            scheme, _, packed = value.partition(" ")
-            if scheme == "Basic":
-                self._teller.learn(Secret(packed))
-        return signature
 
 
 def _log_in_failure(judged: Judged) -> Failure:

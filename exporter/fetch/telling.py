@@ -27,6 +27,7 @@ class Teller:
         self._secrets: tuple[Secret, ...] = ()
         self._needles: tuple[str, ...] = ()
         self._plain = True
+        self._last: tuple[Wire, str, Mapping[str, str]] | None = None
         self.learn(*secrets)
 
     def learn(self, *secrets: Secret) -> None:
@@ -34,6 +35,7 @@ class Teller:
         new = [secret for secret in secrets if secret.reveal() and secret not in self._secrets]
         self._secrets += tuple(new)
         self._needles += tuple(secret.reveal() for secret in new)
+        self._last = None
         # A secret of these letters looks the same in a URL, in JSON and in a header.
         self._plain = self._plain and all(_PLAIN.fullmatch(secret.reveal()) for secret in new)
 
@@ -74,15 +76,21 @@ class Teller:
         `closed`: the answer is a log-in's, so that nothing in it is shown but what is harmless.
         """
         headers = {} if answer is None else self.headers(_open_headers(answer, closed=closed))
+        url, request_headers = self._request(wire)
         return Exchange(
             method=wire.method,
-            url=self.url(wire.url),
-            request_headers=self.headers(wire.headers),
+            url=url,
+            request_headers=request_headers,
             status=None if answer is None else answer.status,
             headers=headers,
             size=0 if answer is None else answer.size,
             seconds=seconds,
         )
+
+    def _request(self, wire: Wire) -> tuple[str, Mapping[str, str]]:
+        if self._last is None or self._last[0] is not wire:
+            self._last = (wire, self.url(wire.url), self.headers(wire.headers))
+        return self._last[1], self._last[2]
 
     def excerpt(self, answer: Answer) -> str:
         """Return the beginning of an answer's body."""

@@ -69,14 +69,15 @@ def wait(lines: Lines, now: float, throttling: Throttling) -> float | None:
     asked = retry_after(lines, now)
     if asked is not None:
         return asked
+    told = _telling(lines, throttling)
     structured = [
         window.wait
-        for window in _structured(lines).values()
+        for window in _structured(told).values()
         if window.remaining == 0 and window.wait is not None
     ]
     if structured:
         return max(structured)
-    windows = _windows(lines, now, throttling).values()
+    windows = _windows(told, now, throttling).values()
     waits = [window.wait for window in windows if window.wait is not None and not window.remaining]
     return max(waits, default=None)
 
@@ -87,8 +88,10 @@ def rate(lines: Lines, now: float, throttling: Throttling) -> RateLimit | None:
     Where an answer tells of several limits, it is the one that allows the fewest requests until
     its reset.
     """
-    windows = list(_structured(lines).values())
-    windows += _windows(lines, now, throttling).values()
+    telling = _telling(lines, throttling)
+    if not telling:
+        return None
+    windows = [*_structured(telling).values(), *_windows(telling, now, throttling).values()]
     told = [window for window in windows if (window.limit, window.remaining) != (None, None)]
     if not told:
         return None
@@ -173,11 +176,18 @@ def _go_duration(text: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
+def _telling(lines: Lines, throttling: Throttling) -> Lines:
+    """Return the lines that may tell of a limit; of most answers there is none."""
+    declared = throttling.limit_headers + throttling.remaining_headers + throttling.reset_headers
+    return tuple([line for line in lines if "rate" in line[0] or line[0] in declared])
+
+
 def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, _Window]:
     """Gather the headers by family, such as ``x-ratelimit`` and ``x-organization-ratelimit``."""
     windows: dict[str, _Window] = {}
+    declared = throttling.limit_headers, throttling.remaining_headers, throttling.reset_headers
     for name, text in lines:
-        found = _declared(name, throttling) or _usual(name, throttling)
+        found = _role(name, *declared)
         if found is None:
             continue
         role, family = found
@@ -209,30 +219,19 @@ def _most(old: float | None, new: float | None) -> float | None:
     return new if old is None else old if new is None else max(old, new)
 
 
-def _declared(name: str, throttling: Throttling) -> tuple[_Role, str] | None:
-    for role, names in (
-        (_Role.LIMIT, throttling.limit_headers),
-        (_Role.REMAINING, throttling.remaining_headers),
-        (_Role.RESET, throttling.reset_headers),
-    ):
-        if name in names:
-            usual = _classify(name)
+@functools.lru_cache(maxsize=1024)
+def _role(
+    name: str, limit: tuple[str, ...], remaining: tuple[str, ...], reset: tuple[str, ...]
+) -> tuple[_Role, str] | None:
+    """Tell role and family of a header; a role for which names are declared has only those."""
+    usual = _classify(name)
+    roles = ((_Role.LIMIT, limit), (_Role.REMAINING, remaining), (_Role.RESET, reset))
+    for role, declared in roles:
+        if name in declared:
             return role, usual[1] if usual else "declared"
-    return None
-
-
-def _usual(name: str, throttling: Throttling) -> tuple[_Role, str] | None:
-    """Classify a header that is not declared; a role with declared names has only those."""
-    found = _classify(name) if "rate" in name else None
-    if found is None:
-        return None
-    declared = {
-        _Role.LIMIT: throttling.limit_headers,
-        _Role.REMAINING: throttling.remaining_headers,
-        _Role.RESET: throttling.reset_headers,
-        _Role.AGAIN: (),
-    }[found[0]]
-    return None if declared else found
+        if declared and usual is not None and usual[0] is role:
+            return None
+    return usual
 
 
 _ROLES = {
@@ -244,7 +243,6 @@ _ROLES = {
 _FILLERS = frozenset({"after", "at", "ms", "timestamp", "epoch", "retry"})
 
 
-@functools.lru_cache(maxsize=1024)
 def _classify(name: str) -> tuple[_Role, str] | None:
     """Tell role and family of a header by its name: ``x-ratelimit-remaining-tokens``."""
     words = re.sub(r"rate[-_]?limit", "ratelimit", name).replace("_", "-").split("-")

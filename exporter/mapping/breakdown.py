@@ -79,8 +79,7 @@ def _value(
     if rule.used is None:
         return Kind.QUANTITY, None
     found = measures(rule.used.unit or rule.unit, rows, scene.seen)
-    factors = [one.unit.factor for one in found]
-    return found[0].unit.kind, scene.number(rule.used, rows, factors, rule.reduce)
+    return found[0].unit.kind, scene.number(rule.used, rows, found, rule.reduce)
 
 
 def _largest(found: Sequence[Item], top: int) -> list[Item]:

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from exporter.kernel.secrets import clip
 from exporter.kernel.select import Selector
 from exporter.kernel.templates import Template
-from exporter.kernel.units import is_currency, minor_factor
+from exporter.kernel.units import Kind, Unit, find_unit, is_currency, minor_factor
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.reduce import empty_total
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
-from exporter.mapping.values import Amount, first, measures
-from exporter.model.definition import Cost, Reduce, Value
+from exporter.mapping.values import Amount, Measure, first, measures
+from exporter.model.definition import Cost, Reduce, UnitRule, Value
 from exporter.model.reading import LimitFact, Money
 
 _ROLES = ("cost", "base", "overage", "limit", "remaining", "projected")
 _ACCRUED = ("cost", "base", "overage")
+_MAJOR = UnitRule(unit=find_unit("major"))
 _MINOR = "minor"  # the unit whose size the currency decides
 
 
@@ -62,12 +63,11 @@ def charged(
     value: Value, code: str, rows: Sequence[Row], otherwise: Reduce | None, scene: Scene
 ) -> Amount | None:
     """Return an amount of money in major units. Raises Misfit for one without a currency."""
-    factors = [1.0] * len(rows)
-    if value.unit is not None:
-        found = measures(value.unit, rows, scene.seen)
-        minor = minor_factor(code) if code else 1.0
-        factors = [minor if one.unit.name == _MINOR else one.unit.factor for one in found]
-    number = scene.number(value, rows, factors, otherwise)
+    found = measures(value.unit or _MAJOR, rows, scene.seen)
+    if code and any(one.unit.name == _MINOR for one in found):
+        minor = Measure(Unit(_MINOR, Kind.MONEY, minor_factor(code)), _MINOR)
+        found = [minor if one.unit.name == _MINOR else one for one in found]
+    number = scene.number(value, rows, found, otherwise)
     if number is not None and not code:
         raise Misfit(value.paths[0].text, "there is money here, but no currency.")
     return number

@@ -18,9 +18,10 @@ from typing import NamedTuple, assert_never
 
 from exporter.kernel.cycles import Cycle, Span, add_months, find_zone, span
 from exporter.kernel.secrets import clip
-from exporter.kernel.timestamps import format_rfc3339, parse_timestamp
+from exporter.kernel.timestamps import format_rfc3339
 from exporter.mapping.asked import Asked
 from exporter.mapping.misfit import Misfit
+from exporter.mapping.times import epoch
 from exporter.model.definition import Instant, Period
 from exporter.model.reading import Note
 
@@ -79,15 +80,10 @@ def _answered(rule: Instant | None, view: object, seen: set[str]) -> _Side | Non
     zone = _zone(rule.zone)
     for path in rule.paths:
         found = path(view)
-        if found is None:
-            continue
-        try:
-            epoch = parse_timestamp(found, zone=zone)
-        except ValueError as error:
-            raise Misfit(path.text, str(error)) from error
-        if epoch is not None:
+        when = epoch(found, path.text, zone)
+        if when is not None:
             seen.add(path.text)
-            return _Side(epoch, found, zone)
+            return _Side(when, found, zone)
     return None
 
 
@@ -98,13 +94,13 @@ def _requested(rule: Period, asked: Asked, side: str, notes: list[Note]) -> _Sid
     text = asked.text(template, rule.zone, asked.anchor_day(rule.anchor_day) or 1)
     zone = _zone(rule.zone)
     try:
-        epoch = parse_timestamp(text, zone=zone)
-    except ValueError:
+        when = epoch(text, template.text, zone)
+    except Misfit:
         # A vendor's own relative form, such as "-30days": asked for, but not told when.
         detail = f'the asked {side} of the period, "{clip(text or "", 40)}", is no date.'
         notes.append(Note(reason="bad_period", detail=detail))
         return None
-    return None if epoch is None else _Side(epoch, text, zone)
+    return None if when is None else _Side(when, text, zone)
 
 
 def _exclusive(end: _Side, *, inclusive: bool) -> float:
@@ -139,23 +135,23 @@ def _completed(rule: Period, start: _Side | None, end: _Side | None, asked: Aske
     return span(rule.cycle, asked.at, zone=zone, anchor_day=anchor or 1)
 
 
-def _moved(epoch: float, cycle: Cycle, by: int, zone: tzinfo, anchor: int | None) -> float:
-    """Return `epoch` one cycle on or back, at the same time of the day in `zone`."""
+def _moved(when: float, cycle: Cycle, by: int, zone: tzinfo, anchor: int | None) -> float:
+    """Return `when` one cycle on or back, at the same time of the day in `zone`."""
     match cycle:
         case Cycle.DAY:
-            return _add_days(epoch, by, zone)
+            return _add_days(when, by, zone)
         case Cycle.WEEK:
-            return _add_days(epoch, 7 * by, zone)
+            return _add_days(when, 7 * by, zone)
         case Cycle.MONTH:
-            return add_months(epoch, by, zone=zone, anchor_day=anchor)
+            return add_months(when, by, zone=zone, anchor_day=anchor)
         case Cycle.YEAR:
-            return add_months(epoch, 12 * by, zone=zone, anchor_day=anchor)
+            return add_months(when, 12 * by, zone=zone, anchor_day=anchor)
         case _:
             assert_never(cycle)
 
 
-def _add_days(epoch: float, days: int, zone: tzinfo) -> float:
-    return (datetime.fromtimestamp(epoch, zone) + timedelta(days=days)).timestamp()
+def _add_days(when: float, days: int, zone: tzinfo) -> float:
+    return (datetime.fromtimestamp(when, zone) + timedelta(days=days)).timestamp()
 
 
 def _backwards(period: Span) -> str:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from exporter.kernel.select import Selector
-from exporter.kernel.timestamps import parse_timestamp
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.scope import Row
+from exporter.mapping.times import epoch
 from exporter.mapping.values import UNLIMITED, Amount
 from exporter.model.definition import How, Reduce
 from exporter.model.reading import Unlimited
@@ -74,10 +74,7 @@ def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]
 
 def _time(by: Selector, view: object) -> float:
     found = by(view)
-    try:
-        time = parse_timestamp(found)
-    except ValueError as error:
-        raise Misfit(by.text, str(error)) from error
+    time = epoch(found, by.text)
     if time is None:
         raise Misfit(by.text, f"found {told(found)} in the place of the time that orders the rows.")
     return time

@@ -1,7 +1,7 @@
 """Usages: what a resource's rule reads from an answer."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from exporter.kernel.units import Kind, Unit
 from exporter.mapping.labels import fixed, name
@@ -11,14 +11,16 @@ from exporter.mapping.reduce import empty_total
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
 from exporter.mapping.values import Amount, Measure, agreed, measures
-from exporter.model.definition import Resource, Value
+from exporter.model.definition import Resource, UnitRule, Value
 from exporter.model.reading import LimitFact, Note, Usage
 
 _ROLES = ("used", "limit", "remaining", "ratio", "projected", "next_period", "overage")
 _ACCRUED = ("used", "overage")
 """The roles of which no rows mean zero; of a limit or a projection they mean nothing."""
 _SHOWN = 5  # new keys that a note names
-_WHOLE = Measure(Unit("ratio", Kind.RATIO, 1.0), "ratio")
+_RATIO = "ratio"
+_WHOLE = UnitRule(unit=Unit("ratio", Kind.RATIO, 1.0))
+_Role: TypeAlias = tuple[str, Value, UnitRule]
 
 
 class _Numbers(NamedTuple):
@@ -31,10 +33,11 @@ def usages(rule: Resource, scene: Scene) -> list[Usage]:
     found = scene.rows(rule.rows)
     if not found.rows:
         return _of_no_rows(rule, scene) if found.present and fixed(rule.name) else []
+    roles = _roles(rule)
     read = []
     for series, rows in _by_name(rule, found.rows, scene).items():
         try:
-            usage = _usage(rule, series, rows, scene)
+            usage = _usage(rule, roles, series, rows, scene)
         except Misfit as misfit:
             raise misfit if fixed(rule.name) else misfit.at(series) from misfit.__cause__
         if usage is not None:
@@ -63,8 +66,10 @@ def _by_name(rule: Resource, rows: list[Row], scene: Scene) -> dict[str, list[Ro
     return {key: rows for key, rows in groups.items() if key in rule.only}
 
 
-def _usage(rule: Resource, series: str, rows: list[Row], scene: Scene) -> Usage | None:
-    numbers, found = _numbers(rule, rows, scene)
+def _usage(
+    rule: Resource, roles: Sequence[_Role], series: str, rows: list[Row], scene: Scene
+) -> Usage | None:
+    numbers, found = _numbers(rule, roles, rows, scene)
     limit = scene.limit(rule.limit, numbers, series)
     known = {
         role: number
@@ -125,21 +130,19 @@ def _stated(
     )
 
 
-def _numbers(rule: Resource, rows: list[Row], scene: Scene) -> _Numbers:
+def _numbers(rule: Resource, roles: Sequence[_Role], rows: list[Row], scene: Scene) -> _Numbers:
     """Read every role. All but the ratio must be measured in one kind of unit."""
     numbers: dict[str, Amount] = {}
     common: Measure | None = None
     own: list[Measure] | None = None
-    for role in _ROLES:
-        value: Value | None = getattr(rule, role)
-        if value is None:
-            continue
+    for role, value, unit in roles:
         try:
-            if value.unit is None and own is None and role != "ratio":
-                own = measures(rule.unit, rows, scene.seen)
-            found = _measures(value, role, own, rows, scene)
-            number = scene.number(value, rows, [one.unit.factor for one in found], rule.reduce)
-            if role != "ratio":
+            if unit is not rule.unit:
+                found = measures(unit, rows, scene.seen)
+            else:
+                found = own = own or measures(unit, rows, scene.seen)
+            number = scene.number(value, rows, found, rule.reduce)
+            if role != _RATIO:
                 common = common or found[0]
                 agreed(common, found[0])
         except Misfit as misfit:
@@ -149,12 +152,15 @@ def _numbers(rule: Resource, rows: list[Row], scene: Scene) -> _Numbers:
     return _Numbers(numbers, common or measures(rule.unit, rows, scene.seen)[0])
 
 
-def _measures(
-    value: Value, role: str, own: list[Measure] | None, rows: list[Row], scene: Scene
-) -> list[Measure]:
-    if value.unit is not None:
-        return measures(value.unit, rows, scene.seen)
-    return [_WHOLE] * len(rows) if role == "ratio" or own is None else own
+def _roles(rule: Resource) -> list[_Role]:
+    """Return the roles that `rule` has, each with its unit. A ratio's is not the resource's."""
+    found = []
+    for role in _ROLES:
+        value: Value | None = getattr(rule, role)
+        if value is not None:
+            otherwise = _WHOLE if role == _RATIO else rule.unit
+            found.append((role, value, value.unit or otherwise))
+    return found
 
 
 def _as_of(rule: Resource, rows: Sequence[Row], scene: Scene) -> float | None:

@@ -8,7 +8,7 @@ from exporter.mapping.misfit import Misfit
 from exporter.mapping.period import NO_PERIOD, Billing, billing
 from exporter.mapping.reduce import reduced
 from exporter.mapping.scope import Row, Scope, scope, trail
-from exporter.mapping.values import UNLIMITED, Amount, amount, converted, limit_fact
+from exporter.mapping.values import UNLIMITED, Amount, Measure, amount, converted, limit_fact
 from exporter.model.definition import Period, Reduce, Rows, Value, Zero
 from exporter.model.reading import Known, LimitFact, Note, Unlimited
 from exporter.model.target import Target
@@ -80,18 +80,22 @@ class Scene:
             raise misfit.at("period") from misfit.__cause__
 
     def number(
-        self, value: Value, rows: Sequence[Row], factors: Sequence[float], otherwise: Reduce | None
+        self,
+        value: Value,
+        rows: Sequence[Row],
+        units: Sequence[Measure],
+        otherwise: Reduce | None,
     ) -> Amount | None:
         """Return the one number that `value` has for the rows of a series, in its base unit.
 
-        `factors` are the units of the rows; `otherwise` is the rule's reduction.
+        `units` are those of the rows; `otherwise` is the rule's reduction.
         """
         rule = value.reduce or otherwise
         if rule is None and len(rows) == 1:
-            return converted(amount(value, rows[0][0], self.seen), factors[0])
+            return converted(amount(value, rows[0][0], self.seen), units[0].unit.factor)
         amounts = [
-            converted(amount(value, row[0], self.seen), factor)
-            for row, factor in zip(rows, factors, strict=True)
+            converted(amount(value, row[0], self.seen), one.unit.factor)
+            for row, one in zip(rows, units, strict=True)
         ]
         return reduced(rule, rows, amounts)
 

@@ -5,9 +5,10 @@ Vendors write numbers as numbers, as texts, with exponents, as words; unlimited 
 be published as a fact.
 """
 
-import math
+import functools
 import re
 from collections.abc import Sequence
+from math import fsum, inf, isfinite
 from typing import NamedTuple, TypeAlias
 
 from exporter.kernel.secrets import clip
@@ -22,6 +23,7 @@ UNLIMITED = Unlimited()
 Amount: TypeAlias = float | Unlimited
 """A number, or the vendor's word that there is no end to it."""
 
+_clip = functools.lru_cache(maxsize=256)(functools.partial(clip, length=40))
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,'_\s]\d{3})+(?:[.,]\d*)?|\d+,\d+", re.ASCII)
 
@@ -46,7 +48,7 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
         raise Misfit(path, f"{told(word)} is not a unit of this definition. Known: {known}.")
     if word is not None:
         seen.add(path)
-    return Measure(unit, clip(word, 40) if isinstance(word, str) and word else unit.name)
+    return Measure(unit, _clip(word) if isinstance(word, str) and word else unit.name)
 
 
 def measures(rule: UnitRule, rows: Sequence[Row], seen: set[str]) -> list[Measure]:
@@ -78,6 +80,8 @@ def amount(value: Value, view: object, seen: set[str]) -> Amount | None:
         found = path(view)
         if found is not None and found != "":
             seen.add(path.text)
+            if (type(found) is int or type(found) is float) and not value.unlimited:
+                return found  # the usual case; `converted` looks whether it is finite
             return _understood(value, found, path)
     return _absent(value)
 
@@ -96,9 +100,12 @@ def converted(found: Amount | None, factor: float) -> Amount | None:
     """Return the number in its base unit. Raises Misfit where that is not finite."""
     if found is None or isinstance(found, Unlimited):
         return found
-    number = found * factor + 0.0  # -0.0 + 0.0 is 0.0
-    if not math.isfinite(number):
-        raise Misfit("", f"{found!r} is too large to be converted.")
+    try:
+        number = found * factor + 0.0  # -0.0 + 0.0 is 0.0
+    except OverflowError:  # an integer of more than 308 digits
+        number = inf
+    if not isfinite(number):
+        raise Misfit("", f"{told(found)} is not finite, or not in its base unit.")
     return number
 
 
@@ -123,7 +130,7 @@ def _added(value: Value, view: object, seen: set[str]) -> Amount | None:
         if part is None or isinstance(part, Unlimited):
             return part
         parts.append(part)
-    return math.fsum(parts)
+    return fsum(parts)
 
 
 def _absent(value: Value) -> Amount | None:
@@ -140,13 +147,14 @@ def _absent(value: Value) -> Amount | None:
 
 
 def _understood(value: Value, found: object, path: Selector) -> Amount:
-    if (type(found) is int or type(found) is float) and not value.unlimited:
-        return _finite(found, path)
-    if value.unlimited and _is_word_for_unlimited(value, found):
-        return UNLIMITED
-    if isinstance(found, str) and value.pattern is not None:
-        found = _captured(value.pattern, found, path)
-    number = _number(value, found, path)
+    if type(found) is int or type(found) is float:
+        number = _finite(found, path)
+    else:
+        if value.unlimited and _is_word_for_unlimited(value, found):
+            return UNLIMITED
+        if isinstance(found, str) and value.pattern is not None:
+            found = _captured(value.pattern, found, path)
+        number = _number(value, found, path)
     if value.unlimited and _is_number_for_unlimited(value, number):
         return UNLIMITED
     return number
@@ -171,23 +179,21 @@ def _is_word_for_unlimited(value: Value, found: object) -> bool:
 
 def _is_number_for_unlimited(value: Value, number: float) -> bool:
     """By value: the integer 1000000000000 is 1e12, and the text "-1" is -1."""
-    return any(
-        isinstance(mark, int | float) and not isinstance(mark, bool) and float(mark) == number
-        for mark in value.unlimited
-    )
+    for mark in value.unlimited:
+        if (type(mark) is float or type(mark) is int) and float(mark) == number:
+            return True
+    return False
 
 
 def _number(value: Value, found: object, path: Selector) -> float:
     match found:
-        case bool() if value.words:
-            word = "true" if found else "false"
-            number = _from_words(value, word)
-            return float(found) if number is None else number
-        case int() | float() if not isinstance(found, bool):
-            return _finite(found, path)
         case str():
-            number = _from_words(value, found.strip())
-            return _from_text(found.strip(), value, path) if number is None else number
+            text = found.strip()
+            number = _from_words(value, text)
+            return _from_text(text, value, path) if number is None else number
+        case bool() if value.words:
+            number = _from_words(value, "true" if found else "false")
+            return float(found) if number is None else number
         case _:
             raise Misfit(path.text, f"found {told(found)} in the place of a number.")
 
@@ -216,8 +222,8 @@ def _from_text(text: str, value: Value, path: Selector) -> float:
 def _finite(number: float, path: Selector) -> float:
     try:
         finite = float(number)
-    except OverflowError:
-        finite = math.inf
-    if not math.isfinite(finite):
+    except OverflowError:  # an integer of more than 308 digits
+        finite = inf
+    if not isfinite(finite):
         raise Misfit(path.text, f"{told(number)} is not a finite number.")
     return finite

@@ -32,6 +32,7 @@ RESET_MARGIN = 1.0  # resets are told in whole seconds
 UNKNOWN_WINDOW = 300.0  # how long a `remaining` without a reset is believed
 RECOVERY_MAX = 3600.0
 RECOVERY_PACE = 2.0  # times the steady demand: a backlog must not become the next refusal
+ROOMY = 0.25  # of the limit, beyond the reserve: nobody uses that up in the time of a poll
 EPSILON = 1e-9  # of a token: sums of floats must not cost a turn
 
 
@@ -168,6 +169,18 @@ def _kept(window: Window, terms: Terms) -> float:
     """Return the requests that are the others': the reserve, but never all."""
     whole = window.remaining if window.limit is None else window.limit
     return max(0.0, min(math.floor(terms.reserve * whole), whole - 1.0))
+
+
+def roomy(budget: Budget, terms: Terms, now: float, pledged: float) -> bool:
+    """Tell whether so much is left, by the vendor's own word, that polls may run side by side.
+
+    Where nothing is known they come one after another: of two polls under way when the limit is
+    reached, both are refused.
+    """
+    window = budget.window
+    if budget.careful or window is None or window.limit is None or window.over(now):
+        return False
+    return _available(window, terms, pledged) >= ROOMY * window.limit
 
 
 # --------------------------------------------------------------------------------- a poll starts

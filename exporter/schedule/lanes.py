@@ -15,10 +15,6 @@ from exporter.schedule.job import Job, Terms
 from exporter.schedule.state import JobState
 
 
-def _nothing() -> None:
-    """Cancel a poll that has no task yet."""
-
-
 class Place(Enum):
     """Where an entry is."""
 
@@ -81,10 +77,16 @@ class Lane:
         """Take the head off."""
         if self.queue:
             heappop(self.queue)
+        if not self.queue:
+            self.queue = None  # 56 bytes for each of many lanes
 
-    def full(self, most: int) -> bool:
+    def full(self, most: int, now: float) -> bool:
         """Tell whether no further poll may run beside those that do."""
-        return len(self.running) >= (1 if self.budget.careful else most)
+        if not self.running:
+            return False
+        if len(self.running) >= most:
+            return True
+        return not budgets.roomy(self.budget, self.terms, now, self.pledged)
 
     def hold(self, now: float, cost: int) -> Hold | None:
         """Return what a poll of `cost` requests must wait for."""
@@ -93,12 +95,17 @@ class Lane:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A poll under way. `dropped`: we cancelled it. `again`: its secret changed meanwhile."""
+    """A poll under way.
+
+    `deaf`: it did not end at its deadline. `dropped`: we cancelled it. `again`: its secret changed
+    meanwhile.
+    """
 
     started: float
     cost: int
     host: Host
-    cancel: Callable[[], object] = _nothing
+    cancel: Callable[[], object]
+    deaf: bool = False
     dropped: bool = False
     again: bool = False
 

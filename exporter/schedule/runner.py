@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 
-from exporter.model.event import Event, PollCrashed, PollFinished, RunnerMended, WaitCut
+from exporter.model.event import Event, RunnerMended
 from exporter.model.outcome import Poll
 from exporter.schedule import budget as budgets
-from exporter.schedule import memory, state, view
+from exporter.schedule import memory, state, tell, view
 from exporter.schedule.agenda import Agenda
 from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
-from exporter.schedule.budget import Cut
 from exporter.schedule.job import Job
 from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
 from exporter.schedule.memory import Clocks, Snapshot
@@ -121,15 +120,13 @@ class Runner:
         )
         return self._all_attempted
 
-    def statuses(self) -> tuple[JobStatus, ...]:
-        """Return what there is to know of every job."""
-        clocks = self._clocks()
-        lanes = self._roster.lanes.values()
-        of_lanes = {lane.key: view.budget_status(lane, clocks) for lane in lanes}
-        return tuple(
-            view.job_status(entry, of_lanes[entry.lane.key], clocks)
-            for entry in self._roster.entries()
-        )
+    def statuses(self, targets: Iterable[str] | None = None) -> tuple[JobStatus, ...]:
+        """Return what there is to know of every job, or of those of `targets`."""
+        clocks, names = self._clocks(), self._roster.targets if targets is None else targets
+        entries = [entry for name in names for entry in self._roster.targets.get(name, ())]
+        lanes = {entry.lane.key: entry.lane for entry in entries}
+        of_lanes = {key: view.budget_status(lane, clocks) for key, lane in lanes.items()}
+        return tuple(view.job_status(entry, of_lanes[entry.lane.key], clocks) for entry in entries)
 
     def statuses_of(self, target: str) -> tuple[JobStatus, ...]:
         """Return what there is to know of the jobs of one target."""
@@ -155,6 +152,12 @@ class Runner:
             self._roster.kept_budgets | known,
             self._clocks(),
         )
+
+    def snapshot_of(self, target: str) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        entries = self._roster.targets.get(target, ())
+        budgets_of = {entry.lane.key: entry.lane.budget for entry in entries}
+        return memory.snapshot(entries, {}, budgets_of, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Remember what an earlier process knew. Call it before the first `swap`."""
@@ -191,10 +194,14 @@ class Runner:
         now, due = self._loop.time(), self._agenda.next_time()
         if due is not None and now - due > STUCK and self._timer is None:
             self._mend("the timer of the poll loop was lost")
-        for entry in self._slots.running.values():
+        for entry in tuple(self._slots.running.values()):
             running = entry.running
-            if running is not None and now - running.started > entry.job.timeout + DEAF:
+            if running is None or running.deaf:
+                continue
+            if now - running.started > entry.job.timeout + DEAF:
+                running.deaf = True
                 running.cancel()
+                self._emit(tell.crash(entry, "a poll went on after its deadline"))
 
     def _stop(self) -> None:
         """Start nothing more; the group is about to cancel what runs, and we let it."""
@@ -321,34 +328,8 @@ class Runner:
         entry.state, events = state.step(entry.job, old, ended.poll, tick)
         lane.demand += (entry.state.cost - old.cost) / entry.job.interval
         self._put(entry)
-        self._tell(entry, ended, clocks, cut)
-        for event in events:
+        for event in (*tell.ending(entry, ended, clocks, cut), *events):
             self._emit(event)
-
-    def _tell(self, entry: Entry, ended: Attempt, clocks: Clocks, cut: Cut | None) -> None:
-        job, after = entry.job, entry.state
-        if ended.error:
-            self._emit(
-                PollCrashed(
-                    provider=job.provider,
-                    target=job.target,
-                    collector=job.collector,
-                    error=ended.error,
-                )
-            )
-        next_poll = clocks.epoch(max(clocks.now, after.due, entry.lane.budget.until))
-        finished = PollFinished(
-            poll=ended.poll,
-            failures=after.failures,
-            next_poll=next_poll,
-            lateness=entry.lateness,
-        )
-        self._emit(finished)
-        if cut is not None:
-            asked, applied = cut.asked, cut.applied
-            self._emit(
-                WaitCut(provider=job.provider, target=job.target, asked=asked, applied=applied)
-            )
 
     def _call_off(self, entries: Iterable[Entry]) -> None:
         """Cancel polls, and drop what they bring: removed, or their budget must wait.

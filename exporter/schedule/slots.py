@@ -42,13 +42,13 @@ class Slots:
 
     def pump(self, lane: Lane, now: float) -> None:
         """Start what may be started of one lane's queue."""
-        while not lane.lined and not lane.full(self._per_budget):
+        while not lane.lined and not lane.full(self._per_budget, now):
             entry = lane.head()
             if entry is None:
                 self._queued.discard(lane)
                 return
             if entry.job.target in self.running:
-                lane.pop()
+                self._pop(lane)
                 entry.place = Place.PARKED
                 continue
             held = lane.hold(now, entry.state.cost)
@@ -59,8 +59,13 @@ class Slots:
                 return
             if not self._has_room(lane):
                 return
-            lane.pop()
+            self._pop(lane)
             self._start(entry, now)
+
+    def _pop(self, lane: Lane) -> None:
+        lane.pop()
+        if lane.queue is None:
+            self._queued.discard(lane)
 
     def _has_room(self, lane: Lane) -> bool:
         """Tell whether a poll may start; if not, put the lane into the line for a free slot."""

@@ -164,7 +164,7 @@ def _learn(calls: float, seen: int, *, whole: bool) -> float:
 
     A poll that failed may have stopped half way: it can only show that there are more.
     """
-    if seen >= calls:
+    if seen > calls:
         return float(seen)
     if not whole or seen == 0:
         return calls

@@ -1,0 +1,127 @@
+"""The daemon: the engine, the web side and the signals, from start to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import msgspec
+
+from exporter.app.engine import Engine, World
+from exporter.app.keys import Keys
+from exporter.app.observers import Observers
+from exporter.app.options import Options
+from exporter.app.telling import Telling
+from exporter.model.event import ConfigLoaded, ConfigRejected
+from exporter.model.plan import Plan, Rejected
+
+LOOK = 5.0
+"""Seconds between two looks at what can only be noticed by looking: renewed secrets."""
+READY_AFTER = 30.0
+"""Seconds after which the exporter counts as ready, whatever the vendors do."""
+
+Load = Callable[[], Plan | Rejected]
+
+
+class Daemon:
+    """One exporter in one event loop. ``load`` reads the configuration anew.
+
+    The web side is ``serve`` and its counterpart ``close``, handed to ``run``.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: Options,
+        *,
+        load: Load,
+        world: World,
+        keys: Keys,
+        telling: Telling,
+    ) -> None:
+        self._options = options
+        self._load = load
+        self._world = world
+        self._keys = keys
+        self._telling = telling
+        self._began = world.clock()
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._group: asyncio.TaskGroup | None = None
+        self.emit = Observers(telling.observers(), telling.log)
+        self.engine = Engine(plan, msgspec.structs.replace(world, emit=self.emit))
+        telling.ask(self.engine.runner, self.engine.shelf)
+
+    async def run(self) -> None:
+        """Poll until SIGTERM or SIGINT."""
+        await self.engine.start()
+        self._loaded(self.engine.plan)
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._catch_signals()
+                tasks = [
+                    self._group.create_task(self.engine.run()),
+                    self._group.create_task(self._look()),
+                ]
+                await self._stopping.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._group = None
+            await self.engine.stop()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again; return every problem, none when it is in force."""
+        async with self._reloading:
+            plan = await asyncio.to_thread(self._load)
+            if isinstance(plan, Rejected):
+                problems = tuple(str(problem) for problem in plan.problems)
+                self.emit(ConfigRejected(at=self._world.wall(), problems=problems))
+                return problems
+            change = self.engine.apply(plan)
+            self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
+            return ()
+
+    def not_ready(self) -> str:
+        """Return why the exporter is not ready, "" when it is."""
+        if self._stopping.is_set():
+            return "it is stopping"
+        waited = self._world.clock() - self._began >= READY_AFTER
+        return "" if waited or self.engine.runner.attempted() else "first polls are under way"
+
+    def stop(self) -> None:
+        """End `run`: not ready at once, polls cancelled, the ledger flushed."""
+        self._stopping.set()
+
+    def _loaded(self, plan: Plan, added: int = 0, removed: int = 0, changed: int = 0) -> None:
+        self._telling.track(plan.targets.values())
+        self.emit(
+            ConfigLoaded(
+                at=self._world.wall(),
+                targets=len(plan.targets),
+                added=added,
+                removed=removed,
+                changed=changed,
+            )
+        )
+
+    async def _look(self) -> None:
+        """Notice renewed secrets of targets that stand in an auth pause."""
+        while True:
+            await asyncio.sleep(LOOK)
+            runner = self.engine.runner
+            for name in self._keys.renewed(self.engine.plan.targets.values(), runner.statuses_of):
+                self._telling.log.info("secret changed, polling at once", account=name)
+                runner.wake(name)
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        if self._group is not None:
+            self._group.create_task(self._reload_and_log())
+
+    async def _reload_and_log(self) -> None:
+        await self.reload()  # what it found is an event, and so a log line

@@ -1,0 +1,144 @@
+"""One poll of each target, without a schedule: for ``once`` and for trying things out."""
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+import msgspec
+
+from exporter.app.health import throttle
+from exporter.app.keys import Keys
+from exporter.config.files import SecretReader
+from exporter.fetch.client import Client
+from exporter.mapping.join import samples
+from exporter.model.outcome import Failure, Poll
+from exporter.model.plan import Plan
+from exporter.model.reading import RateLimit, Reading
+from exporter.model.sample import FAMILIES, Sample
+from exporter.model.target import Target
+from exporter.observe.logs import Form, Log, set_up
+from exporter.observe.redact import Redactor
+from exporter.observe.rows import FAILURES, POLLS, CollectorRow
+from exporter.observe.sheet import Sheet
+from exporter.pipeline import Pipeline, Watch
+from exporter.store.exposition import Format, header, render
+
+AT_ONCE = 16
+"""Budgets that are polled at the same time; within a budget, one poll after the other."""
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """What one poll of every collector brought, in the order of the configuration."""
+
+    polls: tuple[tuple[Target, tuple[Poll, ...]], ...]
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether any poll failed."""
+        return any(isinstance(poll.outcome, Failure) for _, all_ in self.polls for poll in all_)
+
+    def exposition(self) -> bytes:
+        """Return what the round learned, in the text format."""
+        found = [sample for target, polls in self.polls for sample in _samples(target, polls)]
+        blocks = render(found)
+        lines = [
+            header(family, Format.TEXT) + blocks[family.name]
+            for family in FAMILIES
+            if family.name in blocks
+        ]
+        return b"".join((*lines, _counts(self.polls)))
+
+
+def pipeline_of(keys: Keys) -> Pipeline:
+    """Return a pipeline of its own, on the real clocks. To be called in the running loop."""
+    client = Client(read_secret=keys.read, wall=time.time)
+    clock = asyncio.get_running_loop().time
+    return Pipeline(client=client, wall=time.time, clock=clock)
+
+
+async def poll_once(
+    targets: Iterable[Target], pipeline: Pipeline, watch: Watch | None = None
+) -> Round:
+    """Poll every collector of every target once. Nothing is retried and nothing waits."""
+    targets = list(targets)
+    budgets: dict[str, list[Target]] = defaultdict(list)
+    for target in targets:
+        budgets[target.budget].append(target)
+    found: dict[str, tuple[Poll, ...]] = {}
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def poll_budget(members: Sequence[Target]) -> None:
+        async with slots:
+            for target in members:
+                found[target.name] = tuple(
+                    [await pipeline.collect(target, name, watch) for name in target.collectors]
+                )
+
+    async with asyncio.TaskGroup() as group:
+        for members in budgets.values():
+            group.create_task(poll_budget(members))
+    return Round(polls=tuple((target, found[target.name]) for target in targets))
+
+
+async def once(plan: Plan, *, only: str, log_level: str, log_format: str, stream: TextIO) -> Round:
+    """Poll the plan's targets, or the one named ``only``, and log what failed."""
+    redactor = Redactor()
+    log = set_up(
+        level=log_level,
+        form=Form(log_format),
+        stream=stream,
+        wall=time.time,
+        redactor=redactor,
+        counted=lambda level: None,
+    )
+    pipeline = pipeline_of(Keys(SecretReader(os.environ), redactor))
+    targets = [target for name, target in plan.targets.items() if only in ("", name)]
+    async with pipeline.client:
+        result = await poll_once(targets, pipeline)
+    for _, polls in result.polls:
+        for poll in polls:
+            _log(log, poll)
+    return result
+
+
+def _log(log: Log, poll: Poll) -> None:
+    fields = {"provider": poll.provider, "account": poll.target, "collector": poll.collector}
+    if isinstance(poll.outcome, Failure):
+        failure = poll.outcome
+        log.warning("poll failed", **fields, reason=failure.reason.value, err=failure.detail)
+        return
+    log.debug("poll succeeded", **fields, requests=len(poll.exchanges))
+
+
+def _samples(target: Target, polls: Sequence[Poll]) -> list[Sample]:
+    readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
+    now = max((poll.at for poll in polls), default=0.0)
+    found, _ = samples(target, readings, now)
+    rate: RateLimit | None = None
+    health = []
+    for poll in polls:
+        rate = poll.rate or rate
+        labels = (poll.provider, poll.target, poll.collector)
+        good = not isinstance(poll.outcome, Failure)
+        health.append(Sample(family="usage_up", labels=labels, value=float(good)))
+        if good:
+            family = "usage_last_success_timestamp_seconds"
+            health.append(Sample(family=family, labels=labels, value=round(poll.at, 3)))
+    return [*found, *health, *throttle(target.provider, target.name, rate)]
+
+
+def _counts(rounds: Iterable[tuple[Target, tuple[Poll, ...]]]) -> bytes:
+    """Return how the polls ended, as the daemon would count them."""
+    sheet: Sheet[CollectorRow] = Sheet(POLLS, FAILURES)
+    for target, polls in rounds:
+        for poll in polls:
+            interval = target.collectors[poll.collector]
+            row = CollectorRow(poll.provider, poll.target, poll.collector, interval)
+            row.polls = 1
+            if isinstance(poll.outcome, Failure):
+                row.fail(poll.outcome.reason)
+            sheet.add(row)
+    return b"".join(sheet.pieces("text"))

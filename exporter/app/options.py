@@ -1,0 +1,18 @@
+"""How the daemon is run: what the command line says and no reload changes."""
+
+import msgspec
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """``listen`` are addresses as written; ``revision`` and ``branch`` label the build."""
+
+    listen: tuple[str, ...]
+    web_config_file: str = ""
+    telemetry_path: str = "/metrics"
+    lifecycle: bool = False
+    exporter_metrics: bool = True
+    auto_reload: bool = False
+    log_level: str = "info"
+    log_format: str = "logfmt"
+    revision: str = ""
+    branch: str = ""

@@ -1,0 +1,38 @@
+"""What a scrape gets: the shelf's body and the exporter's own metrics behind it."""
+
+from exporter.observe.metrics import EOF, SelfMetrics
+from exporter.store.deflate import assemble_gzip
+from exporter.store.exposition import Format as Stored
+from exporter.store.shelf import Shelf
+from exporter.web.metrics import Body
+from exporter.web.negotiate import Format
+
+
+class Scrape:
+    """Serves ``/metrics`` and ``/probe`` from memory. ``own`` None leaves the self-metrics out."""
+
+    def __init__(self, shelf: Shelf, own: SelfMetrics | None) -> None:
+        self._shelf = shelf
+        self._own = own
+
+    async def everything(self, form: Format, gzip: bool) -> Body:  # noqa: FBT001 - web's callable
+        """Return the whole exposition; compressed it is one gzip member."""
+        stored, tail = _stored(form), self._tail(form)
+        if not gzip:
+            return (await self._shelf.text(stored), *tail)
+        packed = await self._shelf.gzip(stored)
+        return assemble_gzip(packed.segment, packed.crc, packed.size, b"".join(tail))
+
+    async def one(self, target: str, form: Format) -> bytes:
+        """Return the families of one target."""
+        end = EOF if form.dialect == "openmetrics" else b""
+        return self._shelf.probe(target, _stored(form)) + end
+
+    def _tail(self, form: Format) -> list[bytes]:
+        if self._own is not None:
+            return self._own.pieces(form.dialect)
+        return [EOF] if form.dialect == "openmetrics" else []
+
+
+def _stored(form: Format) -> Stored:
+    return Stored(form.dialect)

@@ -1,0 +1,53 @@
+"""Start a daemon with its web side in an event loop, and stop both."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from exporter.app.daemon import Daemon, Load
+from exporter.app.engine import World
+from exporter.app.keys import Keys
+from exporter.app.options import Options
+from exporter.app.site import routes
+from exporter.app.telling import Telling
+from exporter.config.files import SecretReader
+from exporter.model.plan import Plan
+from exporter.observe.redact import Redactor
+from exporter.web.addresses import Address, parse_address
+from exporter.web.dispatch import Dispatch
+from exporter.web.server import Server
+
+Announce = Callable[[Sequence[Address]], None]
+
+
+async def serve(
+    plan: Plan, options: Options, *, load: Load, stream: TextIO, announce: Announce
+) -> None:
+    """Poll and serve until SIGTERM or SIGINT. Raises CannotListen before the first poll."""
+    clock = asyncio.get_running_loop().time
+    redactor = Redactor()
+    telling = Telling(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)
+    keys = Keys(SecretReader(os.environ), redactor)
+    world = World(
+        wall=time.time,
+        clock=clock,
+        dice=random.SystemRandom().random,
+        read_secret=keys.read,
+        emit=lambda event: None,
+    )
+    daemon = Daemon(plan, options, load=load, world=world, keys=keys, telling=telling)
+
+    def broke(path: str, error: BaseException) -> None:
+        telling.log.error("an address failed", path=path, err=error)
+
+    server = Server(Dispatch(routes(daemon, options, telling.metrics), failed=broke))
+    bound = await server.start([parse_address(text) for text in options.listen])
+    try:
+        announce(bound)
+        telling.log.info("listening", addresses=[str(address) for address in bound])
+        await daemon.run()
+    finally:
+        await server.stop()

@@ -1,0 +1,52 @@
+"""What ``run`` and ``demo`` share: options to a running daemon, its failures to exit codes."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from exporter.app.options import Options
+from exporter.cli import exits
+
+DEFAULT_LISTEN = ":10187"
+
+
+def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Options:
+    """Return the daemon's options as the command line gives them."""
+    return Options(
+        listen=tuple(args.listen or (listen,)),
+        web_config_file=args.web_config_file,
+        telemetry_path=args.telemetry_path,
+        lifecycle=args.lifecycle,
+        exporter_metrics=args.exporter_metrics,
+        auto_reload=getattr(args, "auto_reload", False),
+        log_level=args.log_level,
+        log_format=args.log_format,
+        revision=os.environ.get("USAGE_EXPORTER_REVISION", ""),
+        branch=os.environ.get("USAGE_EXPORTER_BRANCH", ""),
+    )
+
+
+def in_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a daemon in an event loop (uvloop's where it is installed) and return the exit code."""
+    from exporter.web.server import CannotListen  # noqa: PLC0415 - aiohttp, for daemons alone
+
+    fast = _uvloop()
+    try:
+        with asyncio.Runner(loop_factory=fast.new_event_loop if fast else None) as runner:
+            runner.run(main())
+    except CannotListen as error:
+        sys.stderr.write(f"{error}\n")
+        return exits.LISTEN
+    return exits.FINE
+
+
+def _uvloop() -> ModuleType | None:
+    try:
+        return import_module("uvloop")
+    except ImportError:
+        return None

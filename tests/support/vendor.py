@@ -1,0 +1,60 @@
+"""A vendor on 127.0.0.1 that answers as a test says, and remembers what it was asked."""
+
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from exporter.demo.server import FakeVendors
+from exporter.demo.wire import Answer, Asked, Script, json_answer
+
+Reply: TypeAlias = Answer | Script
+NOW = 1794744000.0  # 2026-11-15T12:00:00Z
+
+
+class Vendor:
+    """Gives its replies one after the other, then the last one for ever.
+
+    A reply may be an answer, a script for the wire, or a function of the request.
+    """
+
+    def __init__(
+        self, *replies: Reply | Callable[[Asked], Reply], tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.asked: list[Asked] = []
+        self._replies = list(replies) or [json_answer({})]
+        self._script: Script | None = None
+        self._server = FakeVendors(
+            {"v": self._answer}, wall=lambda: NOW, spoil=self._spoil, tls=tls
+        )
+
+    @property
+    def base_url(self) -> str:
+        return f"{self._server.origin}/v"
+
+    @property
+    def host(self) -> str:
+        return self._server.origin.partition("//")[2]
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._server.__aexit__(kind, error, traceback)
+
+    def _answer(self, asked: Asked, now: float) -> Answer:
+        self.asked.append(asked)
+        reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+        if callable(reply):
+            reply = reply(asked)
+        self._script = None if isinstance(reply, Answer) else reply
+        return reply if isinstance(reply, Answer) else Answer()
+
+    def _spoil(self, name: str, asked: Asked, answer: Answer) -> Script | None:
+        return self._script

@@ -1,0 +1,62 @@
+"""What waits for the disk: the latest of each, in order, within bounds."""
+
+from exporter.store.records import ForgetRecord, PointRecord, Record, ScheduleRecord
+from exporter.store.waiting import Waiting
+
+
+def a_row(key: str, value: bytes = b"1") -> Record:
+    return ScheduleRecord(key, value)
+
+
+def a_point(at: float) -> PointRecord:
+    return PointRecord("a", "f", "", "bandwidth", at, 1.0)
+
+
+def test_the_newer_record_takes_the_place_and_goes_to_the_end() -> None:
+    waiting = Waiting()
+    waiting.put(("schedule", "a"), a_row("a"))
+    waiting.put(("schedule", "b"), a_row("b"))
+    waiting.put(("schedule", "a"), a_row("a", b"2"))
+    batch = waiting.take()
+    assert list(batch.records.values()) == [a_row("b"), a_row("a", b"2")]
+    assert batch.number == 3
+
+
+def test_taking_begins_anew() -> None:
+    waiting = Waiting()
+    assert not waiting
+    waiting.put(("schedule", "a"), a_row("a"))
+    waiting.extend([a_point(1)])
+    assert waiting
+    assert waiting.take().points == (a_point(1),)
+    assert not waiting
+    assert waiting.take().records == {}
+
+
+def test_a_batch_that_comes_back_stands_before_what_is_newer() -> None:
+    waiting = Waiting()
+    waiting.put(("schedule", "a"), a_row("a", b"old"))
+    waiting.put(("schedule", "b"), a_row("b", b"old"))
+    waiting.extend([a_point(1)])
+    batch = waiting.take()
+    waiting.put(("forget", "t"), ForgetRecord("t"))
+    waiting.put(("schedule", "a"), a_row("a", b"new"))
+    waiting.extend([a_point(2)])
+    waiting.put_back(batch)
+    again = waiting.take()
+    assert list(again.records.values()) == [
+        a_row("b", b"old"),
+        ForgetRecord("t"),
+        a_row("a", b"new"),
+    ]
+    assert again.points == (a_point(1), a_point(2))
+    assert again.number == waiting.saved
+
+
+def test_only_so_many_points_wait_and_the_oldest_go() -> None:
+    waiting = Waiting(points=3)
+    waiting.extend([a_point(1), a_point(2)])
+    batch = waiting.take()
+    waiting.extend([a_point(3), a_point(4)])
+    waiting.put_back(batch)
+    assert waiting.take().points == (a_point(2), a_point(3), a_point(4))

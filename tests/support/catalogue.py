@@ -62,12 +62,14 @@ class Cases(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider's exchanges are for.
 
     ``golden`` are those behind expected.prom. ``not_published`` gives a reason for each metric of
-    expected.json that no family carries.
+    expected.json that no family carries, ``other_labels`` for those whose values are published
+    under other labels.
     """
 
     golden: list[str]
     cases: dict[str, Case] = {}
     not_published: dict[str, str] = {}
+    other_labels: dict[str, str] = {}
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +91,12 @@ def provider_names() -> list[str]:
     return sorted(path.parent.name for path in PROVIDERS.glob("*/index.json"))
 
 
-def cases_of(name: str) -> Cases:
+def cases_of(name: str, folder: Path = PROVIDERS) -> Cases:
     """Return what is to be tried with a provider."""
-    return msgspec.convert(yaml.safe_load((PROVIDERS / name / "cases.yaml").read_text()), Cases)
+    tree = yaml.safe_load((folder / name / "cases.yaml").read_text())
+    for case, one in (tree.get("cases") or {}).items():
+        one.setdefault("serve", [case])
+    return msgspec.convert(tree, Cases)
 
 
 def golden_case(name: str) -> Case:

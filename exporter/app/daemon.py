@@ -11,6 +11,7 @@ from exporter.app.keys import Keys
 from exporter.app.observers import Observers
 from exporter.app.options import Options
 from exporter.app.telling import Telling
+from exporter.config.files import stamp
 from exporter.model.event import ConfigLoaded, ConfigRejected
 from exporter.model.plan import Plan, Rejected
 
@@ -105,13 +106,22 @@ class Daemon:
         )
 
     async def _look(self) -> None:
-        """Notice renewed secrets of targets that stand in an auth pause."""
+        """Notice renewed secrets of targets in an auth pause and, if asked to, changed files."""
+        seen = stamp(self.engine.plan.sources)
         while True:
             await asyncio.sleep(LOOK)
-            runner = self.engine.runner
-            for name in self._keys.renewed(self.engine.plan.targets.values(), runner.statuses_of):
-                self._telling.log.info("secret changed, polling at once", account=name)
-                runner.wake(name)
+            self._wake_renewed()
+            present = stamp(self.engine.plan.sources)
+            if self._options.auto_reload and present != seen:
+                await self.reload()
+            seen = present
+
+    def _wake_renewed(self) -> None:
+        runner = self.engine.runner
+        failing = [self.engine.plan.targets[name] for name in self._telling.waits.failing()]
+        for name in self._keys.renewed(failing, runner.statuses_of):
+            self._telling.log.info("secret changed, polling at once", account=name)
+            runner.wake(name)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

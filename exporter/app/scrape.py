@@ -1,6 +1,7 @@
 """What a scrape gets: the shelf's body and the exporter's own metrics behind it."""
 
-from exporter.observe.metrics import EOF, SelfMetrics
+from exporter.observe.metrics import SelfMetrics
+from exporter.observe.sheet import EOF
 from exporter.store.deflate import assemble_gzip
 from exporter.store.exposition import Format as Stored
 from exporter.store.shelf import Shelf

@@ -35,6 +35,10 @@ class Waits:
         self._members = members
         self._failing = {key for key in self._failing if key[0] in self._budget}
 
+    def failing(self) -> set[str]:
+        """Return the targets of which a collector's last poll failed."""
+        return {target for target, _ in self._failing}
+
     def left(self) -> dict[tuple[str, str], float]:
         """Return the seconds left by (provider, account), for those alone that wait."""
         budgets = {self._budget[target] for target, _ in self._failing if target in self._budget}

@@ -6,7 +6,7 @@ Nothing in a message comes out of a secret's file or variable but its place.
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -45,6 +45,22 @@ def read_text(path: str) -> str:
         raise Unreadable(
             f"is not UTF-8 text: byte {error.start} in line {line}. Save it as UTF-8."
         ) from error
+
+
+def stamp(paths: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when one of the files does: inode, size and time of each; 0 if gone.
+
+    A Kubernetes ConfigMap is swapped by a link in the path, so the link's end is looked at.
+    """
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _read(path: str, largest: int) -> bytes:

@@ -27,13 +27,20 @@ class Library:
 
     def find(self, name: str) -> Definition | None:
         """Return a definition; None for one that is broken. Raises KeyError when there is none."""
-        return self._own[name] if name in self._own else shipped(name)
+        return self._own[name] if name in self._own else shipped(name)[0]
+
+    def problems(self, name: str) -> tuple[Problem, ...]:
+        """Return what is wrong with a shipped definition; the user's are told with their files."""
+        return () if name in self._own else shipped(name)[1]
 
 
 @functools.cache
-def shipped(name: str) -> Definition | None:
-    """Return a shipped definition. Raises KeyError when there is none of that name."""
-    return compiled(catalogue.text(name), name=name, shown=catalogue.origin(name))[0]
+def shipped(name: str) -> tuple[Definition | None, tuple[Problem, ...]]:
+    """Return a shipped definition, None if broken, and all that was found.
+
+    Raises KeyError when there is none of that name.
+    """
+    return compiled(catalogue.text(name), name=name, shown=catalogue.origin(name))
 
 
 def compiled(

@@ -78,9 +78,10 @@ def _state(place: Place, text: StateText, directory: str) -> tuple[str, str]:
     url = text.redis_url or ""
     if url and text.file:
         (place / "redis_url").key_error('State is kept in "file" or "redis_url". Delete one.')
-    if not isinstance(text.redis_url, UnsetType) and not url.startswith(("redis://", "rediss://")):
-        (place / "redis_url").error(
-            'This is not the address of Redis. Write "redis://host:6379/0".'
+    if not isinstance(text.redis_url, UnsetType):
+        (place / "redis_url").key_error(
+            "This version keeps its state in a file of one process; replicas cannot share it."
+            " Write file: state.db."
         )
     if text.file == "":
         (place / "file").error("The path is empty. Write the path of a file, or delete the key.")
@@ -103,6 +104,9 @@ class _Providers:
                 hint = did_you_mean(name, self.library.names())
                 place.error(f'There is no provider "{name}".{hint}')
                 return None
+            if definition is None:
+                for problem in self.library.problems(name):
+                    place.error(f'The shipped definition "{name}" is broken: {problem}')
             self.found[name] = None if definition is None else (definition, known(definition))
         return self.found[name]
 

@@ -13,6 +13,7 @@ from exporter.model.event import (
     LedgerTrouble,
     PollCrashed,
     PollFinished,
+    RunnerMended,
     SchemaNote,
     SeriesDropped,
     TargetBack,
@@ -66,6 +67,8 @@ class EventLog:
                 self._cut(event)
             case PollCrashed():
                 self._crashed(event)
+            case RunnerMended():
+                self._mended(event)
             case ConfigLoaded():
                 self._loaded(event)
             case ConfigRejected():
@@ -169,6 +172,13 @@ class EventLog:
             account=event.target,
             collector=event.collector,
             err=event.error,
+        )
+
+    def _mended(self, event: RunnerMended) -> None:
+        self._log.error(
+            "the poll loop was set going again: this is a bug of the exporter",
+            err=event.error,
+            times=event.times,
         )
 
     def _loaded(self, event: ConfigLoaded) -> None:

@@ -1,8 +1,9 @@
 """What of a target is polled, how often, how long a poll may take, when its values are too old.
 
 A collector whose path needs a parameter that the target does not set is left out: GitHub's billing
-is read only where an organization is named. Of the intervals the most specific that is written wins: the target's for the collector, the
-target's, the definition's for the collector, the global one, the definition's.
+is read only where an organization is named. Of the intervals the most specific that is written
+wins: the target's for the collector, the target's, the definition's for the collector, the global
+one, the definition's.
 """
 
 from collections.abc import Mapping

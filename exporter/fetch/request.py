@@ -170,7 +170,10 @@ def _json_templates(part: Json) -> Iterator[Template]:
 
 
 def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
-    quoted = {name: _placed(name, values.texts[name], path) for name in path.variables & values.texts.keys()}
+    quoted = {
+        name: _placed(name, values.texts[name], path)
+        for name in path.variables & values.texts.keys()
+    }
     text = path.render(quoted, clock)
     if text is None:
         missing = ", ".join(sorted(path.variables - values.texts.keys()))

@@ -26,9 +26,7 @@ from tests.support.catalogue import (
 
 ALL_CASES = [(name, case) for name in provider_names() for case in cases_of(name).cases]
 METRICS = [
-    (name, metric)
-    for name in provider_names()
-    for metric in expected.metrics(PROVIDERS / name)
+    (name, metric) for name in provider_names() for metric in expected.metrics(PROVIDERS / name)
 ]
 
 
@@ -57,7 +55,7 @@ async def test_a_case_ends_as_it_should(name: str, case: str) -> None:
 
     trial = await run(PROVIDERS / name, wanted)
 
-    assert trial.strangers == ()
+    assert bool(trial.strangers) is wanted.stranger
     assert set(trial.asked) == set(wanted.serve)
     if wanted.reason:
         check_failure(trial, wanted.reason, wanted.says, wanted.wait)
@@ -81,24 +79,28 @@ def check_failure(trial: Trial, reason: str, says: str, wait: float | None) -> N
 def test_every_exchange_is_used(name: str) -> None:
     cases = cases_of(name)
     used = {*cases.golden, *(served for case in cases.cases.values() for served in case.serve)}
-    assert sorted(exchanges_of(name).keys() - used) == []
+    assert exchanges_of(name).keys() - used == cases.unused.keys()
 
 
 @pytest.mark.parametrize(("name", "metric"), METRICS, ids=lambda one: getattr(one, "name", one))
-async def test_a_value_worked_out_by_hand_is_published(
-    name: str, metric: expected.Metric
-) -> None:
+async def test_a_value_worked_out_by_hand_is_published(name: str, metric: expected.Metric) -> None:
     cases = cases_of(name)
     lines = expected.parse(await lines_with(name, metric.cases))
 
-    absent = expected.missing(metric, lines, any_labels=metric.name in cases.other_labels)
+    unit = cases.units.get(metric.name, "")
+
+    absent = expected.missing(
+        metric, lines, unit=unit, any_labels=metric.name in cases.other_labels
+    )
 
     if metric.name in cases.not_published:
         assert absent, "published after all: take it out of not_published"
     else:
         assert absent == []
     if metric.name in cases.other_labels:
-        assert expected.missing(metric, lines), "take it out of other_labels"
+        assert expected.missing(metric, lines, unit=unit), "take it out of other_labels"
+    if unit:
+        assert expected.missing(metric, lines), "take it out of units"
 
 
 async def lines_with(name: str, wanted: tuple[str, ...]) -> list[str]:
@@ -116,7 +118,7 @@ async def lines_with(name: str, wanted: tuple[str, ...]) -> list[str]:
 def test_the_names_of_exceptions_are_those_of_metrics(name: str) -> None:
     cases = cases_of(name)
     names = {metric.name for metric in expected.metrics(PROVIDERS / name)}
-    assert {*cases.not_published, *cases.other_labels} <= names
+    assert {*cases.not_published, *cases.other_labels, *cases.units} <= names
 
 
 @pytest.mark.parametrize("name", provider_names())

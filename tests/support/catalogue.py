@@ -44,7 +44,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     named after); ``collector`` is polled, without it all that the target polls. ``reason`` and
     ``says`` are those of the failure that must come, ``wait`` its seconds. Otherwise ``publishes``
     are lines that must be there and ``lacks`` texts that no line may hold. ``target`` changes the
-    target's settings, ``at`` the instant.
+    target's settings, ``at`` the instant. ``stranger``: a request that is not recorded is made.
     """
 
     serve: list[str] = []
@@ -56,6 +56,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     lacks: list[str] = []
     target: dict[str, Any] = {}
     at: str = ""
+    stranger: bool = False
 
 
 class Cases(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,13 +64,16 @@ class Cases(msgspec.Struct, frozen=True, kw_only=True):
 
     ``golden`` are those behind expected.prom. ``not_published`` gives a reason for each metric of
     expected.json that no family carries, ``other_labels`` for those whose values are published
-    under other labels.
+    under other labels, ``units`` the unit of those whose values it leaves unconverted. ``unused``
+    are exchanges that the definition does not make, and why.
     """
 
     golden: list[str]
     cases: dict[str, Case] = {}
     not_published: dict[str, str] = {}
     other_labels: dict[str, str] = {}
+    units: dict[str, str] = {}
+    unused: dict[str, str] = {}
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,16 +132,12 @@ async def run(folder: Path, case: Case) -> Trial:
 async def _poll(target: Target, collectors: list[str], now: float) -> list[Poll]:
     reader = SecretReader({})
     async with Client(read_secret=reader.read, wall=lambda: now) as client:
-        pipeline = Pipeline(
-            client=client, wall=lambda: now, clock=asyncio.get_running_loop().time
-        )
+        pipeline = Pipeline(client=client, wall=lambda: now, clock=asyncio.get_running_loop().time)
         return [await pipeline.collect(target, collector) for collector in collectors]
 
 
 def _trial(target: Target, polls: list[Poll], now: float, replay: Replay) -> Trial:
-    readings = {
-        poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)
-    }
+    readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
     found, notes = samples(target, readings, now)
     blocks = render(found)
     text = b"".join(blocks.get(family.name, b"") for family in FAMILIES).decode()

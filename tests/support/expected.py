@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from exporter.kernel.snake import snake
+from exporter.kernel.units import find_unit
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNLIMITED = "+Inf"
@@ -55,13 +56,30 @@ def parse(lines: Iterable[str]) -> list[Line]:
     return [_line(line) for line in lines]
 
 
-def missing(metric: Metric, lines: Sequence[Line], *, any_labels: bool = False) -> list[Wanted]:
-    """Return the wanted values that no line has, under labels of the same words."""
+def missing(
+    metric: Metric, lines: Sequence[Line], *, unit: str = "", any_labels: bool = False
+) -> list[Wanted]:
+    """Return the wanted values that no line has, under labels of the same words.
+
+    `unit` is that of values which expected.json leaves as the vendor wrote them; a value whose
+    labels name a unit may be in it, too.
+    """
     return [
         wanted
         for wanted in metric.wanted
-        if not any(_is(line, wanted, any_labels=any_labels) for line in lines)
+        if not any(
+            _is(line, wanted, factor) and (any_labels or _has(line, wanted))
+            for line in lines
+            for factor in (1.0, _factor(unit), _factor(wanted.labels.get("unit", "")))
+        )
     ]
+
+
+def _factor(unit: str) -> float:
+    try:
+        return find_unit(unit).factor
+    except ValueError:  # messages, numbers: the vendor's own word for one of them
+        return 1.0
 
 
 def _line(line: str) -> Line:
@@ -70,12 +88,10 @@ def _line(line: str) -> Line:
     return Line(family, dict(_LABEL.findall(labels)), float(value))
 
 
-def _is(line: Line, wanted: Wanted, *, any_labels: bool) -> bool:
+def _is(line: Line, wanted: Wanted, factor: float) -> bool:
     if wanted.value == _UNLIMITED:
-        same = line.labels.get("limit_kind") == "unlimited"
-    else:
-        same = math.isclose(line.value, float(wanted.value), rel_tol=1e-12, abs_tol=0.0)
-    return same and (any_labels or _has(line, wanted))
+        return line.labels.get("limit_kind") == "unlimited"
+    return math.isclose(line.value, float(wanted.value) * factor, rel_tol=1e-12, abs_tol=0.0)
 
 
 def _has(line: Line, wanted: Wanted) -> bool:

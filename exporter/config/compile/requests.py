@@ -66,7 +66,9 @@ def arguments(
     place: Place, text: Arguments, scope: Scope, style: ArrayStyle
 ) -> tuple[Argument, ...]:
     """Compile query or form arguments."""
-    return tuple(_argument(place / name, name, values, scope, style) for name, values in text.items())
+    return tuple(
+        _argument(place / name, name, values, scope, style) for name, values in text.items()
+    )
 
 
 def _argument(

@@ -18,6 +18,7 @@ from exporter.model.plan import Plan
 from exporter.observe.redact import Redactor
 from exporter.web.addresses import Address, parse_address
 from exporter.web.dispatch import Dispatch
+from exporter.web.gate import Gate
 from exporter.web.server import Server
 
 Announce = Callable[[Sequence[Address]], None]
@@ -26,7 +27,10 @@ Announce = Callable[[Sequence[Address]], None]
 async def serve(
     plan: Plan, options: Options, *, load: Load, stream: TextIO, announce: Announce
 ) -> None:
-    """Poll and serve until SIGTERM or SIGINT. Raises CannotListen before the first poll."""
+    """Poll and serve until SIGTERM or SIGINT.
+
+    Raises CannotListen, BadWebConfig or OSError (of its files) before the first poll.
+    """
     clock = asyncio.get_running_loop().time
     redactor = Redactor()
     telling = Telling(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)
@@ -43,11 +47,19 @@ async def serve(
     def broke(path: str, error: BaseException) -> None:
         telling.log.error("an address failed", path=path, err=error)
 
-    server = Server(Dispatch(routes(daemon, options, telling.metrics), failed=broke))
-    bound = await server.start([parse_address(text) for text in options.listen])
+    def complain(problem: str) -> None:
+        telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
+
+    path = options.web_config_file
+    gate = Gate(path, clock=clock, complain=complain) if path else None
+    server = Server(Dispatch(routes(daemon, options, telling), failed=broke, guard=gate))
+    addresses = [parse_address(text) for text in options.listen]
+    bound = await server.start(addresses, tls=gate.context if gate else None)
     try:
         announce(bound)
         telling.log.info("listening", addresses=[str(address) for address in bound])
         await daemon.run()
     finally:
         await server.stop()
+        if gate is not None:
+            gate.close()

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from exporter.app.daemon import Daemon
 from exporter.app.options import Options
 from exporter.app.scrape import Scrape
-from exporter.observe.metrics import SelfMetrics
+from exporter.app.telling import Telling
 from exporter.web import config, health, lifecycle, metrics, probe
 from exporter.web.answers import CHANGE, Route
 from exporter.web.negotiate import Format
 
 
-def routes(daemon: Daemon, options: Options, own: SelfMetrics) -> Mapping[str, Route]:
+def routes(daemon: Daemon, options: Options, telling: Telling) -> Mapping[str, Route]:
     """Return the table of addresses of a daemon."""
-    scrape = Scrape(daemon.engine.shelf, own if options.exporter_metrics else None)
+    scrape = Scrape(daemon.engine.shelf, telling.metrics if options.exporter_metrics else None)
 
     async def one(name: str, form: Format) -> bytes | None:
         known = name in daemon.engine.plan.targets

@@ -11,6 +11,7 @@ from typing import Any
 
 from exporter.app.options import Options
 from exporter.cli import exits
+from exporter.cli.problems import show
 
 DEFAULT_LISTEN = ":10187"
 
@@ -34,6 +35,7 @@ def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Opt
 def in_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run a daemon in an event loop (uvloop's where it is installed) and return the exit code."""
     from exporter.web.server import CannotListen  # noqa: PLC0415 - aiohttp, for daemons alone
+    from exporter.web.webfile import BadWebConfig  # noqa: PLC0415 - as above
 
     fast = _uvloop()
     try:
@@ -42,6 +44,12 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
         return exits.LISTEN
+    except BadWebConfig as error:
+        show(error.problems)
+        return exits.CONFIG
+    except OSError as error:  # of the web configuration and its certificates
+        sys.stderr.write(f"--web.config.file: {error.filename or ''}: {error.strerror or error}\n")
+        return exits.CONFIG
     return exits.FINE
 
 

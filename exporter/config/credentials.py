@@ -58,10 +58,11 @@ def _hint(key: str, definition: Definition) -> str:
     return did_you_mean(key, names) or " It has none."
 
 
-def choose(place: Place, definition: Definition, found: Mapping[str, SecretSource]) -> Auth | None:
+def choose(target: Place, definition: Definition, found: Mapping[str, SecretSource]) -> Auth | None:
     """Return the first way to authenticate for which all credentials are there."""
+    place = target / "credentials"
     chosen = next((auth for auth in definition.auth if auth.needs <= found.keys()), None)
-    if chosen is None and not place.whole:
+    if chosen is None and not target.whole:
         return None  # the missing one was told to be wrong
     if chosen is None:
         wanted = "; or ".join(_in_words(auth.needs) for auth in definition.auth)

@@ -16,6 +16,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exporter.config.findings import Path, show_path
+from exporter.config.syntax import in_plain_words
 from exporter.kernel.problems import Position, Problem
 
 _DEEPEST = 64  # levels; the C parser recurses and would crash the process far above
@@ -30,18 +31,6 @@ _NUMBER_STARTS = frozenset("0123456789+-.")
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,99})")
 _DECIMAL = re.compile(
     r"[+-]?(?:(?:0|[1-9][0-9]{0,99})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
-)
-
-_HINTS = (  # a part of the parser's words, what to do
-    ("mapping values are not allowed", 'Put a text that contains ": " in quotes.'),
-    ("undefined alias", 'Put a text that begins with "*" in quotes.'),
-    ("another document", 'Write one document: delete the "---" in the middle.'),
-    ("unexpected end of stream", "A quotation mark is not closed."),
-    ("escape", "In double quotes a backslash is written twice; in single quotes once."),
-    ("could not find expected ':'", 'A key is written "name: value".'),
-    ("',' or ']'", 'A "[" is not closed; a text with [, ], {, } or "," in it needs quotes.'),
-    ("',' or '}'", 'A "{" is not closed; a text with [, ], {, } or "," in it needs quotes.'),
-    ("expected", "Does the indentation fit the lines above?"),
 )
 
 
@@ -150,23 +139,13 @@ def _odd_character(name: str, text: str, odd: re.Match[str]) -> Problem:
 def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (-1, -1)
-    # Never what stands there: it may be a secret. The names of aliases and tags are left out.
-    words = re.sub(r"(alias|anchor|tag) ['\"].*", r"\1", error.problem or "it cannot be read")
-    context = f"{error.context}: " if error.context and "duplicate" not in error.context else ""
-    if error.context and "duplicate" in error.context:
-        words = "an anchor (&) of this name stands further up"
-    what = f"This is not YAML: {context}{words}.{_hint(words, text, line, column)}"
-    return Problem(Position(name, line + 1, column + 1), "", what)
-
-
-def _hint(words: str, text: str, line: int, column: int) -> str:
-    if "cannot start any token" in words:
-        lines = text.split("\n", line + 1)
-        letter = lines[line][column : column + 1] if 0 <= line < len(lines) else ""
-        if letter == "\t":
-            return " Indent with blanks: YAML takes no tabs."
-        return f' Put a text that begins with "{letter}" in quotes.' if letter else ""
-    return next((f" {hint}" for part, hint in _HINTS if part in words), "")
+    opened = error.context_mark.line if error.context_mark else line
+    lines = text.split("\n", line + 1)
+    letter = lines[line][column : column + 1] if 0 <= line < len(lines) else ""
+    words = in_plain_words(
+        f"{error.context or ''} {error.problem or ''}", letter=letter, opened=opened + 1
+    )
+    return Problem(Position(name, line + 1, column + 1), "", f"This is not YAML: {words}")
 
 
 # --------------------------------------------------------------------------------- the tree
@@ -242,12 +221,11 @@ class _Builder:
         if known is not None:
             self._copies += known[1]
             if self._copies > _MOST_COPIES:
-                raise _Explosion(node)
+                raise _Endless(node, "The aliases (*) stand for more than a million values.")
             self._size += known[1]
             return known[0]
         if id(node) in self._open:
-            self.found.append((node, "This holds itself by an alias (*). Write it out."))
-            return None
+            raise _Endless(node, "This holds itself by an alias (*). Write it out.")
         before = self._size
         self._open.add(id(node))
         tree = self._collection(node)
@@ -256,11 +234,11 @@ class _Builder:
         return tree
 
 
-class _Explosion(Exception):  # noqa: N818 - it never leaves this module
+class _Endless(Exception):  # noqa: N818 - it never leaves this module
     """Aliases of aliases stand for more values than any configuration needs."""
 
-    def __init__(self, node: Node) -> None:
-        super().__init__()
+    def __init__(self, node: Node, what: str) -> None:
+        super().__init__(what)
         self.node = node
 
 
@@ -268,9 +246,8 @@ def _build(name: str, root: Node, *, aliases: bool) -> Document:
     builder = _Builder(aliases=aliases)
     try:
         tree = builder.value(root)
-    except _Explosion as explosion:
-        what = "The aliases (*) stand for more than a million values. Write out what is needed."
-        return _broken(name, Problem(_position(name, explosion.node), "", what))
+    except _Endless as endless:
+        return _broken(name, Problem(_position(name, endless.node), "", str(endless)))
     document = Document(name, tree, root)
     if builder.found:
         wanted = {id(node): what for node, what in builder.found}

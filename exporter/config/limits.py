@@ -65,7 +65,10 @@ def _is_known(place: Place, name: str, provider: str, resources: Known) -> bool:
     if name in resources.kinds or (name == SPEND and resources.spend):
         return True
     names = [*resources.kinds, *([SPEND] if resources.spend else [])]
-    if not resources.open or name == SPEND:
+    if name == SPEND:
+        place.key_error(f"{provider} reports no costs to compare it with. Delete it.")
+        return False
+    if not resources.open:
         place.key_error(f'{provider} has no resource "{name}".{did_you_mean(name, names)}')
         return False
     near = near_miss(name, names, cutoff=0.8)
@@ -116,7 +119,7 @@ def _limit(place: Place, name: str, text: str | float, resources: Known) -> Limi
     if unit.kind in _UNLIKELY or (kind is not None and unit.kind is not kind):
         wanted = kind.value if kind is not None else ", ".join(one.value for one in MEASURED)
         place.error(
-            f'"{text}" is a number of {unit.kind.value}; "{name}" counts {wanted}. '
+            f'"{text}" counts {unit.kind.value}, "{name}" {wanted}. '
             "Write a unit of that, or the bare number."
         )
         return None

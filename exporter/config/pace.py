@@ -6,6 +6,7 @@ wins: the target's for the collector, the target's, the definition's for the col
 one, the definition's.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -65,7 +66,7 @@ def pace(
         )
     return Pace(
         intervals=found,
-        timeout=_timeout(place, text, defaults, min(found.values(), default=_TIMEOUT)),
+        timeout=_timeout(place, text, defaults, min(found.values(), default=math.inf)),
         stale_after=_stale_after(place, text, defaults, found),
     )
 

@@ -6,9 +6,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from exporter.config.grammar.words import Count, Duration, Secret, Strict
 
-ParamValue: TypeAlias = (
-    Annotated[str, Meta(extra={"what": "a text", "hint": "Put it in quotes."})] | int | bool
-)
+ParamValue: TypeAlias = str | int | bool
 Share: TypeAlias = str | int | float
 
 

@@ -175,6 +175,7 @@ def _mend_struct(
     fields = {field.encode_name: field for field in kind.fields}
     tag = kind.tag_field
     for key in tree.keys() - fields.keys() - {tag}:
+        place.leave_out(key)
         if tree[key] is None and ":" in key:
             _refuse_glued(place, key)
         else:
@@ -258,6 +259,10 @@ def _mismatch(value: object, kinds: list[tuple[inspect.Type, _Words]]) -> str:
     return f"{shown} is not {wanted}.{f' {hint}' if hint else ''}"
 
 
+def _is_map(kinds: list[tuple[inspect.Type, _Words]]) -> bool:
+    return all(type(kind) not in _KINDS for kind, _ in kinds)
+
+
 def _holds_secrets(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.DictType) and _unwrap(kind.value_type, _Words())[1].secret
 
@@ -273,8 +278,10 @@ def _hint(value: object, kinds: list[tuple[inspect.Type, _Words]]) -> str:
         own = f'Put it in quotes: "{yaml_word(value)}".'
     elif inspect.BoolType in types and str(value).lower() in _NOT_TRUE_OR_FALSE:
         own = "YAML's other words for it are texts here."
-    elif inspect.ListType in types and not isinstance(value, dict):
-        own = f"Write [{clip(yaml_word(value), _LONGEST_SHOWN)}]."
+    elif inspect.ListType in types:
+        own = 'Write "- " before each item.'
+    elif not isinstance(value, list) and _is_map(kinds):
+        own = 'Write "name: value".'
     return own
 
 

@@ -43,7 +43,7 @@ def build_target(
     given = params(place, text, definition)
     sources = credentials.sources(place / "credentials", text, definition, around.directory)
     digests = credentials.digest(place / "credentials", sources, around.reader)
-    auth = credentials.choose(place / "credentials", definition, sources)
+    auth = credentials.choose(place, definition, sources)
     url = address.base_url(place, text, definition, given)
     its_pace = pace(place, text, definition, given, around.defaults)
     its_limits = limits(place, text, definition.name, resources)

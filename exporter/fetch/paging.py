@@ -138,18 +138,16 @@ def safe_url(link: str, asked: str) -> str:
         raise PagingError("the vendor's link holds a user name or password; it is not followed")
     if there == here:
         return url.partition("#")[0]
-    if there[1:] == here[1:] or (there[0] == "http" and there[1] == here[1]):
+    if there[1] == here[1] and there[0] != here[0]:
+        why = "write base_url with https" if there[0] == "https" else "it is not encrypted"
         raise PagingError(
-            f"the vendor's link goes from {here[0]} to {there[0]} on {host_of(url)}; it is not"
-            f" followed, because {'it is not encrypted' if there[0] == 'http' else _UPGRADE}"
+            f"the vendor's link goes from {here[0]} to {there[0]} on {there[1]}; it is not"
+            f" followed: {why}"
         )
     raise PagingError(
         f"the vendor's link goes to another host, {host_of(url)} instead of {host_of(asked)};"
         " it is not followed, so that no credential gets there"
     )
-
-
-_UPGRADE = "it is another origin: write base_url with https"
 
 
 def _linked(link: str | None, at: Next, page: Seen) -> Step:

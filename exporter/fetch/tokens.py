@@ -75,11 +75,13 @@ class Tokens:
     def _held(self, entry: _Entry, refused: Token | None) -> Failure | None:
         """Return a failure if it is too early to log in again."""
         since = self._wall() - entry.tried_at
+        if since < 0:  # the clock was set back
+            return None
         if entry.failure is not None:
             pause = min(max(_PAUSE, entry.failure.wait or 0.0), _LONGEST_PAUSE)
             left = pause - since
             return msgspec.structs.replace(entry.failure, wait=left) if left > 0 else None
-        if refused is not None and entry.token is refused and 0 <= since < _PAUSE:
+        if refused is not None and entry.token is refused and since < _PAUSE:
             return Failure(
                 reason=Reason.AUTH,
                 detail=f"the token was refused {format_duration(round(since))} after the log-in",

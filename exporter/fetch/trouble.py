@@ -81,9 +81,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _tls_words(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
-        return f"the certificate is not trusted: {error.verify_message}"
-    reason = (error.reason or "").replace("_", " ").lower()
+    untrusted = getattr(error, "verify_message", None)
+    if untrusted:
+        return f"the certificate is not trusted: {untrusted}"
+    reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
     hint = "; is this a port without TLS?" if reason == "wrong version number" else ""
     return f"TLS failed: {reason or 'no reason given'}{hint}"
 

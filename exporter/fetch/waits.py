@@ -114,7 +114,7 @@ def _values(lines: Lines, name: str) -> Iterator[str]:
 
 def _number(text: str) -> float | None:
     """Read a number that is not negative; None for everything else, infinity included."""
-    found = _NUMBER.fullmatch(text.strip()[:_LONGEST])
+    found = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None:
         return None
     number = float(found[1])
@@ -168,7 +168,7 @@ def _reset(text: str, now: float, kind: ResetKind) -> float | None:
 
 def _go_duration(text: str) -> float | None:
     """Read ``6m0s``, ``1.2s`` or ``120ms``, as OpenAI's and Groq's resets are written."""
-    found = _GO_DURATION.fullmatch(text.strip()[:_LONGEST])
+    found = _GO_DURATION.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None or not any(found.groups()):
         return None
     parts = zip(found.groups(), _GO_UNITS, strict=True)
@@ -245,7 +245,7 @@ _FILLERS = frozenset({"after", "at", "ms", "timestamp", "epoch", "retry"})
 
 def _classify(name: str) -> tuple[_Role, str] | None:
     """Tell role and family of a header by its name: ``x-ratelimit-remaining-tokens``."""
-    words = re.sub(r"rate[-_]?limit", "ratelimit", name).replace("_", "-").split("-")
+    words = re.sub(r"(?<![a-z])rate[-_]limit", "ratelimit", name).replace("_", "-").split("-")
     if "ratelimit" not in " ".join(words):
         return None
     family = "-".join(word for word in words if word not in _ROLES and word not in _FILLERS)
@@ -255,7 +255,7 @@ def _classify(name: str) -> tuple[_Role, str] | None:
     return None if role is None else (role, family)
 
 
-_ITEM = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([A-Za-z*][\w:/*.-]*))\s*((?:;[^,;"]*)*)(?:,|$)')
+_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([A-Za-z*][\w:/*.-]*))\s*((?:;[^,;"]*)*)(?:,|$)')
 _OLD_DRAFT = re.compile(r"\b(limit|remaining|reset)\s*=\s*(\d{1,15})\b", re.ASCII)
 _PARAMETER = re.compile(r"\s*([a-z*][\w.*-]*)\s*=\s*(\d{1,15})\s*", re.ASCII)
 
@@ -287,6 +287,13 @@ def _floats(texts: dict[str, str], **renamed: str) -> dict[str, float]:
 
 
 def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    for found in _ITEM.finditer(text[: 8 * _LONGEST]):
+    text = text[: 8 * _LONGEST].strip()
+    at = 0
+    while at < len(text):
+        found = _ITEM.match(text, at)
+        if found is None:
+            at = (text.find(",", at) + 1) or len(text)
+            continue
+        at = found.end()
         pairs = (_PARAMETER.fullmatch(part) for part in found[3].split(";"))
         yield found[1] or found[2] or "", {pair[1]: pair[2] for pair in pairs if pair}

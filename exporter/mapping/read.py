@@ -60,7 +60,6 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
 def _read_payload(
     target: Target, collector: str, payload: Payload, at: float, gathered: Gathered
 ) -> None:
-    definition = target.definition
     scene = Scene(
         target=target,
         asked=Asked(target, payload.account, at),
@@ -70,11 +69,16 @@ def _read_payload(
     learned = gathered.size()
     rules = _apply_rules(scene, collector, gathered)
     nothing = gathered.size() == learned and not scene.matched and not scene.answered
-    # Headers may well be absent: that is how some vendors say that there is no limit.
-    if rules and nothing and definition.collectors[collector].format is not Format.HEADERS:
+    if rules and nothing and not _is_headers(target, collector):
         raise Misfit("", f"nothing in the answer matched: none of {rules} rule(s) found a value.")
     gathered.notes += scene.notes
     gathered.matched |= scene.matched
+
+
+def _is_headers(target: Target, collector: str) -> bool:
+    """Headers may well be absent: that is how some vendors say that there is no limit."""
+    known = target.definition.collectors.get(collector)
+    return known is not None and known.format is Format.HEADERS
 
 
 def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:

@@ -155,6 +155,8 @@ def _understood(value: Value, found: object, path: Selector) -> Amount:
         if isinstance(found, str) and value.pattern is not None:
             found = _captured(value.pattern, found, path)
         number = _number(value, found, path)
+        if isinstance(found, bool):  # true is 1 here, but no sentinel that says 1
+            return number
     if value.unlimited and _is_number_for_unlimited(value, number):
         return UNLIMITED
     return number

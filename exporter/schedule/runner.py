@@ -377,9 +377,11 @@ class Runner:
         """Set the heap going again, from the entries, which are the truth."""
         self._mended += 1
         self._emit(RunnerMended(error=error, times=self._mended))
-        soon = self._loop.time() + WATCH
+        now = self._loop.time()
         for entry in self._roster.entries():
             if entry.running is None:
+                # Whose poll just ended comes after an interval: a bug must not become a hammer.
+                wait = entry.state.interval if entry.place is Place.RUNNING else WATCH
                 entry.place = Place.AGENDA
-                self._agenda.put(entry, max(entry.state.due, soon))
+                self._agenda.put(entry, max(entry.state.due, now + wait))
         self._arm()

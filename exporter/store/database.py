@@ -1,7 +1,7 @@
 """The ledger's file: opened, brought up to date, or set aside.
 
 WAL, so that a process that dies at any moment leaves a file that opens. ``synchronous=FULL``: each
-batch (two a second at most) is on the disk when its commit returns, so that a power cut loses no
+batch (three a second at most) is on the disk when its commit returns, so that a power cut loses no
 more than a kill does. NORMAL would save the one sync, which nobody waits for, and could forget
 the vendor's "come again tomorrow".
 

@@ -1,8 +1,8 @@
 """The memory that survives: readings, schedule and history on disk.
 
 The event loop only puts records into a queue where a newer one replaces the older; one thread
-writes them all in one transaction, half a second after the first. A disk that is full, gone or
-read-only costs persistence alone: the records wait, the latest of each, and are tried again.
+writes them all in one transaction, a third of a second after the first. A disk that is full, gone
+or read-only costs persistence alone: the records wait, the latest of each, and are tried again.
 
 I/O: asyncio, threads, sqlite3 (through `ledger_file`).
 """
@@ -28,7 +28,7 @@ from exporter.store.records import (
 )
 from exporter.store.waiting import Batch, Key, Waiting
 
-PAUSE = 0.5
+PAUSE = 0.3
 """Seconds in which records gather: with the writing, what a kill can cost."""
 CLOSING = 1.0
 """Seconds that a close may take."""
@@ -64,8 +64,10 @@ class Ledger:
         self._waiting = Waiting()
         self._written = 0  # how far of what `_waiting` counted as saved is on the disk
         self._timer: asyncio.TimerHandle | None = None
+        self._overdue = False  # the timer rang while the last batch was still being written
         self._flight: asyncio.Future[None] | None = None
         self._retry_in = 0.0  # seconds; above 0 in trouble
+        self._retry_at = 0.0  # loop time
         self._closed = False
         self.troubles = 0
         """How often persistence was lost."""
@@ -152,8 +154,19 @@ class Ledger:
         self._plan()
 
     def _plan(self) -> None:
-        if self._waiting and not (self._timer or self._flight or self._closed):
-            self._timer = self._loop.call_later(self._retry_in or self._pause, self._depart)
+        if self._waiting and self._timer is None and not self._closed:
+            self._timer = self._loop.call_later(self._pause, self._ring)
+
+    def _ring(self) -> None:
+        """Write now, or as soon as the last batch is written or the trouble may be over."""
+        self._cancel_timer()
+        left = self._retry_at - self._loop.time()
+        if self._flight is not None:
+            self._overdue = True
+        elif left > 0:
+            self._timer = self._loop.call_later(left, self._ring)
+        else:
+            _ = self._depart()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -163,13 +176,16 @@ class Ledger:
     def _depart(self) -> "asyncio.Future[None]":
         """Hand all that waits to the thread."""
         self._cancel_timer()
+        self._overdue = False
         batch = self._waiting.take()
-        self._flight = self._loop.create_future()
+        self._flight = flight = self._loop.create_future()
         writing = self._loop.run_in_executor(self._thread, self._file.write, batch)
-        writing.add_done_callback(lambda writing: self._land(writing, batch))
-        return self._flight
+        writing.add_done_callback(lambda writing: self._land(writing, batch, flight))
+        return flight
 
-    def _land(self, writing: "asyncio.Future[int]", batch: Batch) -> None:
+    def _land(
+        self, writing: "asyncio.Future[int]", batch: Batch, flight: "asyncio.Future[None]"
+    ) -> None:
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         if error is None:
             self._written = batch.number
@@ -178,9 +194,10 @@ class Ledger:
         else:
             self._waiting.put_back(batch)
             self._fail(error)
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            flight.set_result(None)
+        self._flight = None
+        flight.set_result(None)
+        if self._overdue and not self._closed:
+            self._ring()
         self._plan()
 
     async def _ask(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
@@ -204,10 +221,12 @@ class Ledger:
                 f" tried again, at least every {_LAST_RETRY:.0f} s",
             )
         self._retry_in = min(self._retry_in * 2 or self._pause * 2, _LAST_RETRY)
+        self._retry_at = self._loop.time() + self._retry_in
 
     def _recover(self) -> None:
         if self._retry_in:
-            self._retry_in = 0.0
+            self._retry_in = self._retry_at = 0.0
+            self._cancel_timer()  # it may be set for long
             self._tell(ok=True, detail="state is kept again")
 
     def _set_aside_in_thread(self, what: str) -> None:

@@ -25,7 +25,10 @@ class Vendor:
         self._replies = list(replies) or [json_answer({})]
         self._script: Script | None = None
         self._server = FakeVendors(
-            {"v": self._answer}, wall=lambda: NOW, spoil=self._spoil, tls=tls
+            {"v": lambda asked, now: self._answer(asked)},
+            wall=lambda: NOW,
+            spoil=lambda name, asked, answer: self._script,
+            tls=tls,
         )
 
     @property
@@ -48,13 +51,10 @@ class Vendor:
     ) -> None:
         await self._server.__aexit__(kind, error, traceback)
 
-    def _answer(self, asked: Asked, now: float) -> Answer:
+    def _answer(self, asked: Asked) -> Answer:
         self.asked.append(asked)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if callable(reply):
             reply = reply(asked)
         self._script = None if isinstance(reply, Answer) else reply
         return reply if isinstance(reply, Answer) else Answer()
-
-    def _spoil(self, name: str, asked: Asked, answer: Answer) -> Script | None:
-        return self._script

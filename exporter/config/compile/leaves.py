@@ -96,7 +96,8 @@ def _check_variable(place: Place, variable: str, scope: Scope) -> None:
             )
         case "account" if not scope.account:
             place.error(
-                f'"{variable}" cannot stand here. Only collectors know it, with "accounts".'
+                f'"{variable}" cannot stand here. Only requests of collectors know it, in a '
+                'definition with "accounts".'
             )
         case "account" if name != "id":
             place.error(f'"{variable}" is not known. Write "{{account.id}}".')

@@ -19,7 +19,7 @@ Duration: TypeAlias = Annotated[
     Meta(
         extra={"what": "a duration", "hint": "Write a number and a unit: 30s, 5m, 1h30m."},
         extra_json_schema={
-            "pattern": r"^(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$",
+            "pattern": r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$",
             "examples": ["30s", "5m", "1h30m"],
         },
     ),
@@ -50,7 +50,6 @@ Paths: TypeAlias = Path | list[Path]
 Template: TypeAlias = Annotated[
     str,
     Meta(
-        extra={"what": "a text", "hint": 'Put it in quotes: "{params.name}".'},
         extra_json_schema={"examples": ["{params.organization_id}", "{month.start:date}"]},
     ),
 ]

@@ -97,7 +97,7 @@ def _total(spec: Any, documents: list[object]) -> dict[tuple[str, ...], float]:
         _number(one.as_of if timestamp else one.used if one.limit is None else one.limit)
         for one in reading(_target(spec, rule), *documents).usages
     ]
-    return {(): number for number in found if number is not None}
+    return dict.fromkeys([()], found[0]) if found and found[0] is not None else {}
 
 
 def _number(found: float | LimitFact | None) -> float | None:

@@ -1,0 +1,134 @@
+"""Paging always ends, never asks for a page twice, and never loses a row without saying so."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.fetch.paging import Done, Next, Seen, first, next_step
+from exporter.fetch.request import Pairs
+from exporter.model.definition import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
+from exporter.model.outcome import Failure
+from tests.support.fetching import paths
+
+BASE = "https://api.example.com/usage"
+MOST = 7
+
+WORDS = st.sampled_from(["", "a", "b", "?page=2", "/usage?page=3", BASE, "https://evil.example"])
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 12), st.floats(), WORDS, st.just([]), st.just({})
+)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["next", "more", "total", "rows", "id"]),
+    st.one_of(VALUES, st.lists(VALUES, max_size=4)),
+)
+LINKS = st.one_of(st.text(max_size=20), WORDS.map(lambda word: f'<{word}>; rel="next"'))
+NEXT, MORE, TOTAL, ROWS, LAST = paths("next", "more", "total", "rows", "rows[-1]")
+MAYBE_MORE = st.sampled_from([None, MORE])
+MAYBE_TOTAL = st.sampled_from([None, TOTAL])
+MAYBE_ROWS = st.sampled_from([None, ROWS])
+PAGINGS: st.SearchStrategy[Paging] = st.one_of(
+    st.builds(NextUrl, next=st.just((NEXT,)), max_pages=st.just(MOST)),
+    st.builds(LinkHeader, max_pages=st.just(MOST)),
+    st.builds(
+        Cursor,
+        cursor=st.sampled_from([(NEXT,), (LAST,), (NEXT, LAST)]),
+        param=st.just("cursor"),
+        more=MAYBE_MORE,
+        rows=MAYBE_ROWS,
+        body=st.booleans(),
+        max_pages=st.just(MOST),
+    ),
+    st.builds(
+        PageNumber,
+        param=st.just("page"),
+        start=st.integers(0, 1),
+        size=st.sampled_from([None, 2]),
+        rows=MAYBE_ROWS,
+        next_page=st.sampled_from([None, NEXT]),
+        total_pages=MAYBE_TOTAL,
+        total_rows=MAYBE_TOTAL,
+        more=MAYBE_MORE,
+        max_pages=st.just(MOST),
+    ),
+    st.builds(
+        Offset,
+        param=st.just("offset"),
+        limit=st.just(2),
+        rows=st.just(ROWS),
+        total_rows=MAYBE_TOTAL,
+        more=MAYBE_MORE,
+        max_pages=st.just(MOST),
+    ),
+)
+
+
+def asked(step: Next) -> tuple[object, ...]:
+    return step.url or BASE, step.query, tuple(step.body.items())
+
+
+@given(PAGINGS, st.data())
+def test_it_ends_whatever_a_vendor_says(paging: Paging, data: st.DataObject) -> None:
+    step: Next | Done | Failure = first(paging)
+    seen: list[tuple[object, ...]] = []
+    while isinstance(step, Next):
+        assert asked(step) not in seen
+        seen.append(asked(step))
+        assert len(seen) <= MOST
+        page = Seen(
+            url=step.url or BASE,
+            document=data.draw(DOCUMENTS),
+            lines=(("link", data.draw(LINKS)),),
+        )
+        step = next_step(paging, step, page)
+
+
+def rows_of(paging: Paging, pages: dict[str, dict[str, Any]], key: str) -> list[int]:
+    """Turn the pages of an honest vendor, and return the rows that came."""
+    rows: list[int] = []
+    step: Next | Done | Failure = first(paging)
+    while isinstance(step, Next):
+        arguments: Pairs = step.query
+        document = pages[str(dict(arguments).get(key, "first"))]
+        rows += document["rows"]
+        step = next_step(paging, step, Seen(url=BASE, document=document))
+    assert step == Done()
+    return rows
+
+
+SIZES = st.lists(st.integers(0, 3), min_size=1, max_size=MOST)
+
+
+def numbered(sizes: list[int]) -> list[list[int]]:
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    return [list(range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
+
+
+@given(SIZES)
+def test_all_rows_come_by_a_number_of_pages(sizes: list[int]) -> None:
+    pages = {
+        str(number): {"rows": rows, "total": len(sizes)}
+        for number, rows in enumerate(numbered(sizes), start=1)
+    }
+    paging = PageNumber(param="page", rows=ROWS, total_pages=TOTAL, max_pages=MOST)
+    assert rows_of(paging, pages, "page") == list(range(sum(sizes)))
+
+
+@given(SIZES)
+def test_all_rows_come_by_a_cursor(sizes: list[int]) -> None:
+    names = ["first", *(f"c{index}" for index in range(1, len(sizes)))]
+    pages = {
+        name: {"rows": rows, "more": True, "next": following}
+        for name, following, rows in zip(names, [*names[1:], None], numbered(sizes), strict=True)
+    }
+    pages[names[-1]]["more"] = False
+    paging = Cursor(cursor=(NEXT,), param="cursor", more=MORE, rows=ROWS, max_pages=MOST)
+    assert rows_of(paging, pages, "cursor") == list(range(sum(sizes)))
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=MOST))
+def test_all_rows_come_by_offset(sizes: list[int]) -> None:
+    total = sum(sizes)
+    pages = {str(rows[0]): {"rows": rows, "total": total} for rows in numbered(sizes)}
+    paging = Offset(param="offset", limit=3, rows=ROWS, total_rows=TOTAL, max_pages=MOST)
+    assert rows_of(paging, pages, "offset") == list(range(total))

@@ -1,0 +1,83 @@
+"""Bytes to documents."""
+
+import pytest
+
+from exporter.fetch.decode import NotJsonError, decode, excerpt
+from exporter.model.definition import Format
+
+JSON = Format.JSON
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b" [1]\n", [1]),
+        (b"null", None),
+        (b"42", 42),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": 123456789012345678901234567890}', {"a": 123456789012345678901234567890}),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        ('{"n": "ü€"}'.encode(), {"n": "ü€"}),
+        (b"\xff\xfe" + '{"n": "ü"}'.encode("utf-16-le"), {"n": "ü"}),
+        ('{"n": "ü"}'.encode("utf-32"), {"n": "ü"}),
+    ],
+)
+def test_json_is_read(body: bytes, document: object) -> None:
+    assert decode(body, JSON) == document
+
+
+def test_a_declared_charset_is_believed_where_the_bytes_are_not_utf8() -> None:
+    body = '{"n": "ü"}'.encode("latin-1")
+    assert decode(body, JSON, "application/json; charset=ISO-8859-1") == {"n": "ü"}
+    assert decode('{"n": "ü"}'.encode(), JSON, "text/html; charset=latin-1") == {"n": "ü"}
+    for content_type in ("application/json", "application/json; charset=nonsense", "charset=utf8"):
+        with pytest.raises(NotJsonError, match=r"not UTF-8|invalid"):
+            decode(body, JSON, content_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "the body is empty"),
+        (b" \r\n", "the body is empty"),
+        (b"<html>", "HTML or XML instead of JSON"),
+        (b"\n<?xml version='1.0'?>", "HTML or XML instead of JSON"),
+        (b'{"a": NaN}', "NaN and Infinity are not JSON"),
+        (b'{"a": -Infinity}', "NaN and Infinity are not JSON"),
+        (b'{"a": 1', "truncated"),
+        (b'{"a": 1}}', "trailing"),
+        (b"toomanyrequests", "invalid"),
+        (b'{"a": "\\ud800 and on"}', "surrogate|escape|truncated|invalid"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\x1f\x8b\x08", "."),
+    ],
+)
+def test_what_is_no_json_is_told(body: bytes, why: str) -> None:
+    with pytest.raises(NotJsonError, match=why):
+        decode(body, JSON)
+
+
+def test_json_lines_are_read() -> None:
+    assert decode(b'{"a":1}\n\n{"a":2}', Format.JSONL) == [{"a": 1}, {"a": 2}]
+    assert decode(b'\xef\xbb\xbf{"a":1}\n', Format.JSONL) == [{"a": 1}]
+    with pytest.raises(NotJsonError, match="truncated"):
+        decode(b'{"a":1}\n{"a":2', Format.JSONL)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", ""),
+        (b'{"a": 1}', '{"a": 1}'),
+        (b"a\r\n\tb\x00c", "a b�c"),
+        ("ü".encode(), "ü"),
+        (b"\xff\xfe", "��"),
+        (b"<html><head><TITLE class='x'>\n  Sign   in\n</TITLE>", "Sign in"),
+        (b"<p>Server Error</p>", "<p>Server Error</p>"),
+        (b"x" * 1000, "x" * 199 + "…"),
+        (("ü" * 1000).encode(), "ü" * 199 + "…"),
+    ],
+)
+def test_a_beginning_is_one_printable_line(body: bytes, text: str) -> None:
+    assert excerpt(body) == text

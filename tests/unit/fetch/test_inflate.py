@@ -1,0 +1,58 @@
+"""Compressed bodies."""
+
+import gzip
+import zlib
+
+import pytest
+
+from exporter.fetch.inflate import InflateError, inflate
+
+TEXT = b'{"a": 1}' * 100
+
+
+def raw(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT), " X-GZIP "),
+        (gzip.compress(TEXT[:8]) + gzip.compress(TEXT[8:]), "gzip"),
+        (zlib.compress(TEXT), "deflate"),
+        (raw(TEXT), "deflate"),
+    ],
+)
+def test_each_encoding_is_inflated(body: bytes, encoding: str) -> None:
+    assert b"".join(inflate(body, encoding)) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "why"),
+    [
+        (gzip.compress(TEXT)[:-12], "gzip", "cut off"),
+        (gzip.compress(TEXT)[:5], "gzip", "cut off"),
+        (gzip.compress(TEXT)[:-4] + b"\0\0\0\0", "gzip", "broken"),
+        (TEXT, "gzip", "called gzip and is not"),
+        (gzip.compress(TEXT) + b"junk", "gzip", "called gzip and is not"),
+        (zlib.compress(TEXT)[:-6], "deflate", "cut off"),
+        (TEXT, "deflate", "broken"),
+        (TEXT, "br", 'packed as "br"'),
+        (TEXT, "gzip, gzip", "was not asked for"),
+    ],
+)
+def test_what_cannot_be_inflated_is_told(body: bytes, encoding: str, why: str) -> None:
+    with pytest.raises(InflateError, match=why):
+        list(inflate(body, encoding))
+
+
+def test_a_bomb_comes_in_small_pieces() -> None:
+    bomb = gzip.compress(bytes(20 * 1024 * 1024))
+    pieces = inflate(bomb, "gzip")
+    assert len(bomb) < 30_000
+    assert len(next(pieces)) == 1024 * 1024
+    assert all(len(piece) <= 1024 * 1024 for piece in pieces)

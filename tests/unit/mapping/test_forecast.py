@@ -1,0 +1,235 @@
+import pytest
+
+from exporter.kernel.cycles import Span
+from exporter.mapping.forecast import NOTHING, WEIGHT, Outlook, Points, flow, level, vendors
+
+DAY = 86400.0
+MONTH = Span(0.0, 30 * DAY)
+
+
+def straight(until: float, pace: float, *, start: float = 0.0) -> Points:
+    """Hourly points of a line, from `start` to just before `until` (days)."""
+    return tuple(
+        (hour * 3600.0, pace * hour / 24) for hour in range(int(start * 24), int(until * 24))
+    )
+
+
+def test_without_history_it_is_used_divided_by_the_elapsed_fraction() -> None:
+    assert flow(50.0, 10 * DAY, MONTH).projected == pytest.approx(150.0)
+
+
+def test_exhaustion_is_where_the_line_meets_the_limit() -> None:
+    found = flow(50.0, 10 * DAY, MONTH, limit=100.0)
+    assert found.exhausted_at == pytest.approx(20 * DAY)
+
+
+@pytest.mark.parametrize("limit", [150.0, 151.0, 1e9])
+def test_a_limit_that_is_not_met_before_the_end_has_no_exhaustion(limit: float) -> None:
+    assert flow(50.0, 10 * DAY, MONTH, limit=limit).exhausted_at is None
+
+
+@pytest.mark.parametrize(
+    ("at", "period"),
+    [
+        (2.9 * DAY, MONTH),
+        (5.9 * 3600, Span(0.0, DAY)),
+        (0.0, MONTH),
+        (-DAY, MONTH),
+        (30 * DAY, MONTH),
+        (31 * DAY, MONTH),
+    ],
+)
+def test_it_is_withheld_while_data_is_thin_and_outside_of_the_period(
+    at: float, period: Span
+) -> None:
+    assert flow(5.0, at, period, limit=100.0) == NOTHING
+
+
+@pytest.mark.parametrize(("at", "period"), [(3 * DAY, MONTH), (6 * 3600.0, Span(0.0, DAY))])
+def test_it_begins_with_a_tenth_and_six_hours(at: float, period: Span) -> None:
+    assert flow(5.0, at, period).projected is not None
+
+
+def test_nothing_used_stays_nothing() -> None:
+    assert flow(0.0, 10 * DAY, MONTH, limit=100.0) == Outlook(0.0, None)
+
+
+def test_a_credit_is_not_projected() -> None:
+    assert flow(-5.0, 10 * DAY, MONTH, limit=100.0) == NOTHING
+
+
+def test_the_base_fee_does_not_grow() -> None:
+    assert flow(79.0, 3 * DAY, MONTH, floor=79.0).projected == pytest.approx(79.0)
+    assert flow(89.0, 10 * DAY, MONTH, floor=79.0).projected == pytest.approx(79.0 + 30.0)
+    assert flow(50.0, 10 * DAY, MONTH, floor=79.0) == NOTHING
+
+
+def test_steady_history_changes_nothing() -> None:
+    found = flow(100.0, 10 * DAY, MONTH, history=straight(10, 10.0))
+    assert found.projected == pytest.approx(300.0)
+
+
+def test_the_pace_of_the_last_week_weighs_in() -> None:
+    slow = [(hour * 3600.0, hour / 24) for hour in range(24 * 7)]
+    fast = [(hour * 3600.0, 7 + (hour / 24 - 7) * 4) for hour in range(24 * 7, 24 * 14)]
+    found = flow(35.0, 14 * DAY, MONTH, history=(*slow, *fast), limit=60.0)
+    pace = WEIGHT * 4.0 + (1 - WEIGHT) * 2.5
+    assert found.projected == pytest.approx(35 + 16 * pace)
+    assert found.exhausted_at == pytest.approx((14 + 25 / pace) * DAY)
+
+
+def test_a_short_history_weighs_by_the_square_of_its_share_of_a_week() -> None:
+    history = [(day * DAY, 10.0 + (day - 10) * 5) for day in (10, 11, 12, 13)]
+    found = flow(30.0, 14 * DAY, MONTH, history=history)
+    weight = WEIGHT * (4 / 7) ** 2
+    assert found.projected == pytest.approx(30 + 16 * (weight * 5 + (1 - weight) * 30 / 14))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [(12 * DAY, 29.0), (13 * DAY, 29.5)],
+        [(5 * DAY, 1.0)],
+        [],
+        [(-3 * DAY, 90.0), (-1 * DAY, 99.0), (15 * DAY, 99.0)],
+    ],
+    ids=["under three days", "one point", "none", "other periods"],
+)
+def test_too_little_history_counts_for_nothing(history: Points) -> None:
+    assert flow(30.0, 14 * DAY, MONTH, history=history) == flow(30.0, 14 * DAY, MONTH)
+
+
+def test_a_gap_in_the_history_is_a_straight_line() -> None:
+    with_gap = [(0.0, 0.0), (DAY, 10.0), (14 * DAY, 140.0)]
+    found = flow(150.0, 15 * DAY, MONTH, history=with_gap)
+    assert found.projected == pytest.approx(300.0)
+
+
+def test_it_is_withheld_while_the_value_is_below_an_earlier_one() -> None:
+    history = straight(14, 10.0)
+    assert flow(120.0, 14 * DAY, MONTH, history=history, limit=200.0) == NOTHING
+    assert flow(140.0, 14 * DAY, MONTH, history=history).projected is not None
+
+
+def test_an_overcount_at_the_start_of_the_window_counts_as_what_it_was_corrected_to() -> None:
+    def seen(hour: int) -> float:
+        return 10 * hour / 24 + (30 if 6 * 24 <= hour < 8 * 24 else 0)
+
+    history = [(hour * 3600.0, seen(hour)) for hour in range(24 * 14)]
+    found = flow(140.0, 14 * DAY, MONTH, history=history)
+    # 100 stood there on day 7, and 80 on day 8, after the correction: 60 since then.
+    assert found.projected == pytest.approx(140 + 16 * (WEIGHT * 60 / 7 + (1 - WEIGHT) * 10))
+
+
+def test_a_reset_that_comes_late_is_not_a_correction() -> None:
+    late = [(hour * 3600.0, 900.0) for hour in range(30)]
+    then = [(hour * 3600.0, 10 * hour / 24) for hour in range(30, 24 * 10)]
+    assert flow(100.0, 10 * DAY, MONTH, history=(*late, *then)).projected == pytest.approx(300.0)
+
+
+def test_a_fall_after_the_first_tenth_is_a_correction() -> None:
+    high = [(hour * 3600.0, 900.0) for hour in range(24 * 4)]
+    then = [(hour * 3600.0, 10 * hour / 24) for hour in range(24 * 4, 24 * 10)]
+    assert flow(100.0, 10 * DAY, MONTH, history=(*high, *then)) == NOTHING
+
+
+def test_a_limit_that_was_reached_names_the_hour() -> None:
+    history = straight(14, 10.0)
+    found = flow(140.0, 14 * DAY, MONTH, history=history, limit=105.0)
+    assert found.exhausted_at == pytest.approx(10.5 * DAY)
+
+
+def test_without_history_the_limit_was_reached_on_the_line() -> None:
+    assert flow(140.0, 14 * DAY, MONTH, limit=70.0).exhausted_at == pytest.approx(7 * DAY)
+    assert flow(140.0, 14 * DAY, MONTH, limit=140.0).exhausted_at == pytest.approx(14 * DAY)
+
+
+def test_what_is_reached_is_told_even_while_data_is_thin() -> None:
+    found = flow(100.0, DAY, MONTH, limit=50.0)
+    assert found.projected is None
+    assert found.exhausted_at == pytest.approx(0.5 * DAY)
+
+
+def test_of_two_crossings_the_last_counts() -> None:
+    history = [(4 * DAY, 40.0), (5 * DAY, 60.0), (6 * DAY, 45.0), (8 * DAY, 55.0)]
+    found = flow(60.0, 9 * DAY, MONTH, history=history, limit=50.0)
+    assert found.exhausted_at == pytest.approx(7 * DAY)
+
+
+def test_a_base_fee_above_the_budget_was_too_much_from_the_start() -> None:
+    found = flow(79.0, 10 * DAY, MONTH, floor=79.0, limit=50.0)
+    assert found.exhausted_at == 0.0
+
+
+@pytest.mark.parametrize("limit", [0.0, None])
+def test_a_limit_of_zero_or_none_is_never_reached(limit: float | None) -> None:
+    assert flow(10.0, 10 * DAY, MONTH, limit=limit).exhausted_at is None
+
+
+def test_the_vendors_projection_wins_and_draws_the_line() -> None:
+    found = vendors(50.0, 10 * DAY, MONTH, 250.0, limit=150.0)
+    assert found.projected == 250.0
+    assert found.exhausted_at == pytest.approx(20 * DAY)
+    assert vendors(50.0, DAY, MONTH, 250.0).projected == 250.0
+
+
+def test_a_vendors_projection_below_the_limit_or_the_value_never_meets_it() -> None:
+    assert vendors(50.0, 10 * DAY, MONTH, 140.0, limit=150.0).exhausted_at is None
+    assert vendors(50.0, 10 * DAY, MONTH, 40.0, limit=60.0) == Outlook(40.0, None)
+
+
+def test_a_vendors_projection_stands_without_value_or_period() -> None:
+    assert vendors(None, 10 * DAY, MONTH, 250.0, limit=100.0) == Outlook(250.0, None)
+    assert vendors(50.0, 10 * DAY, None, 250.0, limit=100.0) == Outlook(250.0, None)
+    assert vendors(50.0, 31 * DAY, MONTH, 250.0, limit=40.0) == Outlook(250.0, None)
+
+
+def test_a_vendors_value_over_the_limit_was_there_when_its_history_says() -> None:
+    found = vendors(140.0, 14 * DAY, MONTH, 300.0, limit=105.0, history=straight(14, 10.0))
+    assert found.exhausted_at == pytest.approx(10.5 * DAY)
+
+
+def test_a_level_follows_the_slope_of_its_last_week() -> None:
+    history = [(hour * 3600.0, 500 + 2 * hour / 24) for hour in range(24 * 7, 24 * 14)]
+    found = level(528.0, 14 * DAY, 30 * DAY, limit=540.0, history=history)
+    assert found.projected == pytest.approx(560.0)
+    assert found.exhausted_at == pytest.approx(20 * DAY)
+
+
+def test_a_level_that_falls_is_projected_but_never_below_zero() -> None:
+    history = [(day * DAY, 100.0 - 10 * day) for day in range(9)]
+    found = level(10.0, 9 * DAY, 30 * DAY, limit=200.0, history=history)
+    assert found == Outlook(0.0, None)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [(13 * DAY, 1.0), (13.5 * DAY, 2.0)],
+        [(9 * DAY, 1.0)],
+        [(day * DAY, float(day)) for day in range(6)],
+    ],
+    ids=["none", "under three days", "two points", "too old"],
+)
+def test_a_level_without_recent_history_is_not_projected(history: Points) -> None:
+    assert level(10.0, 14 * DAY, 30 * DAY, limit=12.0, history=history) == NOTHING
+
+
+def test_a_level_without_a_billing_period_has_a_limit_within_thirty_days_only() -> None:
+    history = [(day * DAY, 100.0 + day) for day in range(8, 14)]
+    found = level(114.0, 14 * DAY, None, limit=143.0, history=history)
+    assert found.projected is None
+    assert found.exhausted_at == pytest.approx(43 * DAY)
+    assert level(114.0, 14 * DAY, None, limit=145.0, history=history) == NOTHING
+
+
+def test_a_full_level_names_the_hour_only_if_it_was_seen() -> None:
+    seen = [(12 * DAY, 80.0), (13 * DAY, 100.0)]
+    assert level(110.0, 14 * DAY, None, limit=90.0, history=seen).exhausted_at == 12.5 * DAY
+    assert level(110.0, 14 * DAY, None, limit=70.0, history=seen).exhausted_at is None
+
+
+def test_a_level_in_a_period_that_is_over_is_not_projected() -> None:
+    history = [(day * DAY, 100.0 + day) for day in range(8, 14)]
+    assert level(114.0, 14 * DAY, 14 * DAY, limit=120.0, history=history) == NOTHING

@@ -1,0 +1,150 @@
+import pytest
+
+from exporter.kernel.cycles import Span
+from exporter.kernel.units import Kind
+from exporter.mapping.merge import Charged, Stated
+from exporter.mapping.outlook import money_standing, summed, usage_standing
+from exporter.model.reading import Known, LimitFact, Money, Unlimited, Usage
+from tests.unit.mapping.factories import NOVEMBER, NOW
+
+MONTH = Span(*NOVEMBER)
+FRACTION = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
+DAY = 86400.0
+
+
+def stated(**more: object) -> Stated:
+    return Stated(Usage(resource="a", kind=Kind.BYTES, **more), NOW)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "remaining", "expected"),
+    [
+        (30.0, Known(100.0), None, (30.0, 100.0)),
+        (None, Known(100.0), 70.0, (30.0, 100.0)),
+        (30.0, None, 70.0, (30.0, 100.0)),
+        (30.0, Known(100.0), 50.0, (30.0, 100.0)),
+        (110.0, None, -10.0, (110.0, 100.0)),
+        (None, Known(100.0), -10.0, (110.0, 100.0)),
+        (None, Known(100.0), 150.0, (None, 100.0)),
+        (None, None, 70.0, (None, None)),
+        (30.0, Unlimited(), 70.0, (30.0, None)),
+        (None, Unlimited(), 70.0, (None, None)),
+    ],
+)
+def test_what_is_missing_is_worked_out(
+    used: float | None,
+    limit: LimitFact | None,
+    remaining: float | None,
+    expected: tuple[float | None, float | None],
+) -> None:
+    found = summed(used, limit, remaining, None, None)
+    assert (found.used, found.limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "configured", "expected"),
+    [
+        (Known(10.0), 20.0, (10.0, "provider")),
+        (Known(0.0), 20.0, (0.0, "provider")),
+        (None, 20.0, (20.0, "config")),
+        (Unlimited(), 20.0, (20.0, "config")),
+        (Unlimited(), None, (None, "unlimited")),
+        (None, None, (None, "unknown")),
+    ],
+)
+def test_the_vendors_limit_wins_and_the_configs_fills_in(
+    limit: LimitFact | None, configured: float | None, expected: tuple[float | None, str]
+) -> None:
+    found = summed(5.0, limit, None, None, configured)
+    assert (found.limit, found.limit_kind) == expected
+
+
+def test_a_ratio_is_worked_out_where_it_can_be_and_else_the_vendors() -> None:
+    assert summed(5.0, Known(10.0), None, 0.4, None).ratio == 0.5
+    assert summed(5.0, None, None, 0.4, None).ratio == 0.4
+    assert summed(5.0, Known(0.0), None, 0.4, None).ratio == 0.4
+    assert summed(5.0, Known(0.0), None, None, None).ratio is None
+    assert summed(None, Known(10.0), None, 0.4, None).ratio == 0.4
+    assert summed(15.0, Known(10.0), None, 1.0, None).ratio == 1.5
+
+
+def test_a_percentage_is_not_turned_back_into_an_amount() -> None:
+    assert summed(None, Known(10.0), None, 0.4, None).used is None
+
+
+def test_our_line_is_used_where_the_vendor_says_nothing() -> None:
+    found = usage_standing(stated(used=100.0, period=MONTH), 400.0, (), None)
+    assert found.projected == pytest.approx(100 / FRACTION)
+    assert found.projected_ratio == pytest.approx(100 / FRACTION / 400)
+    assert (found.projection, found.limit_kind) == ("linear", "config")
+
+
+def test_the_vendors_projection_is_used_where_there_is_one() -> None:
+    found = usage_standing(stated(used=100.0, projected=350.0, period=MONTH), 400.0, (), None)
+    assert (found.projected, found.projected_ratio, found.projection) == (350.0, 0.875, "provider")
+    bare = usage_standing(stated(projected=350.0), None, (), None)
+    assert (bare.projected, bare.projected_ratio, bare.projection) == (350.0, None, "provider")
+
+
+def test_the_elapsed_time_ends_where_the_data_does() -> None:
+    as_of = NOW - 2 * DAY
+    found = usage_standing(stated(used=100.0, period=MONTH, as_of=as_of), None, (), None)
+    days = (as_of - MONTH.start) / DAY
+    assert found.projected == pytest.approx(100 * 30 / days)
+
+
+@pytest.mark.parametrize("as_of", [NOW + DAY, MONTH.start - DAY], ids=["future", "old period"])
+def test_a_data_time_that_cannot_be_is_not_used(as_of: float) -> None:
+    found = usage_standing(stated(used=100.0, period=MONTH, as_of=as_of), None, (), None)
+    assert found.projected == pytest.approx(100 / FRACTION)
+
+
+def test_a_flow_without_a_period_and_a_peak_are_not_projected() -> None:
+    assert usage_standing(stated(used=100.0), 400.0, (), None).projection == "none"
+    peak = usage_standing(stated(used=100.0, level=True, period=MONTH), 400.0, (), None)
+    assert (peak.projected, peak.exhausted_at) == (None, None)
+
+
+def test_a_level_is_projected_to_the_end_of_the_accounts_period() -> None:
+    history = [(NOW - day * DAY, 100.0 - day) for day in range(6, 0, -1)]
+    found = usage_standing(stated(used=100.0, level=True), 110.0, history, MONTH.end)
+    assert found.projected == pytest.approx(115.5)
+    assert found.exhausted_at == pytest.approx(NOW + 10 * DAY)
+    assert found.projection == "linear"
+
+
+def test_a_bare_percentage_has_an_outlook_of_its_own() -> None:
+    found = usage_standing(stated(ratio=0.75, period=MONTH), None, (), None)
+    assert found.projected is None
+    assert found.projected_ratio == pytest.approx(0.75 / FRACTION)
+    assert found.exhausted_at == pytest.approx(MONTH.start + (NOW - MONTH.start) / 0.75)
+    assert found.projection == "linear"
+    assert usage_standing(stated(ratio=0.75), None, (), None).projected_ratio is None
+    assert usage_standing(stated(ratio=0.75, level=True), None, (), None).projected_ratio is None
+    thin = usage_standing(stated(ratio=0.5, period=Span(NOW - DAY, NOW + 29 * DAY)), None, (), None)
+    assert (thin.projected_ratio, thin.projection) == (None, "none")
+
+
+def test_a_projection_over_a_limit_of_zero_has_no_ratio() -> None:
+    found = usage_standing(stated(used=1.0, limit=Known(0.0), period=MONTH), None, (), None)
+    assert found.projected is not None
+    assert (found.ratio, found.projected_ratio, found.exhausted_at) == (None, None, None)
+
+
+def test_money_stands_as_resources_do_but_its_base_does_not_grow() -> None:
+    bill = Money(currency="USD", cost=89.0, base=79.0, period=MONTH)
+    found = money_standing(Charged(bill, NOW), 200.0, ())
+    assert found.projected == pytest.approx(79 + 10 / FRACTION)
+    assert (found.ratio, found.projection, found.limit_kind) == (0.445, "linear", "config")
+    given = Money(currency="USD", cost=89.0, projected=150.0, limit=Known(100.0), period=MONTH)
+    vendor = money_standing(Charged(given, NOW), 200.0, ())
+    assert (vendor.projected, vendor.projected_ratio, vendor.projection) == (150.0, 1.5, "provider")
+    assert (
+        money_standing(Charged(Money(currency="USD", cost=89.0), NOW), None, ()).projected is None
+    )
+
+
+def test_a_prepaid_balance_is_what_is_left_of_the_limit() -> None:
+    key = Money(currency="USD", limit=Known(100.0), remaining=65.0)
+    found = money_standing(Charged(key, NOW), None, ())
+    assert (found.used, found.ratio) == (35.0, 0.35)

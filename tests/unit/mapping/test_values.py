@@ -1,0 +1,229 @@
+import re
+
+import pytest
+
+from exporter.kernel.units import Kind
+from exporter.mapping.misfit import Misfit
+from exporter.mapping.values import UNLIMITED, amount, converted, limit_fact, measure
+from exporter.model.definition import Missing, UnitRule, Zero
+from exporter.model.reading import Known
+from tests.unit.mapping.factories import unit, unit_at, value
+
+
+def read(found: object, **more: object) -> object:
+    return converted(amount(value("n", **more), {"n": found}, set()), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "number"),
+    [
+        (5, 5.0),
+        (2.5, 2.5),
+        (-3, -3.0),
+        ("12.50", 12.5),
+        (" 7\n", 7.0),
+        ("1e+20", 1e20),
+        ("-1.5E-3", -0.0015),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("+4", 4.0),
+        ("0E-3", 0.0),
+        (9007199254740993, 9007199254740992.0),
+        ("9223372036854775807", 9223372036854775807.0),
+    ],
+)
+def test_numbers_are_read_from_numbers_and_texts(found: object, number: float) -> None:
+    assert read(found) == number
+
+
+@pytest.mark.parametrize("zero", [-0.0, "-0", "-0.00", 0, "0E-3"])
+def test_zero_has_no_sign(zero: object) -> None:
+    assert str(read(zero)) == "0.0"
+
+
+@pytest.mark.parametrize(
+    "text", ["1,000", "1,000,000.5", "1 000", "1_000", "1'000", "12,5", "1,50"]
+)
+def test_separators_are_refused_because_they_mean_two_things(text: str) -> None:
+    with pytest.raises(Misfit, match="separators of thousands or a decimal comma"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "NaN",
+        "Infinity",
+        "-inf",
+        "1e400",
+        "0x10",
+        "twelve",
+        "5 GB",
+        "١٢",
+        "1e",
+        "--1",
+        float("nan"),
+        float("inf"),
+        10**400,
+    ],
+)
+def test_what_is_no_finite_number_is_refused(found: object) -> None:
+    with pytest.raises(Misfit, match="finite"):
+        read(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (True, "found true in the place of a number"),
+        ({"value": 1}, r"found a map of 1 key\(s\)"),
+        ([1, 2], "found a list of 2"),
+    ],
+)
+def test_what_is_no_number_at_all_is_refused_and_told(found: object, words: str) -> None:
+    with pytest.raises(Misfit, match=words) as raised:
+        read(found)
+    assert raised.value.path == "n"
+
+
+def test_a_number_that_its_unit_makes_infinite_is_refused() -> None:
+    with pytest.raises(Misfit, match="not finite"):
+        converted(1e300, 1e15)
+
+
+def test_a_found_text_is_clipped_in_the_message() -> None:
+    with pytest.raises(Misfit) as raised:
+        read("x" * 10_000)
+    assert len(str(raised.value)) < 200
+
+
+def test_words_become_numbers_without_regard_to_case() -> None:
+    words = {"on": 1.0, "Off": 0.0, "3": 33.0}
+    assert [read(text, words=words) for text in ("on", "ON", " off ", "3", "4")] == [
+        1.0,
+        1.0,
+        0.0,
+        33.0,
+        4.0,
+    ]
+    with pytest.raises(Misfit, match="Known words: 3, Off, on"):
+        read("maybe", words=words)
+
+
+def test_a_bool_is_a_number_only_where_words_are_declared() -> None:
+    assert read(True, words={"enabled": 5.0}) == 1.0
+    assert read(False, words={"enabled": 5.0}) == 0.0
+    assert read(True, words={"true": 7.0}) == 7.0
+
+
+def test_the_regex_takes_its_group() -> None:
+    limit = re.compile(r"^\s*(\d+)")
+    assert read("100;w=21600", pattern=limit) == 100.0
+    assert read("100;w=21600", pattern=re.compile(r"w=(\d+)")) == 21600.0
+    assert read("used 12 of 20", pattern=re.compile(r"\d+(?= of)")) == 12.0
+    assert read(55, pattern=limit) == 55.0
+    with pytest.raises(Misfit, match=r"does not match the regex"):
+        read("none", pattern=limit)
+
+
+def test_the_first_path_that_gives_something_counts() -> None:
+    both = value("a", "b")
+    seen: set[str] = set()
+    assert amount(both, {"a": None, "b": 4}, seen) == 4
+    assert seen == {"b"}
+    assert amount(both, {"a": "", "b": 4}, seen) == 4
+    assert amount(both, {"a": 0, "b": 4}, seen) == 0
+
+
+def test_added_paths_are_one_number() -> None:
+    total = value("a", "b", "c", add=True)
+    assert amount(total, {"a": 1, "b": "2.5", "c": 3}, set()) == 6.5
+
+
+def test_a_sum_with_a_missing_part_is_no_smaller_sum() -> None:
+    assert amount(value("a", "b", add=True), {"a": 1}, set()) is None
+    assert amount(value("a", "b", add=True, missing=Missing.ZERO), {"a": 1}, set()) == 1.0
+    with pytest.raises(Misfit, match="missing: fail"):
+        amount(value("a", "b", add=True, missing=Missing.FAIL), {"a": 1}, set())
+
+
+@pytest.mark.parametrize("absent", [{}, {"n": None}, {"n": ""}])
+def test_missing_is_skipped_or_zero_or_a_failure(absent: object) -> None:
+    assert amount(value("n"), absent, set()) is None
+    assert amount(value("n", missing=Missing.ZERO), absent, set()) == 0.0
+    with pytest.raises(Misfit, match="there is nothing here") as raised:
+        amount(value("n", "m", missing=Missing.FAIL), absent, set())
+    assert raised.value.path == "n or m"
+
+
+@pytest.mark.parametrize(
+    ("mark", "found"),
+    [
+        (1e12, 1000000000000),
+        (1000000000000, 1e12),
+        (1e12, "1000000000000"),
+        (-1, -1),
+        (-1, "-1"),
+        (-1, -1.0),
+        ("unlimited", "Unlimited"),
+        ("Unlimited", " UNLIMITED "),
+        ("∞", "∞"),
+        (None, None),
+        (True, True),
+        (9223372036854775807, 9223372036854775807),
+        (9223372036854775807, 9223372036854776000),
+        (9223372036854775807, "9223372036854775807"),
+    ],
+    ids=repr,
+)
+def test_sentinels_are_compared_by_value(mark: object, found: object) -> None:
+    assert read(found, unlimited=(mark,)) is UNLIMITED
+
+
+@pytest.mark.parametrize(
+    ("mark", "found"), [(1, True), (True, 1), (0, False), ("1", 1), (-1, 1)], ids=repr
+)
+def test_a_sentinel_is_not_taken_for_something_else(mark: object, found: object) -> None:
+    assert read(found, unlimited=(mark,), words={"x": 0.0}) != UNLIMITED
+
+
+def test_a_null_sentinel_covers_an_absent_field() -> None:
+    assert amount(value("n", unlimited=(None,)), {}, set()) is UNLIMITED
+
+
+def test_a_sentinel_word_wins_over_the_regex() -> None:
+    assert read("none", pattern=re.compile(r"(\d+)"), unlimited=("none",)) is UNLIMITED
+
+
+def test_a_sum_with_an_unlimited_part_is_unlimited() -> None:
+    both = value("a", "b", add=True, unlimited=(-1,))
+    assert amount(both, {"a": 5, "b": -1}, set()) is UNLIMITED
+
+
+def test_a_limit_of_zero_means_what_the_definition_says() -> None:
+    assert limit_fact(0.0, Zero.LIMIT) == Known(0.0)
+    assert limit_fact(0.0, Zero.UNKNOWN) is None
+    assert limit_fact(0.0, Zero.UNLIMITED) is UNLIMITED
+    assert limit_fact(5.0, Zero.UNKNOWN) == Known(5.0)
+    assert limit_fact(UNLIMITED, Zero.LIMIT) is UNLIMITED
+    assert limit_fact(None, Zero.UNLIMITED) is None
+
+
+def test_a_unit_is_fixed_or_stands_in_the_row() -> None:
+    assert measure(unit("GB"), {}, set()).unit.factor == 1e9
+    seen: set[str] = set()
+    rule = unit_at("unit", {"GB": "GB", "users": "quantity"})
+    found = measure(rule, {"unit": "GB"}, seen)
+    assert (found.unit.kind, found.unit.factor, found.word) == (Kind.BYTES, 1e9, "GB")
+    assert seen == {"unit"}
+    assert measure(rule, {"unit": "users"}, seen).word == "users"
+
+
+def test_an_unknown_unit_is_the_declared_one_or_a_failure() -> None:
+    rule = unit_at("unit", {"GB": "GB"}, otherwise="quantity")
+    assert measure(rule, {"unit": "widgets"}, set()).word == "widgets"
+    assert measure(rule, {}, set()).word == "quantity"
+    with pytest.raises(Misfit, match='"gigs" is not a unit of this definition'):
+        measure(unit_at("unit", {"GB": "GB"}), {"unit": "gigs"}, set())
+    with pytest.raises(Misfit, match="Known: none"):
+        measure(UnitRule(), {}, set())

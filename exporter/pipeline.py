@@ -46,8 +46,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
                 )
                 outcome = await _learn(target, collector, fetched, at)
         except TimeoutError:
-            fetched = Fetched(result=_too_late(target, seen), exchanges=tuple(seen))
             outcome = _too_late(target, seen)
+            fetched = Fetched(result=outcome, exchanges=tuple(seen))
+        except Exception as error:  # noqa: BLE001 - our own bug must not end who polls
+            outcome = _crashed(error)
+            fetched = Fetched(result=outcome, exchanges=tuple(seen))
         if isinstance(outcome, Failure):
             self.client.forget(target, collector)
         return Poll(
@@ -86,3 +89,12 @@ def _too_late(target: Target, seen: list[Exchange]) -> Failure:
         detail=f"no complete answer within {format_duration(target.poll_timeout)}"
         f" ({len(seen)} answered); raise poll_timeout if the vendor is just slow",
     )
+
+
+def _crashed(error: Exception) -> Failure:
+    """Name the kind of an exception and where it arose, never its text: that may hold values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "nowhere" if trace is None else f"{trace.tb_frame.f_code.co_name} ({trace.tb_lineno})"
+    return Failure(reason=Reason.INTERNAL, detail=f"our own bug: {type(error).__name__} in {place}")

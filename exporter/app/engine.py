@@ -24,6 +24,9 @@ from exporter.store.ledger import Ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
+LATE = 1.0
+"""Seconds after which a poll that its own deadline did not end is ended by the runner."""
+
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine needs of the outside.
@@ -113,9 +116,11 @@ class Engine:
         return await self._pipeline.collect(self.plan.targets[job.target], job.collector)
 
     def _observe(self, event: Event) -> None:
-        if isinstance(event, PollFinished):
-            self._learn(event.poll)
-        self._world.emit(event)
+        try:
+            if isinstance(event, PollFinished):
+                self._learn(event.poll)
+        finally:  # whatever goes wrong with its values, a poll is counted
+            self._world.emit(event)
 
     def _learn(self, poll: Poll) -> None:
         target = self.plan.targets.get(poll.target)
@@ -163,7 +168,12 @@ class Engine:
 
 
 def _jobs(targets: Iterable[Target]) -> list[Job]:
-    return [job for target in targets for job in jobs_of(target)]
+    """Return the jobs of targets. Their deadline is for polls that do not hear the pipeline's."""
+    return [
+        msgspec.structs.replace(job, timeout=job.timeout + LATE)
+        for target in targets
+        for job in jobs_of(target)
+    ]
 
 
 def _rows(snapshot: Snapshot) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """What a finished poll, or the mere passing of time, changes on the shelf."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from exporter.app.health import health, throttle
 from exporter.mapping.join import History, samples
@@ -100,12 +101,16 @@ class Publisher:
             timer.cancel()
         moment = self._board.next_change(target.name, now, target.stale_after)
         if moment is not None:
-            self._timers[target.name] = self._at(moment, lambda: self._expire(target, alive))
+            again = partial(self._expire, target, alive, now)
+            self._timers[target.name] = self._at(moment, again)
 
-    def _expire(self, target: Target, before: Mapping[str, Reading]) -> None:
+    def _expire(self, target: Target, before: Mapping[str, Reading], since: float) -> None:
         self.publish(target)
-        after = self._board.readings(target.name, self._wall(), target.stale_after)
-        for collector in before:
+        now = self._wall()
+        after = self._board.readings(target.name, now, target.stale_after)
+        for collector, reading in before.items():
+            if collector in after and not _ended(reading, since, now):
+                continue
             self._emit(
                 ValuesExpired(
                     provider=target.provider,
@@ -142,3 +147,10 @@ class Publisher:
                         detail=note.detail,
                     )
                 )
+
+
+def _ended(reading: Reading, since: float, now: float) -> bool:
+    """Tell whether a period of a reading came to its end after ``since`` and by now."""
+    periods = [usage.period for usage in reading.usages]
+    periods += [money.period for money in reading.money]
+    return any(period is not None and since < period.end <= now for period in periods)

@@ -46,7 +46,7 @@ class FakeVendors:
         self._port = port
         self._tls = tls
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[object]] = {}
 
     @property
     def origin(self) -> str:
@@ -70,12 +70,17 @@ class FakeVendors:
         if self._server is None:
             return
         self._server.close()
-        for writer in list(self._open):
+        answering = list(self._open.values())
+        for writer, task in list(self._open.items()):
             writer.transport.abort()
+            task.cancel()  # a script may be in the middle of a long pause
+        if answering:
+            await asyncio.wait(answering)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        if task := asyncio.current_task():
+            self._open[writer] = task
         try:
             while await self._exchange(reader, writer):
                 pass
@@ -84,7 +89,7 @@ class FakeVendors:
         except asyncio.CancelledError:
             pass  # the server stops; asyncio would log a cancelled handler as an error
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

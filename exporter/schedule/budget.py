@@ -19,20 +19,18 @@ import msgspec
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.reading import RateLimit
 from exporter.schedule import cadence
+from exporter.schedule import window as windows
 from exporter.schedule.backoff import above, backoff
 from exporter.schedule.job import Terms
+from exporter.schedule.window import Window
 
 UNTOLD_BASE = 60.0  # first wait after a refusal without any word: the commonest window
 TOLD_BASE = 1.0  # with a word: only refusals again and again outgrow it
 UNTOLD_CAP = 3600.0  # as windows are rarely longer than an hour
 QUOTA_BASE = 3600.0  # a quota that says nothing of its reset: some tries a day
 QUOTA_CAP = 21_600.0
-RESET_TOLERANCE = 5.0  # vendors' reset times jitter; a new window moves further
-RESET_MARGIN = 1.0  # resets are told in whole seconds
-UNKNOWN_WINDOW = 300.0  # how long a `remaining` without a reset is believed
 RECOVERY_MAX = 3600.0
 RECOVERY_PACE = 2.0  # times the steady demand: a backlog must not become the next refusal
-ROOMY = 0.25  # of the limit, beyond the reserve: nobody uses that up in the time of a poll
 EPSILON = 1e-9  # of a token: sums of floats must not cost a turn
 
 
@@ -48,26 +46,6 @@ class Why(StrEnum):
     RECOVERING = "recovering"
     RATE = "declared rate"
     BACKOFF = "back-off"
-
-
-class Window(msgspec.Struct, frozen=True, gc=False):
-    """What the vendor said of its own limit. `reset` is None where it said nothing."""
-
-    limit: float | None
-    remaining: float
-    reset: float | None
-    seen: float
-
-    def over(self, now: float) -> bool:
-        """Tell whether the numbers mean nothing any more."""
-        return now >= self.end
-
-    @property
-    def end(self) -> float:
-        """When a new window surely has begun."""
-        if self.reset is None:
-            return self.seen + UNKNOWN_WINDOW
-        return self.reset + RESET_MARGIN
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,46 +107,22 @@ def hold(budget: Budget, terms: Terms, now: float, *, cost: float, pledged: floa
         return None
     if budget.until > now:
         return Hold(budget.until, budget.why or Why.THROTTLED)
-    holds = (_window_hold(budget, terms, now, cost, pledged), _rate_hold(budget, terms, now, cost))
-    paced = Hold(budget.next_start, budget.paced or Why.PACED)
-    longest = max((*(held for held in holds if held), paced), key=lambda held: held.until)
+    holds = [Hold(budget.next_start, budget.paced or Why.PACED)]
+    if budget.window is not None:
+        full = windows.closed_until(budget.window, terms, now, cost=cost, pledged=pledged)
+        holds.append(Hold(full, Why.RESERVE))
+    if terms.rate is not None:
+        missing = min(cost, terms.burst) - _tokens(budget, terms, now)
+        if missing > EPSILON:
+            holds.append(Hold(now + missing / terms.rate, Why.RATE))
+    longest = max(holds, key=lambda held: held.until)
     return longest if longest.until > now else None
-
-
-def _rate_hold(budget: Budget, terms: Terms, now: float, cost: float) -> Hold | None:
-    if terms.rate is None:
-        return None
-    missing = min(cost, terms.burst) - _tokens(budget, terms, now)
-    return Hold(now + missing / terms.rate, Why.RATE) if missing > EPSILON else None
 
 
 def _tokens(budget: Budget, terms: Terms, now: float) -> float:
     if budget.tokens is None or terms.rate is None:
         return terms.burst
     return min(terms.burst, budget.tokens + max(0.0, now - budget.stamp) * terms.rate)
-
-
-def _window_hold(
-    budget: Budget, terms: Terms, now: float, cost: float, pledged: float
-) -> Hold | None:
-    window = budget.window
-    if window is None or window.over(now):
-        return None
-    # A poll that is dearer than all that the reserve leaves must start some time: in a full window.
-    need = cost if window.limit is None else min(cost, window.limit - _kept(window, terms))
-    if _available(window, terms, pledged) >= need - EPSILON:
-        return None
-    return Hold(min(window.end, window.seen + terms.max_wait), Why.RESERVE)
-
-
-def _available(window: Window, terms: Terms, pledged: float) -> float:
-    return window.remaining - _kept(window, terms) - pledged
-
-
-def _kept(window: Window, terms: Terms) -> float:
-    """Return the requests that are the others': the reserve, but never all."""
-    whole = window.remaining if window.limit is None else window.limit
-    return max(0.0, min(math.floor(terms.reserve * whole), whole - 1.0))
 
 
 def roomy(budget: Budget, terms: Terms, now: float, pledged: float) -> bool:
@@ -178,9 +132,7 @@ def roomy(budget: Budget, terms: Terms, now: float, pledged: float) -> bool:
     reached, both are refused.
     """
     window = budget.window
-    if budget.careful or window is None or window.limit is None or window.over(now):
-        return False
-    return _available(window, terms, pledged) >= ROOMY * window.limit
+    return not budget.careful and window is not None and windows.roomy(window, terms, now, pledged)
 
 
 # --------------------------------------------------------------------------------- a poll starts
@@ -193,32 +145,20 @@ def spend(
 
     `demand` is what all polls of the budget need, in requests per second.
     """
-    pace, why = _pace(budget, terms, now, pledged, demand)
-    if terms.rate is None and pace is None:
+    next_start, why = budget.next_start, None
+    if now < budget.recovered and demand > 0.0:
+        next_start, why = now + cost / (RECOVERY_PACE * demand), Why.RECOVERING
+    if budget.window is not None:
+        pace = windows.pace(budget.window, terms, now, pledged=pledged, demand=demand)
+        if pace is not None:
+            latest = min(budget.window.end, now + terms.max_wait)
+            next_start, why = min(now + cost / pace, latest), Why.PACED
+    if terms.rate is None and why is None:
         return budget
     tokens = None if terms.rate is None else _tokens(budget, terms, now) - cost
     return msgspec.structs.replace(
-        budget,
-        tokens=tokens,
-        stamp=now,
-        next_start=budget.next_start if pace is None else now + cost / pace,
-        paced=why,
+        budget, tokens=tokens, stamp=now, next_start=next_start, paced=why
     )
-
-
-def _pace(
-    budget: Budget, terms: Terms, now: float, pledged: float, demand: float
-) -> tuple[float | None, Why | None]:
-    """Return the requests per second that the window, or the recovery, leaves room for."""
-    window = budget.window
-    if window is not None and window.reset is not None and not window.over(now):
-        left = window.end - now
-        available = max(_available(window, terms, pledged), EPSILON)
-        if demand * left > available:
-            return available / left, Why.PACED
-    if now < budget.recovered and demand > 0.0:
-        return RECOVERY_PACE * demand, Why.RECOVERING
-    return None, None
 
 
 # ----------------------------------------------------------------------------------- a poll ended
@@ -243,7 +183,7 @@ def settle(
     budget: Budget, terms: Terms, poll: Poll, facts: Settlement
 ) -> tuple[Budget, Cut | None]:
     """Return the budget after the end of a poll, and the cut if a wait was too long."""
-    after = _charge(_observe(budget, poll.rate, facts), terms, poll.rate, facts)
+    after = _charge(_observe(budget, poll.rate, facts), terms, facts)
     match poll.outcome:
         case Failure(reason=Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED) as failure:
             return _refuse(after, terms, failure, poll.rate, facts)
@@ -265,43 +205,20 @@ def _trust(budget: Budget) -> Budget:
     return msgspec.structs.replace(budget, strikes=0, refusals=0)
 
 
-def _charge(budget: Budget, terms: Terms, rate: RateLimit | None, facts: Settlement) -> Budget:
-    """Correct what was taken beforehand by what was really spent."""
-    told = rate is not None and rate.remaining is not None
-    window = budget.window
-    if window is not None and not told:
-        window = msgspec.structs.replace(window, remaining=window.remaining - facts.spent)
-    tokens = budget.tokens
-    if tokens is not None and terms.rate is not None:
-        tokens = min(terms.burst, tokens + facts.cost - facts.spent)
-    if window is budget.window and tokens == budget.tokens:
+def _charge(budget: Budget, terms: Terms, facts: Settlement) -> Budget:
+    """Correct the tokens that were taken beforehand by what was really spent."""
+    if budget.tokens is None or terms.rate is None or facts.cost == facts.spent:
         return budget
-    return msgspec.structs.replace(budget, window=window, tokens=tokens)
+    tokens = min(terms.burst, budget.tokens + facts.cost - facts.spent)
+    return msgspec.structs.replace(budget, tokens=tokens)
 
 
 def _observe(budget: Budget, rate: RateLimit | None, facts: Settlement) -> Budget:
-    """Take in what the vendor's headers say of its limit.
-
-    Answers may overtake each other: within a window `remaining` only falls.
-    """
-    if rate is None or rate.remaining is None:
-        return budget
-    reset = None if rate.reset_at is None else facts.now + rate.reset_at - facts.wall
-    if reset is not None and not facts.now <= reset < math.inf:
-        reset = None
-    old = budget.window
-    remaining = rate.remaining
-    if old is not None and _same_window(old, reset, facts.now):
-        remaining = min(remaining, old.remaining)
-        reset = old.reset
-    window = Window(rate.limit, remaining, reset, facts.now)
-    return msgspec.structs.replace(budget, window=window)
-
-
-def _same_window(old: Window, reset: float | None, now: float) -> bool:
-    if reset is None or old.reset is None or old.over(now):
-        return False
-    return abs(reset - old.reset) <= RESET_TOLERANCE
+    """Take in what the vendor's headers say of its limit; if they say nothing, count on."""
+    seen = windows.observe(budget.window, rate, now=facts.now, wall=facts.wall)
+    if seen is budget.window and seen is not None:
+        seen = msgspec.structs.replace(seen, remaining=seen.remaining - facts.spent)
+    return budget if seen is budget.window else msgspec.structs.replace(budget, window=seen)
 
 
 def _refuse(

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 import msgspec
 
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Budget, Why, Window
+from exporter.schedule.budget import Budget, Why
 from exporter.schedule.lanes import Entry
 from exporter.schedule.state import JobState, Trouble
+from exporter.schedule.window import Window
 
 
 class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

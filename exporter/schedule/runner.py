@@ -23,8 +23,9 @@ from exporter.schedule.slots import Slots
 from exporter.schedule.view import JobStatus
 
 BATCH = 256  # due items in one turn of the loop: after a long sleep it must not stand still
-WATCH = 5.0  # seconds between two looks whether everything still turns
+WATCH = 30.0  # seconds between two looks whether everything still turns
 STUCK = 1.0  # seconds that the timer may be behind before that is a fault
+PAUSE = 5.0  # seconds until anything is polled after such a fault
 DEAF = 5.0  # seconds past its deadline after which a poll is told once more to end
 
 
@@ -381,7 +382,7 @@ class Runner:
         for entry in self._roster.entries():
             if entry.running is None:
                 # Whose poll just ended comes after an interval: a bug must not become a hammer.
-                wait = entry.state.interval if entry.place is Place.RUNNING else WATCH
+                wait = entry.state.interval if entry.place is Place.RUNNING else PAUSE
                 entry.place = Place.AGENDA
                 self._agenda.put(entry, max(entry.state.due, now + wait))
         self._arm()

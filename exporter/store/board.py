@@ -16,7 +16,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     reading: Reading
     at: float
-    ends: tuple[float, ...]  # of the periods in it, ascending
+    ends: tuple[float, ...]  # of the open periods in it, ascending
 
 
 class Board:
@@ -26,9 +26,12 @@ class Board:
         self._held: dict[str, dict[str, Held]] = {}
 
     def accept(self, target: str, reading: Reading, at: float) -> None:
-        """Replace what the reading's collector said before; `at` is the time of the success."""
-        spans = [usage.period for usage in reading.usages]
-        spans += [money.period for money in reading.money]
+        """Replace what the reading's collector said before; `at` is the time of the success.
+
+        The end of a closed period says nothing: it was over when it was asked for.
+        """
+        spans = [usage.period for usage in reading.usages if not usage.closed]
+        spans += [money.period for money in reading.money if not money.closed]
         ends = tuple(sorted({span.end for span in spans if span is not None}))
         held = Held(reading=reading, at=at, ends=ends)
         self._held.setdefault(target, {})[reading.collector] = held

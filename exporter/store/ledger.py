@@ -8,6 +8,7 @@ I/O: asyncio, threads, sqlite3 (through `ledger_file`).
 """
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,15 @@ from typing import TypeVar
 
 from exporter.model.event import Event, LedgerTrouble
 from exporter.model.reading import Reading
-from exporter.store import records
+from exporter.store import recall
 from exporter.store.ledger_file import ERRORS, LedgerFile
+from exporter.store.recall import History, Restored
 from exporter.store.records import (
     ForgetRecord,
-    History,
     PointRecord,
     ReadingRecord,
+    Record,
     RenewalRecord,
-    Restored,
     ScheduleRecord,
 )
 from exporter.store.waiting import Batch, Key, Waiting
@@ -76,12 +77,15 @@ class Ledger:
 
     # ---------------------------------------------------------------------------------- reading
 
-    async def load(self, fingerprints: Mapping[str, str]) -> Restored:
+    async def load(
+        self, fingerprints: Mapping[str, str], *, since: float = math.inf, step: float = 0.0
+    ) -> Restored:
         """Return what the file knows of the targets in `fingerprints`; empty if it cannot be read.
 
+        History from `since` (epoch seconds) on, the last point of each `step` seconds; 0 for all.
         To be asked once, before anything is saved.
         """
-        return await self._ask(lambda c: records.load(c, fingerprints), Restored())
+        return await self._ask(lambda c: recall.load(c, fingerprints, since, step), Restored())
 
     async def history(
         self, target: str, fingerprint: str, *, since: float = 0.0, step: float = 0.0
@@ -92,7 +96,7 @@ class Ledger:
         unless persistence is out.
         """
         await self.flush()
-        return await self._ask(lambda c: records.history(c, target, fingerprint, since, step), {})
+        return await self._ask(lambda c: recall.history(c, target, fingerprint, since, step), {})
 
     # ----------------------------------------------------------------------------------- saving
 
@@ -149,7 +153,7 @@ class Ledger:
 
     # ------------------------------------------------------------------------------ the turning
 
-    def _put(self, key: Key, record: records.Record) -> None:
+    def _put(self, key: Key, record: Record) -> None:
         self._waiting.put(key, record)
         self._plan()
 

@@ -1,15 +1,13 @@
-"""What stands in the ledger: records are written, read, thinned.
+"""What is written into the ledger, and how its history gets thin.
 
-Readings are msgpack of the model's own structs: fields that a version does not know are ignored,
-those it misses have defaults, and a row that cannot be understood any more is skipped and counted.
 A target's rows carry a fingerprint of what it is (provider, address, params), which the caller
-computes: rows of another fingerprint are another account's, and never come back.
+computes: when it becomes another, all that was known is another account's, and is deleted.
 
 I/O: sqlite3.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -24,7 +22,6 @@ KEPT = 35 * 86_400.0
 
 _PURGE = "DELETE FROM targets WHERE name = ?"
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Reading).decode
 
 
 class ReadingRecord(msgspec.Struct, frozen=True):
@@ -69,24 +66,6 @@ class PointRecord(msgspec.Struct, frozen=True):
     resource: str
     at: float
     used: float
-
-
-History: TypeAlias = Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
-"""(account, resource): the points (epoch seconds, used), ascending."""
-
-
-class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What an earlier process knew.
-
-    `readings` by target, each with the time of its last success; `schedule` as it was saved;
-    `written_at` is when the last batch was written, None if never. `skipped` rows could not be
-    understood.
-    """
-
-    readings: Mapping[str, tuple[tuple[Reading, float], ...]] = {}
-    schedule: Mapping[str, bytes] = {}
-    written_at: float | None = None
-    skipped: int = 0
 
 
 # ------------------------------------------------------------------------------------- writing
@@ -188,52 +167,6 @@ def _series(connection: sqlite3.Connection, point: PointRecord) -> int | None:
         "INSERT INTO series (target, account, resource) VALUES (?, ?, ?)", key
     )
     return added.lastrowid
-
-
-# ------------------------------------------------------------------------------------- reading
-
-
-def load(connection: sqlite3.Connection, fingerprints: Mapping[str, str]) -> Restored:
-    """Return what belongs to the targets in `fingerprints`; other rows stay, and are not read."""
-    readings: dict[str, list[tuple[Reading, float]]] = {}
-    skipped = 0
-    rows = connection.execute(
-        "SELECT name, fingerprint, at, reading FROM readings JOIN targets ON id = target"
-    )
-    for name, fingerprint, at, encoded in rows:
-        if fingerprints.get(name) != fingerprint:
-            continue
-        try:
-            reading = _decode(encoded)
-        except (msgspec.MsgspecError, ValueError, TypeError):
-            skipped += 1
-        else:
-            readings.setdefault(name, []).append((reading, at))
-    written_at = connection.execute("SELECT value FROM facts WHERE name = 'written_at'").fetchone()
-    return Restored(
-        readings={name: tuple(found) for name, found in readings.items()},
-        schedule=dict(connection.execute("SELECT key, value FROM schedule")),
-        written_at=written_at[0] if written_at else None,
-        skipped=skipped,
-    )
-
-
-def history(
-    connection: sqlite3.Connection, target: str, fingerprint: str, since: float, step: float
-) -> History:
-    """Return the points of a target from `since` on, the last of each `step` seconds (0: all)."""
-    last = "max(at)" if step else "at"
-    bucket = "GROUP BY series, CAST(at / ? AS INTEGER)" if step else "AND ? = 0"
-    rows = connection.execute(
-        f"SELECT account, resource, {last}, used FROM targets"  # noqa: S608 - constants
-        " JOIN series ON series.target = targets.id JOIN history ON history.series = series.id"
-        f" WHERE name = ? AND fingerprint = ? AND at >= ? {bucket} ORDER BY series, at",
-        (target, fingerprint, since, step),
-    )
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for account, resource, at, used in rows:
-        found.setdefault((account, resource), []).append((at, used))
-    return {key: tuple(points) for key, points in found.items()}
 
 
 # ------------------------------------------------------------------------------------ thinning

@@ -1,5 +1,6 @@
 """What every answer has in common: its headers, and the shapes that handlers return."""
 
+import json as stdlib_json
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -51,9 +52,11 @@ def yaml(body: str) -> web.Response:
 
 def json(value: object) -> web.Response:
     """Answer with a struct, or plain values, as JSON."""
-    return web.Response(
-        body=msgspec.json.encode(value), headers={**SECURITY, "Content-Type": "application/json"}
-    )
+    try:
+        body = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half of a surrogate pair, in a vendor's text
+        body = stdlib_json.dumps(msgspec.to_builtins(value)).encode()
+    return web.Response(body=body, headers={**SECURITY, "Content-Type": "application/json"})
 
 
 def method_not_allowed(methods: tuple[str, ...]) -> web.Response:

@@ -18,7 +18,8 @@ from exporter.model.reading import Reading, Usage
 from exporter.store.board import Board
 from exporter.store.ledger import Ledger
 from exporter.store.ledger_file import TIDY_EVERY, LedgerFile
-from exporter.store.records import PointRecord, ReadingRecord, Record, Restored
+from exporter.store.recall import Restored
+from exporter.store.records import PointRecord, ReadingRecord, Record
 from exporter.store.waiting import Batch, Key
 
 NOW = 1_763_208_000.0

@@ -25,7 +25,8 @@ from exporter.model.event import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
 from exporter.store.database import open_database
 from exporter.store.ledger import Ledger
-from exporter.store.records import PointRecord, load
+from exporter.store.recall import load
+from exporter.store.records import PointRecord
 
 ROOT = Path(__file__).parents[2]
 SLOTS = 12

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from exporter.kernel.cycles import Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Item, Known, Money, Note, Reading, Unlimited, Usage
-from exporter.store import records
+from exporter.store import recall, records
 from exporter.store.database import open_database
+from exporter.store.recall import Restored
 from exporter.store.records import (
     ForgetRecord,
     PointRecord,
     ReadingRecord,
     Record,
     RenewalRecord,
-    Restored,
     ScheduleRecord,
 )
 
@@ -95,11 +95,11 @@ def write(
 
 
 def load(ledger: sqlite3.Connection, **fingerprints: str) -> Restored:
-    return records.load(ledger, fingerprints)
+    return recall.load(ledger, fingerprints)
 
 
 def points_of(ledger: sqlite3.Connection, step: float = 0.0) -> tuple[tuple[float, float], ...]:
-    return records.history(ledger, "a", "f", 0.0, step).get(("", "b"), ())
+    return recall.history(ledger, "a", "f", 0.0, step).get(("", "b"), ())
 
 
 # ------------------------------------------------------------------------------------ readings
@@ -135,7 +135,7 @@ def test_a_renewal_moves_the_age_alone(ledger: sqlite3.Connection) -> None:
 def test_values_of_another_account_do_not_come_back(ledger: sqlite3.Connection) -> None:
     write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=[a_point(NOW)])
     assert load(ledger, a="other").readings == {}
-    assert records.history(ledger, "a", "other", 0.0, 0.0) == {}
+    assert recall.history(ledger, "a", "other", 0.0, 0.0) == {}
     assert load(ledger, a="f").readings
 
 
@@ -245,11 +245,11 @@ def test_points_come_back_by_account_and_resource_in_order(ledger: sqlite3.Conne
         ReadingRecord("a", "f", a_reading(), NOW),
         points=[a_point(NOW, 1), a_point(NOW + 60, 2), other, a_point(NOW + 120, 4)],
     )
-    assert records.history(ledger, "a", "f", 0.0, 0.0) == {
+    assert recall.history(ledger, "a", "f", 0.0, 0.0) == {
         ("", "b"): ((NOW, 1.0), (NOW + 60, 2.0), (NOW + 120, 4.0)),
         ("team", "seats"): ((NOW, 5.0),),
     }
-    assert records.history(ledger, "a", "f", NOW + 60, 0.0) == {
+    assert recall.history(ledger, "a", "f", NOW + 60, 0.0) == {
         ("", "b"): ((NOW + 60, 2.0), (NOW + 120, 4.0))
     }
 
@@ -263,6 +263,24 @@ def test_the_last_point_of_each_step_stands_for_it(ledger: sqlite3.Connection) -
         (start + 119 * 60, 119.0),
         (start + 149 * 60, 149.0),
     )
+
+
+def test_the_histories_of_all_targets_are_loaded_on_demand(ledger: sqlite3.Connection) -> None:
+    points = [a_point(NOW - HOUR, 1), a_point(NOW, 2), PointRecord("b", "f", "", "b", NOW, 3.0)]
+    write(
+        ledger,
+        ReadingRecord("a", "f", a_reading(), NOW),
+        ReadingRecord("b", "f", a_reading(), NOW),
+        ReadingRecord("c", "f", a_reading(), NOW),
+        points=points,
+    )
+    prints = {"a": "f", "b": "other", "c": "f"}
+    assert recall.load(ledger, prints).histories == {}
+    assert recall.load(ledger, prints, NOW).histories == {"a": {("", "b"): ((NOW, 2.0),)}}
+    prints["b"] = "f"
+    for name, found in recall.load(ledger, prints, 0.0, 60.0).histories.items():
+        assert found == recall.history(ledger, name, "f", 0.0, 60.0)
+    assert list(recall.load(ledger, prints, 0.0).histories) == ["a", "b"]
 
 
 def test_a_point_without_a_reading_of_its_target_is_dropped(ledger: sqlite3.Connection) -> None:

@@ -406,7 +406,7 @@ async def test_a_poll_that_will_not_end_is_told_and_cancelled_again() -> None:
 
     world = World(a_job(interval=60.0, timeout=30.0))
     world.answers["video"] = deaf
-    await world.run(50.0)
+    await world.run(80.0)
     errors = [event.error for event in world.events.of(PollCrashed)]
     assert errors == ["a poll went on after its deadline", "a poll was cancelled by somebody else"]
 

@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Budget, Why, Window
+from exporter.schedule.budget import Budget, Why
 from exporter.schedule.job import Terms
 from exporter.schedule.lanes import Entry, Host, Lane, Running
 from exporter.schedule.memory import Clocks, JobMemo, Snapshot, recall, snapshot
 from exporter.schedule.state import JobState, Trouble, fresh
+from exporter.schedule.window import Window
 from tests.support.schedule import DAY, EPOCH, a_job
 
 BEFORE = Clocks(now=5000.0, wall=EPOCH)

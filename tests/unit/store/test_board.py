@@ -111,6 +111,16 @@ def test_the_period_of_money_ends_too() -> None:
     assert board.next_change("a", 100.0, ALWAYS) == 900.0
 
 
+def test_a_period_that_was_closed_when_it_was_asked_for_does_not_end() -> None:
+    span = Span(0.0, 900.0)
+    usage = Usage(resource="bandwidth", kind=Kind.BYTES, used=1.0, period=span, closed=True)
+    money = Money(currency="USD", cost=5.0, period=span, closed=True)
+    reading = Reading(collector="usage", at=100.0, usages=(usage,), money=(money,))
+    board = Board()
+    board.accept("a", reading, 100.0)
+    assert board.next_change("a", 100.0, ALWAYS) is None
+
+
 def test_a_stale_reading_announces_no_change() -> None:
     board = Board()
     board.accept("a", a_reading(ends=9e9), 100.0)

@@ -1,0 +1,43 @@
+"""All addresses: the table that the dispatch answers by."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from exporter.web import api, config, health, lifecycle, metrics, probe, status
+from exporter.web.answers import CHANGE, Route
+from exporter.web.lifecycle import Reload
+from exporter.web.metrics import Scrape
+from exporter.web.probe import Probe
+from exporter.web.view import StatusView
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What the addresses ask: callables that ``app`` hands in. None of them meets a vendor.
+
+    `not_ready` gives the reason, "" when ready; `reload` is None while the lifecycle API is
+    off; `names` are the targets; `config_text` is YAML without secrets.
+    """
+
+    scrape: Scrape
+    probe: Probe
+    names: Callable[[], Iterable[str]]
+    not_ready: Callable[[], str]
+    reload: Reload | None
+    config_text: Callable[[], str]
+    view: Callable[[], StatusView]
+
+
+def routes(site: Site, *, telemetry_path: str = "/metrics") -> dict[str, Route]:
+    """Return the table. `telemetry_path` wins over an address of ours with the same path."""
+    return {
+        "/": Route(handler=status.handler(site.view, telemetry_path=telemetry_path)),
+        "/favicon.ico": Route(handler=status.icon),
+        "/-/healthy": Route(handler=health.healthy),
+        "/-/ready": Route(handler=health.ready(site.not_ready)),
+        "/-/reload": Route(handler=lifecycle.handler(site.reload), methods=CHANGE),
+        "/probe": Route(handler=probe.handler(site.probe, site.names)),
+        "/config": Route(handler=config.handler(site.config_text)),
+        "/api/v1/targets": Route(handler=api.handler(site.view)),
+        telemetry_path: Route(handler=metrics.handler(site.scrape)),
+    }

@@ -1,0 +1,139 @@
+"""What the status page and ``/api/v1/targets`` show: frozen values that ``app`` fills in.
+
+The JSON is these structs as they are, so their names are a contract. Times are Unix seconds,
+spans are seconds, amounts are in base units (bytes, seconds, major currency units), ratios are 1
+at the limit. None: not known, or does not apply. Nothing here holds a secret.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+YELLOW: Final = 0.75
+RED: Final = 0.9
+
+
+class ResourceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource of one account, as its series say it.
+
+    `kind` is bytes, requests, seconds, byte_seconds, quantity or ratio. `account` is the label
+    where a target has several, else "". `limit_kind` and `projection` are the labels of
+    ``usage_info``: provider, config, unlimited, unknown; provider, linear, none.
+    """
+
+    resource: str
+    kind: str
+    account: str = ""
+    unit: str = ""
+    used: float | None = None
+    limit: float | None = None
+    limit_kind: str = "unknown"
+    ratio: float | None = None
+    projected: float | None = None
+    projected_ratio: float | None = None
+    projection: str = "none"
+    exhaustion: float | None = None
+    period_start: float | None = None
+    period_end: float | None = None
+    data_time: float | None = None
+
+
+class CostView(msgspec.Struct, frozen=True, kw_only=True):
+    """The money of one account in one currency, in major units."""
+
+    currency: str
+    account: str = ""
+    cost: float | None = None
+    base: float | None = None
+    overage: float | None = None
+    limit: float | None = None
+    projected: float | None = None
+
+
+class CollectorView(msgspec.Struct, frozen=True, kw_only=True):
+    """A collector's health. `up` is None before the first poll.
+
+    `reason` and `detail` are of the last poll, where it failed; `failures` counts in a row.
+    """
+
+    collector: str
+    up: bool | None = None
+    interval: float
+    last_success: float | None = None
+    next_poll: float | None = None
+    failures: int = 0
+    reason: str = ""
+    detail: str = ""
+
+
+class FailureView(msgspec.Struct, frozen=True, kw_only=True):
+    """A poll that failed lately."""
+
+    at: float
+    collector: str
+    reason: str
+    detail: str
+
+
+class TargetView(msgspec.Struct, frozen=True, kw_only=True):
+    """A target. `backoff` is what is left of its wait in seconds, with `backoff_reason`.
+
+    `title` is the provider's name for people, `failures` the last ones, newest first.
+    """
+
+    provider: str
+    account: str
+    title: str = ""
+    plan: str = ""
+    labels: Mapping[str, str] = {}
+    backoff: float = 0.0
+    backoff_reason: str = ""
+    resources: tuple[ResourceView, ...] = ()
+    costs: tuple[CostView, ...] = ()
+    collectors: tuple[CollectorView, ...] = ()
+    failures: tuple[FailureView, ...] = ()
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole exporter. `config_problems` are of the last reload, if it failed."""
+
+    version: str
+    now: float
+    started: float
+    config_loaded: float | None = None
+    config_problems: tuple[str, ...] = ()
+    targets: tuple[TargetView, ...] = ()
+
+
+class Grade(IntEnum):
+    """How much a target needs somebody's attention; the higher the more."""
+
+    FINE = 0
+    WAITING = 1  # for its first poll
+    YELLOW = 2
+    PAUSED = 3  # waits longer than its interval, but has values
+    RED = 4
+    DOWN = 5
+
+
+def worst_ratio(target: TargetView) -> float:
+    """Return the highest ratio of the target's resources, 0 when none is known."""
+    return max((one.ratio for one in target.resources if one.ratio is not None), default=0.0)
+
+
+def grade(target: TargetView) -> Grade:
+    """Say how `target` is: the worst of its polls and its resources."""
+    if any(collector.up is False for collector in target.collectors):
+        return Grade.DOWN
+    ratio = worst_ratio(target)
+    if ratio >= RED:
+        return Grade.RED
+    if target.backoff > 0:
+        return Grade.PAUSED
+    if ratio >= YELLOW:
+        return Grade.YELLOW
+    if any(collector.up is None for collector in target.collectors):
+        return Grade.WAITING
+    return Grade.FINE

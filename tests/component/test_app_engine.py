@@ -1,0 +1,334 @@
+"""The engine on a vendor over real sockets: what is published, and when it goes."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.demo.wire import Answer, Asked, Close, Pause, Send, head, json_answer
+from exporter.model.event import (
+    Event,
+    PollCrashed,
+    PollFinished,
+    TargetBack,
+    TargetDown,
+    ValuesExpired,
+)
+from exporter.model.outcome import Failure, Reason
+from tests.support.meter import MONTH_END, MONTH_START, Meter, row, rows, target, write_config
+from tests.support.rig import Rig, plan_of, running
+from tests.support.vendor import NOW
+from tests.support.warp import jump, warped
+
+DOWN = json_answer({"detail": "maintenance"}, status=503)
+HANGS = (Pause(3600.0), Close())
+
+
+@contextlib.asynccontextmanager
+async def one(
+    meter: Meter, folder: Path, also: Callable[[Event], None] | None = None, **more: Any
+) -> AsyncIterator[Rig]:
+    """Poll one target of a vendor."""
+    async with meter.vendor:
+        plan = plan_of(write_config(folder, target(meter, **more)))
+        async with running(plan, also=also) as rig:
+            yield rig
+
+
+@warped
+async def test_the_first_poll_brings_values_and_health(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        assert rig.scrape().series == ()  # and no zeros
+        seen = await rig.first()
+    labels = {"provider": "meter", "account": "home"}
+    assert seen.get("usage_bytes", **labels, resource="traffic") == 250
+    assert seen.get("usage_limit_bytes", **labels, resource="traffic") == 1000
+    assert seen.get("usage_ratio", **labels, resource="traffic") == 0.25
+    assert seen.get("usage_percent", **labels, resource="traffic") == 25
+    assert seen.get("usage_up", **labels, collector="usage") == 1
+    success = seen.get("usage_last_success_timestamp_seconds", **labels, collector="usage")
+    assert success == pytest.approx(NOW, abs=31)
+    soon = seen.get("usage_next_poll_timestamp_seconds", **labels, collector="usage")
+    assert soon == pytest.approx((success or 0) + 300, abs=1)
+
+
+@warped
+async def test_a_failed_first_poll_publishes_health_alone(tmp_path: Path) -> None:
+    meter = Meter(usage=DOWN)
+    async with one(meter, tmp_path) as rig:
+        seen = await rig.first()
+    assert seen.get("usage_up", account="home") == 0
+    assert seen.names() == {"usage_up", "usage_next_poll_timestamp_seconds"}
+
+
+@warped
+async def test_a_failed_poll_keeps_the_values_and_shows_their_age(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        before = await rig.first()
+        meter.answers["usage"] = DOWN
+        seen = await rig.go(1200)
+    assert seen.get("usage_bytes", account="home") == 250
+    assert seen.get("usage_up", account="home") == 0
+    age = "usage_last_success_timestamp_seconds"
+    assert seen.get(age, account="home") == before.get(age, account="home")
+    down = rig.told(TargetDown)
+    assert [event.reason for event in down if isinstance(event, TargetDown)] == [Reason.HTTP_5XX]
+
+
+@warped
+async def test_a_vendor_that_is_back_is_told_of_once(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        meter.answers["usage"] = DOWN
+        await rig.go(400)
+        meter.answers["usage"] = rows(row(used=300))
+        seen = await rig.go(1200)
+    assert seen.get("usage_up", account="home") == 1
+    assert seen.get("usage_bytes", account="home") == 300
+    assert len(rig.told(TargetDown)) == len(rig.told(TargetBack)) == 1
+
+
+@warped
+async def test_values_go_when_they_are_stale_and_health_stays(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        meter.answers["usage"] = DOWN
+        kept = await rig.go(3500)
+        gone = await rig.go(200)
+    assert kept.get("usage_bytes", account="home") == 250
+    assert "usage_bytes" not in gone.names()
+    assert gone.names(account="home") == {
+        "usage_up",
+        "usage_last_success_timestamp_seconds",
+        "usage_next_poll_timestamp_seconds",
+    }
+    assert rig.told(ValuesExpired) == [
+        ValuesExpired(provider="meter", target="home", collector="usage", cause="stale")
+    ]
+
+
+@warped
+async def test_only_the_stale_collector_is_told_of(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path, collectors={"seats": True}) as rig:
+        await rig.first()
+        meter.answers["usage"] = DOWN
+        seen = await rig.go(4000)
+    assert "usage_bytes" not in seen.names()
+    assert seen.get("usage_quantity", resource="seats") == 3
+    assert rig.told(ValuesExpired) == [
+        ValuesExpired(provider="meter", target="home", collector="usage", cause="stale")
+    ]
+
+
+@warped
+async def test_values_whose_period_is_over_go_at_once(tmp_path: Path) -> None:
+    end = NOW + 700
+    meter = Meter(usage=rows(row("traffic", end=end), row("disk", 7, start=None, end=None)))
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        meter.answers["usage"] = DOWN
+        kept = await rig.go(end - rig.wall() - 2)
+        gone = await rig.go(4)
+    assert kept.get("usage_bytes", resource="traffic") == 250
+    assert gone.get("usage_bytes", resource="traffic") is None
+    assert gone.get("usage_bytes", resource="disk") == 7
+    assert rig.told(ValuesExpired) == [
+        ValuesExpired(provider="meter", target="home", collector="usage", cause="period_over")
+    ]
+
+
+@warped
+async def test_a_new_period_replaces_the_old_one_without_a_gap(tmp_path: Path) -> None:
+    meter = Meter(usage=rows(row(end=NOW + 700)))
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        meter.answers["usage"] = rows(row(used=1, start=NOW + 200, end=NOW + 9000))
+        seen = await rig.go(900)
+    assert seen.get("usage_bytes", resource="traffic") == 1
+    assert rig.told(ValuesExpired) == []
+
+
+@warped
+async def test_a_series_that_a_complete_answer_lacks_goes(tmp_path: Path) -> None:
+    meter = Meter(usage=rows(row("traffic"), row("disk")))
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        meter.answers["usage"] = rows(row("traffic", 251))
+        seen = await rig.go(320)
+    assert [one.labels["resource"] for one in seen.all("usage_bytes")] == ["traffic"]
+    assert seen.get("usage_bytes") == 251
+
+
+@warped
+async def test_a_partial_answer_publishes_nothing_new(tmp_path: Path) -> None:
+    def pages(asked: Asked) -> Answer:
+        if asked.argument("page") == "2":
+            return second[0]
+        return rows(row("traffic", first[0]), next=f"{asked.origin}/usage?page=2")
+
+    first, second = [100.0], [rows(row("traffic", 150.0))]
+    meter = Meter(usage=pages)
+    async with one(meter, tmp_path) as rig:
+        assert (await rig.first()).get("usage_bytes") == 250
+        first[0], second[0] = 110.0, DOWN
+        seen = await rig.go(320)
+        assert seen.get("usage_bytes") == 250
+        assert seen.get("usage_up", account="home") == 0
+        second[0] = rows(row("traffic", 160.0))
+        assert (await rig.go(900)).get("usage_bytes") == 270
+
+
+@warped
+async def test_a_collector_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path, collectors={"seats": True}) as rig:
+        await rig.first()
+        meter.answers |= {"usage": rows(row(used=260)), "seats": json_answer({}, status=500)}
+        seen = await rig.go(1300)
+    assert seen.get("usage_bytes") == 260
+    assert seen.get("usage_quantity", resource="seats") == 3
+    assert seen.get("usage_up", collector="usage") == 1
+    assert seen.get("usage_up", collector="seats") == 0
+
+
+@warped
+async def test_a_vendor_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
+    slow, quick = Meter(usage=HANGS), Meter()
+    async with slow.vendor, quick.vendor:
+        path = write_config(tmp_path, target(slow, "slow"), target(quick, "quick"))
+        async with running(plan_of(path)) as rig:
+            while not (slow.asked and quick.asked):
+                jump(0.1)
+                await rig.turn()
+            assert (await rig.until("usage_up", account="quick")) == 1
+            assert rig.scrape().get("usage_up", account="slow") is None
+            jump(31.0)
+            assert (await rig.until("usage_up", account="slow")) == 0
+            assert rig.reasons() == {"slow": Reason.TIMEOUT, "quick": None}
+
+
+@warped
+async def test_an_answer_that_drips_ends_at_the_deadline_of_the_whole_poll(tmp_path: Path) -> None:
+    body = b'{"rows": []}'
+    drips = (
+        Send(head(Answer(), length=len(body))),
+        *[step for byte in body for step in (Send(bytes([byte])), Pause(20.0))],
+    )
+    meter = Meter(usage=drips)
+    async with one(meter, tmp_path) as rig:
+        while not meter.asked:
+            jump(0.1)
+            await rig.turn()
+        for _ in range(4):
+            await rig.turn(0.01)
+            jump(10.0)
+        assert (await rig.until("usage_up", account="home")) == 0
+    (finished,) = rig.told(PollFinished)
+    assert isinstance(finished, PollFinished)
+    assert isinstance(finished.poll.outcome, Failure)
+    assert finished.poll.outcome.reason is Reason.TIMEOUT
+    assert "poll_timeout" in finished.poll.outcome.detail
+
+
+@warped
+async def test_a_crash_in_a_poll_is_counted_and_the_next_poll_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object) -> None:
+        raise ZeroDivisionError("secret values stand here")
+
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.pipeline.read", crash)
+            seen = await rig.first()
+        assert seen.get("usage_up", account="home") == 0
+        assert rig.reasons() == {"home": Reason.INTERNAL}
+        assert (await rig.go(900)).get("usage_up", account="home") == 1
+    assert "secret values" not in str(rig.events)
+
+
+@warped
+async def test_a_crash_before_the_poll_is_counted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*arguments: object) -> None:
+        raise SystemExit(3)
+
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.pipeline.Pipeline.collect", crash)
+            await rig.first()
+        assert rig.reasons() == {"home": Reason.INTERNAL}
+        assert (await rig.go(900)).get("usage_up", account="home") == 1
+    (crashed,) = rig.told(PollCrashed)
+    assert "SystemExit" in str(crashed)
+
+
+@warped
+async def test_a_listener_that_raises_stops_nothing(tmp_path: Path) -> None:
+    def grumble(event: object) -> None:
+        raise RuntimeError("I do not want to know")
+
+    meter = Meter()
+    async with one(meter, tmp_path, also=grumble) as rig:
+        await rig.first()
+        meter.answers["usage"] = rows(row(used=333))
+        assert (await rig.go(320)).get("usage_bytes") == 333
+
+
+@warped
+async def test_a_fault_while_publishing_does_not_hide_the_poll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    meter = Meter()
+    monkeypatch.setattr("exporter.app.publisher.samples", crash)
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+    assert len(rig.told(PollFinished)) == 1
+
+
+@warped
+async def test_the_vendors_own_throttle_is_published(tmp_path: Path) -> None:
+    headers = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "59", "X-RateLimit-Reset": "30"}
+    meter = Meter(usage=json_answer({"rows": [row()]}, headers=headers))
+    async with one(meter, tmp_path) as rig:
+        seen = await rig.first()
+    assert seen.get("usage_api_rate_limit", account="home") == 60
+    assert seen.get("usage_api_rate_limit_remaining", account="home") == 59
+    reset = seen.get("usage_api_rate_limit_reset_timestamp_seconds", account="home")
+    assert reset == pytest.approx(NOW + 30, abs=31)
+
+
+@warped
+async def test_a_clock_that_is_put_back_loses_no_value_and_adds_no_poll(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        await rig.first()
+        rig.skew = -7200.0
+        await rig.go(1500)
+        assert len(meter.asked) == 6
+        rig.skew = 0.0
+        seen = await rig.go(1500)
+    assert len(meter.asked) == 11
+    assert seen.get("usage_bytes") == 250
+
+
+@warped
+async def test_a_period_is_as_long_as_the_vendor_says(tmp_path: Path) -> None:
+    meter = Meter()
+    async with one(meter, tmp_path) as rig:
+        seen = await rig.first()
+    assert seen.get("usage_period_start_timestamp_seconds") == MONTH_START
+    assert seen.get("usage_period_end_timestamp_seconds") == MONTH_END

@@ -1,0 +1,127 @@
+import asyncio
+import json
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from exporter.web.metrics import Body
+from exporter.web.negotiate import Format
+from exporter.web.site import Site, routes
+from exporter.web.view import StatusView
+from tests.support.serving import Broken, ask, serving
+from tests.support.views import a_status, a_target, gallery
+
+
+async def scrape(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+    return b"usage_up 1\n"
+
+
+async def probe(name: str, kind: Format) -> Body | None:
+    return None
+
+
+async def reload() -> Sequence[str]:
+    return ()
+
+
+def a_site(view: StatusView | None = None) -> Site:
+    return Site(
+        scrape=scrape,
+        probe=probe,
+        names=lambda: ["video-prod"],
+        not_ready=lambda: "",
+        reload=reload,
+        config_text=lambda: "targets: []\n",
+        view=lambda: view or gallery(),
+    )
+
+
+ADDRESSES = {
+    "/": "text/html; charset=utf-8",
+    "/metrics": "text/plain; version=0.0.4; charset=utf-8",
+    "/-/healthy": "text/plain; charset=utf-8",
+    "/-/ready": "text/plain; charset=utf-8",
+    "/config": "text/plain; charset=utf-8",
+    "/api/v1/targets": "application/json",
+}
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+async def test_every_address_answers_get_and_head_alike(path: str) -> None:
+    async with serving(routes(a_site())) as port:
+        get = await ask(port, path)
+        head = await ask(port, path, method="HEAD")
+    assert (get.status, get.headers["content-type"]) == (200, ADDRESSES[path])
+    assert int(get.headers["content-length"]) == len(get.body)
+    assert (head.status, head.body) == (200, b"")
+    without_date = [
+        {key: value for key, value in answer.headers.items() if key != "date"}
+        for answer in (get, head)
+    ]
+    assert without_date[0] == without_date[1]
+
+
+async def test_the_other_addresses_answer_too() -> None:
+    async with serving(routes(a_site())) as port:
+        assert (await ask(port, "/-/reload", method="PUT")).status == 200
+        assert (await ask(port, "/probe?target=x")).status == 400
+        assert (await ask(port, "/favicon.ico")).status == 204
+
+
+async def test_the_telemetry_path_can_be_chosen() -> None:
+    async with serving(routes(a_site(), telemetry_path="/own")) as port:
+        assert (await ask(port, "/own")).text == "usage_up 1\n"
+        assert (await ask(port, "/metrics")).status == 404
+        assert '<a href="/own">' in (await ask(port, "/")).text
+    async with serving(routes(a_site(), telemetry_path="/")) as port:
+        assert (await ask(port, "/")).text == "usage_up 1\n"
+
+
+async def test_the_page_comes_with_its_policy() -> None:
+    async with serving(routes(a_site())) as port:
+        answer = await ask(port, "/")
+    assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+    assert "video-prod" in answer.text
+
+
+async def test_the_api_is_the_view() -> None:
+    async with serving(routes(a_site())) as port:
+        answer = await ask(port, "/api/v1/targets")
+    assert msgspec.json.decode(answer.body, type=StatusView) == gallery()
+    target = json.loads(answer.body)["targets"][0]
+    assert target["account"] == "video-prod"
+    assert target["resources"][0]["ratio"] == 0.8246
+    assert target["resources"][2]["limit"] is None
+
+
+async def test_broken_text_of_a_vendor_does_not_break_the_api() -> None:
+    view = a_status(a_target("half a letter: \ud83d", plan="whole: é"))
+    async with serving(routes(a_site(view))) as port:
+        answer = await ask(port, "/api/v1/targets")
+    (target,) = json.loads(answer.body)["targets"]
+    assert (target["account"], target["plan"]) == ("half a letter: \ud83d", "whole: é")
+
+
+async def test_a_scrape_does_not_wait_for_a_large_page() -> None:
+    view = a_status(*(a_target(str(number)) for number in range(1000)))
+    order: list[str] = []
+
+    async def ask_in_order(path: str) -> None:
+        assert (await ask(port, path)).status == 200
+        order.append(path)
+
+    broken = Broken()
+    async with serving(routes(a_site(view)), broken=broken) as port, asyncio.TaskGroup() as group:
+        group.create_task(ask_in_order("/"))
+        group.create_task(ask_in_order("/metrics"))
+    assert order == ["/metrics", "/"]
+    assert broken == []
+
+
+async def test_no_address_loads_the_exporters_words_into_a_frame_or_a_cache() -> None:
+    async with serving(routes(a_site())) as port:
+        for path in (*ADDRESSES, "/favicon.ico", "/nowhere", "/probe"):
+            headers = (await ask(port, path)).headers
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["cache-control"] == "no-store"

@@ -48,6 +48,8 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
+        self.problems: tuple[str, ...] = ()
+        """What the last reload complained of; nothing if it was taken."""
         self.emit = Observers(telling.observers(), telling.log)
         self.engine = Engine(plan, msgspec.structs.replace(world, emit=self.emit))
         telling.ask(self.engine.runner, self.engine.shelf)
@@ -75,9 +77,10 @@ class Daemon:
         async with self._reloading:
             plan = await asyncio.to_thread(self._load)
             if isinstance(plan, Rejected):
-                problems = tuple(str(problem) for problem in plan.problems)
-                self.emit(ConfigRejected(at=self._world.wall(), problems=problems))
-                return problems
+                self.problems = tuple(str(problem) for problem in plan.problems)
+                self.emit(ConfigRejected(at=self._world.wall(), problems=self.problems))
+                return self.problems
+            self.problems = ()
             change = self.engine.apply(plan)
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()

@@ -11,8 +11,9 @@ from exporter.app.daemon import Daemon, Load
 from exporter.app.engine import World
 from exporter.app.keys import Keys
 from exporter.app.options import Options
-from exporter.app.site import routes
+from exporter.app.site import site
 from exporter.app.telling import Telling
+from exporter.app.view import Viewer
 from exporter.config.files import SecretReader
 from exporter.model.plan import Plan
 from exporter.observe.redact import Redactor
@@ -20,6 +21,7 @@ from exporter.web.addresses import Address, parse_address
 from exporter.web.dispatch import Dispatch
 from exporter.web.gate import Gate
 from exporter.web.server import Server
+from exporter.web.site import routes
 
 Announce = Callable[[Sequence[Address]], None]
 
@@ -52,7 +54,11 @@ async def serve(
 
     path = options.web_config_file
     gate = Gate(path, clock=clock, complain=complain) if path else None
-    server = Server(Dispatch(routes(daemon, options, telling), failed=broke, guard=gate))
+    viewer = Viewer(
+        daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
+    )
+    table = routes(site(daemon, options, telling, viewer), telemetry_path=options.telemetry_path)
+    server = Server(Dispatch(table, failed=broke, guard=gate))
     addresses = [parse_address(text) for text in options.listen]
     bound = await server.start(addresses, tls=gate.context if gate else None)
     try:

@@ -1,6 +1,6 @@
 """All addresses: the table that the dispatch answers by."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     not_ready: Callable[[], str]
     reload: Reload | None
     config_text: Callable[[], str]
-    view: Callable[[], StatusView]
+    view: Callable[[], Awaitable[StatusView]]
 
 
 def routes(site: Site, *, telemetry_path: str = "/metrics") -> dict[str, Route]:

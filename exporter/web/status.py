@@ -1,7 +1,7 @@
 """``/``: the status page. It works without JavaScript and loads nothing from elsewhere."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -11,12 +11,12 @@ from exporter.web.style import POLICY
 from exporter.web.view import StatusView
 
 
-def handler(view: Callable[[], StatusView], *, telemetry_path: str) -> answers.Handler:
+def handler(view: Callable[[], Awaitable[StatusView]], *, telemetry_path: str) -> answers.Handler:
     """Return the handler of ``/``."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         parts = []
-        for part in page(view(), telemetry_path=telemetry_path):
+        for part in page(await view(), telemetry_path=telemetry_path):
             parts.append(part)
             await asyncio.sleep(0)  # 200 cards take 30 ms: scrapes go in between
         return answers.html("".join(parts), policy=POLICY)

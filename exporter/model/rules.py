@@ -131,8 +131,9 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
     Each side is the first of: the instant in the answer (``start``, ``end``), the text that the
     request carried (``asked_start``, ``asked_end``: a date or a time), and the calendar's
-    ``cycle``, which also finds the other side where only one is known. ``inclusive_end`` makes the
-    end exclusive: a date by a day, a time by a second. ``anchor_day`` renders to 1..31.
+    ``cycle``, which also finds the other side where only one is known. An answer that should tell
+    and does not leaves the period unknown. ``inclusive_end`` makes the end exclusive: a date by a
+    day, a time by a second. ``anchor_day`` renders to 1..31.
     """
 
     start: Instant | None = None

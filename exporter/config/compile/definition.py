@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from exporter.config.compile import leaves, rules
 from exporter.config.compile.auth import auths
@@ -228,15 +228,20 @@ def _check_whole(place: Place, text: DefinitionText, definition: Definition) -> 
 
 
 def _check_once(place: Place, resources: tuple[Resource, ...], text: DefinitionText) -> None:
-    """Refuse a name without holes that two rules have: both would fill the same series."""
+    """Refuse a name without holes that two rules have: both would fill the same series.
+
+    Rules with conditions may share it: which of them speaks depends on the answer.
+    """
     first: dict[tuple[str, object], int] = {}
     for index, one in enumerate(text.resources):
         key = (one.name, one.collector)
         if "{" not in one.name and key in first:
-            (place / "resources" / index / "name").error(
-                f'"{one.name}" is read by resources[{first[key]}] already. '
-                "Write all its numbers in one entry."
-            )
+            other = text.resources[first[key]]
+            if one.where is UNSET or other.where is UNSET:
+                (place / "resources" / index / "name").error(
+                    f'"{one.name}" is read by resources[{first[key]}] already. '
+                    "Write all its numbers in one entry, or a condition (where) at both."
+                )
         first.setdefault(key, index)
 
 

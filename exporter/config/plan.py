@@ -76,8 +76,6 @@ def _head(place: Place, document: Document) -> ConfigText | None:
 def _state(place: Place, text: StateText, directory: str) -> tuple[str, str]:
     """Return the absolute path of the state's file, or the address of Redis."""
     url = text.redis_url or ""
-    if url and text.file:
-        (place / "redis_url").key_error('State is kept in "file" or "redis_url". Delete one.')
     if not isinstance(text.redis_url, UnsetType):
         (place / "redis_url").key_error(
             "This version keeps its state in a file of one process; replicas cannot share it."

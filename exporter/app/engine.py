@@ -1,6 +1,9 @@
 """The polling half of the exporter: from the plan to the shelf, without a way in or out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -10,7 +13,7 @@ from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
 from exporter.mapping.join import tracked
 from exporter.model.event import Event, PollFinished
-from exporter.model.outcome import Failure, Poll
+from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.plan import Plan, PlanDiff
 from exporter.model.target import SecretSource, Target
 from exporter.pipeline import Pipeline
@@ -24,8 +27,12 @@ from exporter.store.ledger import Ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
+SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
+"""Refusals that make all targets of a budget wait."""
 LATE = 1.0
 """Seconds after which a poll that its own deadline did not end is ended by the runner."""
+
+_Memo = TypeVar("_Memo", JobMemo, BudgetMemo)
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,25 +87,39 @@ class Engine:
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
         restored = await self._ledger.load(prints)
-        if restored.schedule:
-            self.runner.restore(_snapshot(restored.schedule, restored.written_at or 0.0))
+        schedule = _snapshot(restored.schedule, restored.written_at or 0.0)
+        self.runner.restore(schedule)
         self.runner.swap(_jobs(targets.values()))
         for name, readings in restored.readings.items():
             for reading, at in readings:
                 self.board.accept(name, reading, at)
             await self._recall(targets[name], prints[name])
             self.publisher.publish(targets[name])
+        for name in {memo.target for memo in schedule.jobs} - restored.readings.keys():
+            if name in targets:  # nothing is known but that it is down: that must be seen
+                self.publisher.publish(targets[name])
 
     def apply(self, plan: Plan) -> PlanDiff:
-        """Put another plan into force: unchanged targets keep timers, budgets and series."""
-        change = diff(self.plan, plan)
+        """Put another plan into force: unchanged targets keep timers, budgets and series.
+
+        A changed target keeps what is known of its account, as over a restart, and its timers if
+        it is asked the same as before.
+        """
+        before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         for name in change.removed:
             self._ledger.forget(name)
-        for name in (*change.removed, *change.changed):
+        others = [
+            n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
+        ]
+        for name in (*change.removed, *others):
             self.publisher.remove(name)
             self.chronicle.forget(name)
-        self.runner.swap(_jobs(plan.targets.values()), changed=change.changed)
+        anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
+        self.runner.swap(_jobs(plan.targets.values()), changed=anew)
+        for name in change.changed:
+            if name not in others:
+                self.publisher.publish(plan.targets[name])
         return change
 
     async def run(self) -> None:
@@ -131,6 +152,20 @@ class Engine:
             self._write_down(target, poll)
         self._save(self.runner.snapshot_of(target.name))
         self.publisher.publish(target)
+        if isinstance(poll.outcome, Failure) and poll.outcome.reason in SHARED:
+            self._show_waits(target)
+
+    def _show_waits(self, waiting: Target) -> None:
+        """Let those that share a budget that waits show when they come again, a few at a turn."""
+        now = self._world.wall()
+        for name, target in self.plan.targets.items():
+            if target.budget == waiting.budget and name != waiting.name:
+                self.runner.at(now, partial(self._refresh, name))
+
+    def _refresh(self, name: str) -> None:
+        target = self.plan.targets.get(name)
+        if target is not None:
+            self.publisher.publish(target)
 
     def _write_down(self, target: Target, poll: Poll) -> None:
         readings = self.board.readings(target.name, poll.at, target.stale_after)
@@ -167,6 +202,21 @@ class Engine:
             self._ledger.save_schedule(_rows(snapshot))
 
 
+def asks_the_same(old: Target, new: Target) -> bool:
+    """Tell whether two versions of a target differ only in when, and in what is made of answers."""
+    return new == msgspec.structs.replace(
+        old,
+        collectors=new.collectors,
+        limits=new.limits,
+        labels=new.labels,
+        poll_timeout=new.poll_timeout,
+        stale_after=new.stale_after,
+        max_series=new.max_series,
+        reserve=new.reserve,
+        adaptive=new.adaptive,
+    )
+
+
 def _jobs(targets: Iterable[Target]) -> list[Job]:
     """Return the jobs of targets. Their deadline is for polls that do not hear the pipeline's."""
     return [
@@ -183,11 +233,17 @@ def _rows(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def _snapshot(rows: Mapping[str, bytes], at: float) -> Snapshot:
-    jobs, budgets = msgspec.msgpack.Decoder(JobMemo), msgspec.msgpack.Decoder(BudgetMemo)
     return Snapshot(
         at=at,
-        jobs=tuple(jobs.decode(row) for key, row in rows.items() if key.startswith("job\0")),
-        budgets=tuple(
-            budgets.decode(row) for key, row in rows.items() if key.startswith("budget\0")
-        ),
+        jobs=tuple(_understood(rows, "job\0", JobMemo)),
+        budgets=tuple(_understood(rows, "budget\0", BudgetMemo)),
     )
+
+
+def _understood(rows: Mapping[str, bytes], prefix: str, kind: type[_Memo]) -> Iterator[_Memo]:
+    """Yield the rows of a kind; what another version wrote differently is as good as forgotten."""
+    decoder = msgspec.msgpack.Decoder(kind)
+    for key, row in rows.items():
+        if key.startswith(prefix):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                yield decoder.decode(row)

@@ -128,7 +128,7 @@ def _renderer(form: Form, stream: TextIO) -> _Processor:
 
     match form:
         case Form.LOGFMT:
-            return structlog.processors.LogfmtRenderer(bool_as_flag=False)
+            return _flat(structlog.processors.LogfmtRenderer(bool_as_flag=False))
         case Form.JSON:
             return structlog.processors.JSONRenderer(ensure_ascii=False)
         case Form.CONSOLE:
@@ -137,6 +137,18 @@ def _renderer(form: Form, stream: TextIO) -> _Processor:
             )
         case _:
             assert_never(form)
+
+
+def _flat(render: _Processor) -> _Processor:
+    # logfmt has no lists: a,b and not ['a', 'b'].
+    def processor(logger: object, method: str, fields: _Fields) -> Any:
+        flat = {
+            key: ",".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in fields.items()
+        }
+        return render(logger, method, flat)
+
+    return processor
 
 
 def _level(counted: Callable[[str], None]) -> _Processor:

@@ -86,14 +86,15 @@ class Engine:
         """Bring back what the ledger knows and schedule the first polls."""
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
-        restored = await self._ledger.load(prints)
+        since = self._world.wall() - Chronicle.LENGTH
+        restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
         schedule = _snapshot(restored.schedule, restored.written_at or 0.0)
         self.runner.restore(schedule)
         self.runner.swap(_jobs(targets.values()))
         for name, readings in restored.readings.items():
             for reading, at in readings:
                 self.board.accept(name, reading, at)
-            await self._recall(targets[name], prints[name])
+            self.chronicle.put(name, restored.histories.get(name, {}))
             self.publisher.publish(targets[name])
         for name in {memo.target for memo in schedule.jobs} - restored.readings.keys():
             if name in targets:  # nothing is known but that it is down: that must be seen
@@ -183,15 +184,6 @@ class Engine:
             PointRecord(target.name, identity, account, resource, poll.at, value)
             for (account, resource), value in used.items()
         )
-
-    async def _recall(self, target: Target, identity: str) -> None:
-        points = await self._ledger.history(
-            target.name,
-            identity,
-            since=self._world.wall() - Chronicle.LENGTH,
-            step=Chronicle.STEP,
-        )
-        self.chronicle.put(target.name, points)
 
     def _begin(self, memo: JobMemo) -> None:
         """Write down that a poll starts: a process that dies of it must not repeat it faster."""

@@ -46,7 +46,9 @@ def test_a_straight_line_is_projected_to_where_it_ends(
     history = line(period, at, pace) if with_history else ()
     found = flow(pace * (at - period.start), at, period, history=history)
     elapsed = at - period.start
-    told = elapsed >= max(MIN_FRACTION * (period.end - period.start), MIN_ELAPSED) and share < 1
+    told = (
+        elapsed >= max(MIN_FRACTION * (period.end - period.start), MIN_ELAPSED) and at < period.end
+    )
     if told:
         assert found.projected == pytest.approx(pace * (period.end - period.start))
     else:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.fetch.keyring import Keyring
-from exporter.fetch.paging import PagingError, safe_url
+from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
 from exporter.fetch.tokens import Tokens
 from exporter.fetch.transport import Transport
@@ -116,5 +116,5 @@ def _redirect(request: Wire, answer: Answer) -> str | None:
         return None
     try:
         return safe_url(location, answer.url)
-    except PagingError:
+    except LinkError:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, Close, Pause, json_answer
+from exporter.demo.wire import Answer, Asked, Close, Pause, Send, json_answer
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
@@ -214,6 +214,25 @@ async def test_a_key_in_the_query_goes_along_to_every_page() -> None:
         fetched = await fetch(target, a_collector(paging=NEXT))
     assert [asked.argument("api_key") for asked in vendor.asked] == [CANARY, CANARY]
     assert CANARY not in repr(fetched)
+
+
+async def test_a_loop_is_found_although_the_key_is_added_to_each_address() -> None:
+    auth = QueryAuth(
+        query={"api_key": compile_template("{credentials.token}")}, needs=frozenset({"token"})
+    )
+    async with Vendor(json_answer({"next": "/v/usage"})) as vendor:
+        target = a_target(vendor.base_url, auth=auth, secrets={"token": CANARY})
+        found = failure(await fetch(target, a_collector(paging=NEXT)))
+    assert found.reason is Reason.PAGING
+    assert "read already" in found.detail
+    assert len(vendor.asked) == 2
+
+
+async def test_headers_that_are_no_utf8_are_readable() -> None:
+    script = (Send(b"HTTP/1.1 200 OK\r\nX-Odd: a\xffb\xc3\xbc\r\nContent-Length: 2\r\n\r\n{}"),)
+    async with Vendor(script) as vendor:
+        fetched = await fetch(a_target(vendor.base_url))
+    assert fetched.exchanges[0].headers["x-odd"] == "a�bü"
 
 
 async def test_an_absent_answer_has_no_pages() -> None:

@@ -31,7 +31,7 @@ from tests.support.fetching import (
 )
 from tests.support.vendor import Vendor
 
-ODD = 'can@ry/4f1d "9b7" + ü&='
+ODD = 'can@ry/qwx "zvj" + ü&='
 NEEDS = frozenset({"token"})
 TOKEN = compile_template("{credentials.token}")
 LOG_IN = TokenAuth(
@@ -105,7 +105,7 @@ async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> No
         fetched = await fetch(target, collector, client=client, watch=seen.append)
         told = places(fetched, seen, client)
     assert vendor.asked
-    for part in (CANARY, "4f1d", "9b7", "Y2Fu", "tok3n", "own-canary"):
+    for part in (CANARY, "canary-4", "qwx", "zvj", "Y2Fu", "tok3n", "own-canary"):
         assert part not in told, told
 
 

@@ -1,12 +1,15 @@
-"""How often a target is polled, how long a poll may take, when its values are too old.
+"""What of a target is polled, how often, how long a poll may take, when its values are too old.
 
-Of the intervals the most specific that is written wins: the target's for the collector, the
-target's, the definition's for the collector, the global one, the definition's.
+A collector whose path needs a parameter that the target does not set is left out: GitHub's billing
+is read only where an organization is named. Of the intervals the most specific that is written
+wins: the target's for the collector, the target's, the definition's for the collector, the global
+one, the definition's.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from exporter.config.compile import leaves
 from exporter.config.findings import Place
@@ -14,6 +17,9 @@ from exporter.config.settings import CollectorSettingText, GlobalText, TargetTex
 from exporter.kernel.durations import format_duration
 from exporter.kernel.problems import did_you_mean
 from exporter.model.definition import Collector, Definition
+
+Given: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The parameters that a target sets, as `config.params` returns them."""
 
 _TIMEOUT: Final = 30.0
 _STALE_INTERVALS: Final = 3
@@ -43,14 +49,16 @@ class Pace:
     timeout: float
 
 
-def pace(place: Place, text: TargetText, definition: Definition, defaults: Defaults) -> Pace:
-    """Return the pace of a target."""
+def pace(
+    place: Place, text: TargetText, definition: Definition, given: Given, defaults: Defaults
+) -> Pace:
+    """Return the pace of a target, which sets the parameters `given`."""
     _check_collectors(place / "collectors", text, definition)
     own = leaves.positive_duration(place / "poll_interval", text.poll_interval)
     found = {
         name: _interval(_written(place, text, collector, own, defaults), definition, collector)
         for name, collector in definition.collectors.items()
-        if text.collectors.get(name, collector.enabled) is not False
+        if _is_polled(place / "collectors" / name, text, collector, definition, given)
     }
     if not found:
         (place / "collectors").error(
@@ -61,6 +69,34 @@ def pace(place: Place, text: TargetText, definition: Definition, defaults: Defau
         timeout=_timeout(place, text, defaults, min(found.values(), default=math.inf)),
         stale_after=_stale_after(place, text, defaults, found),
     )
+
+
+def _is_polled(
+    place: Place, text: TargetText, collector: Collector, definition: Definition, given: Given
+) -> bool:
+    setting = text.collectors.get(collector.name)
+    if setting is False or (setting is None and not collector.enabled):
+        return False
+    missing = _missing(collector, definition, given)
+    if missing and setting is not None:
+        names = ", ".join(f'"{name}"' for name in missing)
+        place.error(
+            f'The collector "{collector.name}" needs the parameter {names}, which is not set. '
+            "Set it under params."
+        )
+    return not missing
+
+
+def _missing(collector: Collector, definition: Definition, given: Given) -> list[str]:
+    """Return the parameters in a collector's path that have no value; "" counts as none."""
+    wanted = (variable.partition("params.")[2] for variable in collector.request.path.variables)
+    return [
+        name
+        for name in sorted(wanted)
+        if (param := definition.params.get(name)) is not None
+        and not param.required  # told already, where it is missing
+        and not any(given.get(name, ("default",) if param.default else ()))
+    ]
 
 
 def _check_collectors(place: Place, text: TargetText, definition: Definition) -> None:

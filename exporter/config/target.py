@@ -45,7 +45,7 @@ def build_target(
     digests = credentials.digest(place / "credentials", sources, around.reader)
     auth = credentials.choose(place, definition, sources)
     url = address.base_url(place, text, definition, given)
-    its_pace = pace(place, text, definition, around.defaults)
+    its_pace = pace(place, text, definition, given, around.defaults)
     its_limits = limits(place, text, definition.name, resources)
     its_accounts = accounts(place, text, definition)
     _check_labels(place / "labels", text.labels)

@@ -11,10 +11,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
+from exporter.fetch.finding import FindError, find
 from exporter.fetch.request import Pairs
 from exporter.fetch.wire import Lines, host_of, origin_of
 from exporter.kernel.secrets import redact_url
-from exporter.kernel.select import SelectError, Selector
+from exporter.kernel.select import Selector
 from exporter.model.definition import (
     Cursor,
     LinkHeader,
@@ -89,7 +90,7 @@ def next_step(paging: Paging, at: Next, page: Seen) -> Step | Failure:
         step = _step(paging, at, page)
         if isinstance(step, Next) and not isinstance(paging, NoPaging):
             _check_count(step.pages, paging.max_pages)
-    except (PagingError, SelectError) as error:
+    except (PagingError, FindError) as error:
         return Failure(reason=Reason.PAGING, detail=f"page {at.pages}: {error}")
     return step
 
@@ -162,7 +163,7 @@ def _linked(link: str | None, at: Next, page: Seen) -> Step:
 
 def _next_link(paging: NextUrl, document: object) -> str | None:
     for path in paging.next:
-        found = path(document)
+        found = find(path, document)
         if isinstance(found, Mapping):
             found = found.get("href")
         if found is None or found is False or found == "":
@@ -202,7 +203,7 @@ def _links(lines: Lines) -> Iterator[tuple[str, dict[str, str]]]:
 def _cursor(paging: Cursor, at: Next, document: object) -> Step:
     more = _flag(paging.more, document)
     cursor = next(
-        (found for path in paging.cursor if (found := path(document)) not in _NOTHING), None
+        (found for path in paging.cursor if (found := find(path, document)) not in _NOTHING), None
     )
     if more is False or (cursor is None and more is None):
         return _DONE
@@ -308,7 +309,7 @@ def _skipping(paging: Offset, offset: int) -> Pairs:
 
 def _flag(path: Selector | None, document: object) -> bool | None:
     """Read "is there more": None when nothing says."""
-    found = None if path is None else path(document)
+    found = None if path is None else find(path, document)
     if found is None:
         return None
     return found.strip().lower() not in _NO if isinstance(found, str) else bool(found)
@@ -316,7 +317,7 @@ def _flag(path: Selector | None, document: object) -> bool | None:
 
 def _whole(path: Selector, document: object) -> int | None:
     """Read a number of pages or rows; None when it is absent."""
-    found = path(document)
+    found = find(path, document)
     if found in _NOTHING or found is False:
         return None
     if isinstance(found, str) and re.fullmatch(r"[0-9]{1,15}", found.strip()):
@@ -327,7 +328,7 @@ def _whole(path: Selector, document: object) -> int | None:
 
 
 def _count(path: Selector, document: object) -> int:
-    found = path(document)
+    found = find(path, document)
     if found is None:
         return 0
     if not isinstance(found, list | Mapping):

@@ -170,7 +170,10 @@ def _json_templates(part: Json) -> Iterator[Template]:
 
 
 def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
-    quoted = {name: _segment(text) for name, text in values.texts.items() if name in path.variables}
+    quoted = {
+        name: _placed(name, values.texts[name], path)
+        for name in path.variables & values.texts.keys()
+    }
     text = path.render(quoted, clock)
     if text is None:
         missing = ", ".join(sorted(path.variables - values.texts.keys()))
@@ -178,6 +181,13 @@ def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
     if not text.startswith(("http://", "https://")):
         text = f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
     return quote(text, safe=_URL_SAFE)
+
+
+def _placed(name: str, value: str, path: Template) -> str:
+    """Quote the value of a hole. One that the path begins with may be an address: it stays so."""
+    if path.text.startswith(f"{{{name}}}") and value.startswith(("http://", "https://")):
+        return value.rstrip("/")
+    return _segment(value)
 
 
 def _segment(value: str) -> str:

@@ -94,18 +94,17 @@ class Transport:
             server_hostname=http.tls.server_name or None,
             middlewares=self._digest(wire),
         ) as response:
-            body = raw = await _read(response, most)
+            body = await _read(response, most)
             lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
             headers = joined(lines)
-            if raw and "content-encoding" in headers:
-                body = await _inflated(raw, headers["content-encoding"], most)
+            if body and "content-encoding" in headers:
+                body = await _inflated(body, headers["content-encoding"], most)
             return Answer(
                 status=response.status,
                 lines=lines,
                 headers=headers,
                 body=body,
                 url=wire.url,
-                size=len(raw),
             )
 
     def _digest(self, wire: Wire) -> tuple[aiohttp.DigestAuthMiddleware, ...]:

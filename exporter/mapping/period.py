@@ -1,11 +1,13 @@
 """The billing period of a row: from the answer, from the request, from the calendar.
 
-Three decisions that a reader may look for:
+Four decisions that a reader may look for:
 
 - Both sides are rounded to whole seconds. Vendors compute reset times with a jitter of
   milliseconds, and a jitter is no new period.
 - A period that does not start before it ends is dropped and noted, not a failure: the values are
   good without it.
+- Where the answer tells the period and says nothing today, the calendar does not answer for it: it
+  finds a side that is missing, and never both.
 - A vendor that still names last month's period is believed: the period is over, and so are the
   values (the join drops them). Stretching the old period to today would be an invention.
 """
@@ -124,7 +126,8 @@ def _completed(rule: Period, start: _Side | None, end: _Side | None, asked: Aske
     last = None if end is None else _exclusive(end, inclusive=rule.inclusive_end)
     if first is not None and last is not None:
         return Span(first, last)
-    if rule.cycle is None:
+    told = rule.start is not None or rule.end is not None
+    if rule.cycle is None or (told and first is None and last is None):
         return None
     zone = _zone(rule.zone)
     anchor = asked.anchor_day(rule.anchor_day)

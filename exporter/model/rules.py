@@ -42,6 +42,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     Without steps the document is the one row. A path sees the row itself when no step is named and
     nothing is joined, else the scope: every name, ``root`` (the document) and ``row`` (the last).
+    The first step and the tables of joins start at the document all the same, with or without
+    ``root``.
     """
 
     steps: tuple[Step, ...] = ()
@@ -129,8 +131,9 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
     Each side is the first of: the instant in the answer (``start``, ``end``), the text that the
     request carried (``asked_start``, ``asked_end``: a date or a time), and the calendar's
-    ``cycle``, which also finds the other side where only one is known. ``inclusive_end`` makes the
-    end exclusive: a date by a day, a time by a second. ``anchor_day`` renders to 1..31.
+    ``cycle``, which also finds the other side where only one is known. An answer that should tell
+    and does not leaves the period unknown. ``inclusive_end`` makes the end exclusive: a date by a
+    day, a time by a second. ``anchor_day`` renders to 1..31.
     """
 
     start: Instant | None = None

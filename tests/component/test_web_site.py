@@ -26,7 +26,7 @@ async def reload() -> Sequence[str]:
 
 
 def a_site(view: StatusView | None = None) -> Site:
-    async def shown() -> StatusView:
+    async def look() -> StatusView:
         return view or gallery()
 
     return Site(
@@ -36,7 +36,7 @@ def a_site(view: StatusView | None = None) -> Site:
         not_ready=lambda: "",
         reload=reload,
         config_text=lambda: "targets: []\n",
-        view=shown,
+        view=look,
     )
 
 

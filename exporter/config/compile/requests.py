@@ -1,6 +1,6 @@
 """Requests and collectors."""
 
-from typing import Final
+from typing import Final, cast
 
 from msgspec import UnsetType
 
@@ -10,6 +10,7 @@ from exporter.config.compile.paging import paging
 from exporter.config.compile.verdict import verdict
 from exporter.config.findings import Place
 from exporter.config.grammar.requests import Arguments, CollectorText, RequestText
+from exporter.config.grammar.words import Scalar
 from exporter.kernel.templates import Template
 from exporter.model.definition import (
     Argument,
@@ -38,7 +39,7 @@ def request(place: Place, text: RequestText, scope: Scope) -> Request:
             )
             for name, value in text.headers.items()
         },
-        json=None if text.json is None else _json(place / "json", text.json, scope),
+        json=None if isinstance(text.json, UnsetType) else _json(place / "json", text.json, scope),
         form=arguments(place / "form", text.form, scope, style),
     )
 
@@ -66,35 +67,32 @@ def arguments(
 ) -> tuple[Argument, ...]:
     """Compile query or form arguments."""
     return tuple(
-        Argument(
-            name=name,
-            style=style,
-            values=tuple(
-                leaves.template(place / name / index, value, scope)
-                for index, value in enumerate(values)
-            )
-            if isinstance(values, list)
-            else (leaves.template(place / name, values, scope),),
-        )
-        for name, values in text.items()
+        _argument(place / name, name, values, scope, style) for name, values in text.items()
     )
+
+
+def _argument(
+    place: Place, name: str, values: Scalar | list[Scalar], scope: Scope, style: ArrayStyle
+) -> Argument:
+    """Compile one argument; the style is that of lists, and a single value is written plainly."""
+    if isinstance(values, list):
+        found = [leaves.template(place / index, one, scope) for index, one in enumerate(values)]
+        return Argument(name=name, style=style, values=tuple(found))
+    single = leaves.template(place, values, scope)
+    several = single.variables & {f"params.{param}" for param in scope.multiple}
+    return Argument(name=name, style=style if several else ArrayStyle.REPEAT, values=(single,))
 
 
 def _json(place: Place, value: object, scope: Scope) -> Json:
     match value:
-        case UnsetType():
-            return None
         case dict():
             return {str(key): _json(place / str(key), one, scope) for key, one in value.items()}
         case list():
             return tuple(_json(place / index, one, scope) for index, one in enumerate(value))
         case str():
             return leaves.template(place, value, scope)
-        case bool() | int() | float() | None:
-            return value
-        case _:
-            place.error("This cannot be written as JSON.")
-            return None
+        case _:  # YAML has no others
+            return cast("bool | int | float | None", value)
 
 
 def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Collector:

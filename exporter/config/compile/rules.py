@@ -228,10 +228,9 @@ def _check_items(place: Place, text: ItemsText) -> None:
         place.error(_NO_CURRENCY)
     if text.cost is UNSET and text.currency is not UNSET:
         (place / "currency").key_error('Only "cost" has a currency. Delete it.')
-    if (text.cost is not UNSET) != (text.resource == SPEND):
+    if text.cost is UNSET and text.resource == SPEND:
         (place / "resource").error(
-            f'"{text.resource}" does not fit. A breakdown of cost has resource: spend, and no '
-            "other has."
+            f'"{SPEND}" is what a breakdown of cost is about. Write "cost", or another resource.'
         )
 
 

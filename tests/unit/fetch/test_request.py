@@ -21,7 +21,7 @@ from exporter.fetch.request import (
 )
 from exporter.fetch.wire import Wire
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import ArrayStyle, Param, Request
+from exporter.model.definition import ArrayStyle, Json, Param, Request
 from exporter.model.target import Http, Target
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target, argument
 
@@ -212,7 +212,7 @@ def test_merging_nothing_changes_nothing() -> None:
 
 
 def test_a_json_body_is_rendered_and_keeps_its_types() -> None:
-    body = {
+    body: Json = {
         "start": compile_template("{month.start:date}"),
         "end": compile_template("{params.end}"),
         "nested": (compile_template("{params.end}"), True, 1, 1.5, None),

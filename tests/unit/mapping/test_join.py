@@ -430,6 +430,7 @@ def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
         usage(used=7.0, account="eu"),
         bill(),
         bill(account="eu", cost=None, limit=Known(9.0), remaining=1.0),
+        bill(account="us", cost=None, base=1.0),
     )
     assert tracked(made(), {"usage": reading(*facts)}, NOW) == {
         ("main", "spend"): 50.0,

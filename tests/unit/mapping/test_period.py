@@ -191,9 +191,11 @@ def test_a_period_at_the_end_of_time_is_noted() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, "", 0, -1, "0001-01-01T00:00:00Z"], ids=repr)
-def test_no_time_in_the_answer_is_no_side(nothing: object) -> None:
+def test_no_time_in_the_answer_is_no_side_and_the_calendar_does_not_invent_both(
+    nothing: object,
+) -> None:
     view = {"s": nothing, "e": nothing}
-    assert span_of(view, **from_answer(cycle=Cycle.MONTH)) == Span(*NOVEMBER)
+    assert span_of(view, **from_answer(cycle=Cycle.MONTH)) is None
 
 
 @pytest.mark.parametrize("wrong", ["soon", True, {}, 5e20], ids=repr)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from exporter.app.publisher import Publisher
+from exporter.app.refused import REFUSALS, Refused
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
@@ -29,6 +30,8 @@ from exporter.store.shelf import Shelf
 
 SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 """Refusals that make all targets of a budget wait."""
+REFUSED = "refused\0"
+"""How the rows of the ledger begin that tell which secrets were refused."""
 LATE = 1.0
 """Seconds after which a poll that its own deadline did not end is ended by the runner."""
 
@@ -62,6 +65,7 @@ class Engine:
         self.shelf = Shelf()
         self.chronicle = Chronicle()
         self._world = world
+        self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
         self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
@@ -82,8 +86,11 @@ class Engine:
             emit=world.emit,
         )
 
-    async def start(self) -> None:
-        """Bring back what the ledger knows and schedule the first polls."""
+    async def start(self) -> tuple[tuple[str, str], ...]:
+        """Bring back what the ledger knows and schedule the first polls.
+
+        Return the targets and collectors whose polls failed when the earlier process ended.
+        """
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
         since = self._world.wall() - Chronicle.LENGTH
@@ -99,6 +106,10 @@ class Engine:
         for name in {memo.target for memo in schedule.jobs} - restored.readings.keys():
             if name in targets:  # nothing is known but that it is down: that must be seen
                 self.publisher.publish(targets[name])
+        for key, row in restored.schedule.items():
+            if key.startswith(REFUSED):
+                self._refused.recall(key.removeprefix(REFUSED), row.decode("ascii", "replace"))
+        return tuple((memo.target, memo.collector) for memo in schedule.jobs if memo.reason)
 
     def apply(self, plan: Plan) -> PlanDiff:
         """Put another plan into force: unchanged targets keep timers, budgets and series.
@@ -122,6 +133,13 @@ class Engine:
             if name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
+
+    def wake_renewed(self) -> list[str]:
+        """Poll at once where a refused secret was replaced; return these targets."""
+        names = self._refused.renewed(self.plan.targets, self.runner.statuses_of)
+        for name in names:
+            self.runner.wake(name)
+        return names
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -152,8 +170,16 @@ class Engine:
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
         self._save(self.runner.snapshot_of(target.name))
+        if isinstance(poll.outcome, Failure):
+            self._mark(target, poll.outcome)
         self.publisher.publish(target)
-        if isinstance(poll.outcome, Failure) and poll.outcome.reason in SHARED:
+
+    def _mark(self, target: Target, failure: Failure) -> None:
+        if failure.reason in REFUSALS:
+            digest = self._refused.note(target)
+            if self.plan.state_file:
+                self._ledger.save_schedule({f"{REFUSED}{target.name}": digest.encode()})
+        if failure.reason in SHARED:
             self._show_waits(target)
 
     def _show_waits(self, waiting: Target) -> None:

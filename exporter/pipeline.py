@@ -42,7 +42,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with asyncio.timeout(target.poll_timeout):
                 fetched = await self.client.fetch(
-                    target, target.definition.collectors[collector], watch=note
+                    target, target.definition.collectors[collector], at=at, watch=note
                 )
                 outcome = await _learn(target, collector, fetched, at)
         except TimeoutError:

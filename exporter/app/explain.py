@@ -47,7 +47,7 @@ async def explain(target: Target) -> Story:
             exchanges: list[Exchange] = []
             at = time.time()
             collector = target.definition.collectors[name]
-            fetched = await client.fetch(target, collector, watch=exchanges.append)
+            fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
             lines += ["", f"collector {name}" + (f": {collector.title}" if collector.title else "")]
             lines += [line for exchange in exchanges for line in _exchange(exchange)]
             learned, told = _learned(target, name, fetched, at)

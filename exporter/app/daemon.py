@@ -7,7 +7,6 @@ from collections.abc import Callable
 import msgspec
 
 from exporter.app.engine import Engine, World
-from exporter.app.keys import Keys
 from exporter.app.observers import Observers
 from exporter.app.options import Options
 from exporter.app.telling import Telling
@@ -24,9 +23,9 @@ Load = Callable[[], Plan | Rejected]
 
 
 class Daemon:
-    """One exporter in one event loop. ``load`` reads the configuration anew.
+    """One exporter in one event loop, without its web side. ``load`` reads the configuration anew.
 
-    The web side is ``serve`` and its counterpart ``close``, handed to ``run``.
+    To be made inside the running loop.
     """
 
     def __init__(
@@ -36,18 +35,17 @@ class Daemon:
         *,
         load: Load,
         world: World,
-        keys: Keys,
         telling: Telling,
     ) -> None:
         self._options = options
         self._load = load
         self._world = world
-        self._keys = keys
         self._telling = telling
         self._began = world.clock()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
+        self._started = False
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
         self.emit = Observers(telling.observers(), telling.log)
@@ -55,40 +53,54 @@ class Daemon:
         telling.ask(self.engine.runner, self.engine.shelf)
 
     async def run(self) -> None:
-        """Poll until SIGTERM or SIGINT."""
-        await self.engine.start()
-        self._loaded(self.engine.plan)
+        """Poll until SIGTERM or SIGINT, which also end a start that takes long."""
+        self._catch_signals()
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(self._work())
+                await self._stopping.wait()
+                work.cancel()
+        finally:
+            await self.engine.stop()
+
+    async def _work(self) -> None:
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._catch_signals()
-                tasks = [
-                    self._group.create_task(self.engine.run()),
-                    self._group.create_task(self._look()),
-                ]
-                await self._stopping.wait()
-                for task in tasks:
-                    task.cancel()
+                async with self._reloading:  # a reload waits for the start
+                    failing = await self.engine.start()
+                    self._loaded(self.engine.plan)
+                    self._telling.waits.recall(failing)
+                    self._started = True
+                self._group.create_task(self.engine.run())
+                self._group.create_task(self._look())
         finally:
             self._group = None
-            await self.engine.stop()
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return every problem, none when it is in force."""
         async with self._reloading:
-            plan = await asyncio.to_thread(self._load)
+            try:
+                plan = await asyncio.to_thread(self._load)
+            except Exception as error:  # noqa: BLE001 - our own bug must not end the daemon
+                return self._reject((f"our own bug: {type(error).__name__} while it was read",))
             if isinstance(plan, Rejected):
-                self.problems = tuple(str(problem) for problem in plan.problems)
-                self.emit(ConfigRejected(at=self._world.wall(), problems=self.problems))
-                return self.problems
+                return self._reject(tuple(str(problem) for problem in plan.problems))
             self.problems = ()
             change = self.engine.apply(plan)
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()
 
+    def _reject(self, problems: tuple[str, ...]) -> tuple[str, ...]:
+        self.problems = problems
+        self.emit(ConfigRejected(at=self._world.wall(), problems=problems))
+        return problems
+
     def not_ready(self) -> str:
         """Return why the exporter is not ready, "" when it is."""
         if self._stopping.is_set():
             return "it is stopping"
+        if not self._started:
+            return "it is starting"
         waited = self._world.clock() - self._began >= READY_AFTER
         return "" if waited or self.engine.runner.attempted() else "first polls are under way"
 
@@ -109,22 +121,16 @@ class Daemon:
         )
 
     async def _look(self) -> None:
-        """Notice renewed secrets of targets in an auth pause and, if asked to, changed files."""
+        """Notice renewed secrets of refused targets and, if asked to, changed files."""
         seen = stamp(self.engine.plan.sources)
         while True:
+            for name in self.engine.wake_renewed():
+                self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)
-            self._wake_renewed()
             present = stamp(self.engine.plan.sources)
             if self._options.auto_reload and present != seen:
                 await self.reload()
             seen = present
-
-    def _wake_renewed(self) -> None:
-        runner = self.engine.runner
-        failing = [self.engine.plan.targets[name] for name in self._telling.waits.failing()]
-        for name in self._keys.renewed(failing, runner.statuses_of):
-            self._telling.log.info("secret changed, polling at once", account=name)
-            runner.wake(name)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

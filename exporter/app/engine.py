@@ -1,16 +1,20 @@
 """The polling half of the exporter: from the plan to the shelf, without a way in or out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from exporter.app.publisher import Publisher
+from exporter.app.refused import REFUSALS, Refused
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
 from exporter.mapping.join import tracked
 from exporter.model.event import Event, PollFinished
-from exporter.model.outcome import Failure, Poll
+from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.plan import Plan, PlanDiff
 from exporter.model.target import SecretSource, Target
 from exporter.pipeline import Pipeline
@@ -24,8 +28,14 @@ from exporter.store.ledger import Ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
+SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
+"""Refusals that make all targets of a budget wait."""
+REFUSED = "refused\0"
+"""How the rows of the ledger begin that tell which secrets were refused."""
 LATE = 1.0
 """Seconds after which a poll that its own deadline did not end is ended by the runner."""
+
+_Memo = TypeVar("_Memo", JobMemo, BudgetMemo)
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +65,7 @@ class Engine:
         self.shelf = Shelf()
         self.chronicle = Chronicle()
         self._world = world
+        self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
         self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
@@ -75,31 +86,60 @@ class Engine:
             emit=world.emit,
         )
 
-    async def start(self) -> None:
-        """Bring back what the ledger knows and schedule the first polls."""
+    async def start(self) -> tuple[tuple[str, str], ...]:
+        """Bring back what the ledger knows and schedule the first polls.
+
+        Return the targets and collectors whose polls failed when the earlier process ended.
+        """
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
-        restored = await self._ledger.load(prints)
-        if restored.schedule:
-            self.runner.restore(_snapshot(restored.schedule, restored.written_at or 0.0))
+        since = self._world.wall() - Chronicle.LENGTH
+        restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
+        schedule = _snapshot(restored.schedule, restored.written_at or 0.0)
+        self.runner.restore(schedule)
         self.runner.swap(_jobs(targets.values()))
         for name, readings in restored.readings.items():
             for reading, at in readings:
                 self.board.accept(name, reading, at)
-            await self._recall(targets[name], prints[name])
+            self.chronicle.put(name, restored.histories.get(name, {}))
             self.publisher.publish(targets[name])
+        for name in {memo.target for memo in schedule.jobs} - restored.readings.keys():
+            if name in targets:  # nothing is known but that it is down: that must be seen
+                self.publisher.publish(targets[name])
+        for key, row in restored.schedule.items():
+            if key.startswith(REFUSED):
+                self._refused.recall(key.removeprefix(REFUSED), row.decode("ascii", "replace"))
+        return tuple((memo.target, memo.collector) for memo in schedule.jobs if memo.reason)
 
     def apply(self, plan: Plan) -> PlanDiff:
-        """Put another plan into force: unchanged targets keep timers, budgets and series."""
-        change = diff(self.plan, plan)
+        """Put another plan into force: unchanged targets keep timers, budgets and series.
+
+        A changed target keeps what is known of its account, as over a restart, and its timers if
+        it is asked the same as before.
+        """
+        before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         for name in change.removed:
             self._ledger.forget(name)
-        for name in (*change.removed, *change.changed):
+        others = [
+            n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
+        ]
+        for name in (*change.removed, *others):
             self.publisher.remove(name)
             self.chronicle.forget(name)
-        self.runner.swap(_jobs(plan.targets.values()), changed=change.changed)
+        anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
+        self.runner.swap(_jobs(plan.targets.values()), changed=anew)
+        for name in change.changed:
+            if name not in others:
+                self.publisher.publish(plan.targets[name])
         return change
+
+    def wake_renewed(self) -> list[str]:
+        """Poll at once where a refused secret was replaced; return these targets."""
+        names = self._refused.renewed(self.plan.targets, self.runner.statuses_of)
+        for name in names:
+            self.runner.wake(name)
+        return names
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -130,7 +170,29 @@ class Engine:
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
         self._save(self.runner.snapshot_of(target.name))
+        if isinstance(poll.outcome, Failure):
+            self._mark(target, poll.outcome)
         self.publisher.publish(target)
+
+    def _mark(self, target: Target, failure: Failure) -> None:
+        if failure.reason in REFUSALS:
+            digest = self._refused.note(target)
+            if self.plan.state_file:
+                self._ledger.save_schedule({f"{REFUSED}{target.name}": digest.encode()})
+        if failure.reason in SHARED:
+            self._show_waits(target)
+
+    def _show_waits(self, waiting: Target) -> None:
+        """Let those that share a budget that waits show when they come again, a few at a turn."""
+        now = self._world.wall()
+        for name, target in self.plan.targets.items():
+            if target.budget == waiting.budget and name != waiting.name:
+                self.runner.at(now, partial(self._refresh, name))
+
+    def _refresh(self, name: str) -> None:
+        target = self.plan.targets.get(name)
+        if target is not None:
+            self.publisher.publish(target)
 
     def _write_down(self, target: Target, poll: Poll) -> None:
         readings = self.board.readings(target.name, poll.at, target.stale_after)
@@ -149,15 +211,6 @@ class Engine:
             for (account, resource), value in used.items()
         )
 
-    async def _recall(self, target: Target, identity: str) -> None:
-        points = await self._ledger.history(
-            target.name,
-            identity,
-            since=self._world.wall() - Chronicle.LENGTH,
-            step=Chronicle.STEP,
-        )
-        self.chronicle.put(target.name, points)
-
     def _begin(self, memo: JobMemo) -> None:
         """Write down that a poll starts: a process that dies of it must not repeat it faster."""
         self._save(Snapshot(at=self._world.wall(), jobs=(memo,)))
@@ -165,6 +218,21 @@ class Engine:
     def _save(self, snapshot: Snapshot) -> None:
         if self.plan.state_file:
             self._ledger.save_schedule(_rows(snapshot))
+
+
+def asks_the_same(old: Target, new: Target) -> bool:
+    """Tell whether two versions of a target differ only in when, and in what is made of answers."""
+    return new == msgspec.structs.replace(
+        old,
+        collectors=new.collectors,
+        limits=new.limits,
+        labels=new.labels,
+        poll_timeout=new.poll_timeout,
+        stale_after=new.stale_after,
+        max_series=new.max_series,
+        reserve=new.reserve,
+        adaptive=new.adaptive,
+    )
 
 
 def _jobs(targets: Iterable[Target]) -> list[Job]:
@@ -183,11 +251,17 @@ def _rows(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def _snapshot(rows: Mapping[str, bytes], at: float) -> Snapshot:
-    jobs, budgets = msgspec.msgpack.Decoder(JobMemo), msgspec.msgpack.Decoder(BudgetMemo)
     return Snapshot(
         at=at,
-        jobs=tuple(jobs.decode(row) for key, row in rows.items() if key.startswith("job\0")),
-        budgets=tuple(
-            budgets.decode(row) for key, row in rows.items() if key.startswith("budget\0")
-        ),
+        jobs=tuple(_understood(rows, "job\0", JobMemo)),
+        budgets=tuple(_understood(rows, "budget\0", BudgetMemo)),
     )
+
+
+def _understood(rows: Mapping[str, bytes], prefix: str, kind: type[_Memo]) -> Iterator[_Memo]:
+    """Yield the rows of a kind; what another version wrote differently is as good as forgotten."""
+    decoder = msgspec.msgpack.Decoder(kind)
+    for key, row in rows.items():
+        if key.startswith(prefix):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                yield decoder.decode(row)

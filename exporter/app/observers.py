@@ -24,6 +24,6 @@ class Observers:
                 self._log.error(
                     "an observer failed",
                     observer=type(observer).__name__,
-                    event=type(event).__name__,
+                    told=type(event).__name__,
                     err=type(error).__name__,
                 )

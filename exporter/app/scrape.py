@@ -10,15 +10,15 @@ from exporter.web.negotiate import Format
 
 
 class Scrape:
-    """Serves ``/metrics`` and ``/probe`` from memory. ``own`` None leaves the self-metrics out."""
+    """Serves ``/metrics`` and ``/probe`` from memory."""
 
-    def __init__(self, shelf: Shelf, own: SelfMetrics | None) -> None:
+    def __init__(self, shelf: Shelf, own: SelfMetrics) -> None:
         self._shelf = shelf
         self._own = own
 
     async def everything(self, form: Format, gzip: bool) -> Body:  # noqa: FBT001 - web's callable
         """Return the whole exposition; compressed it is one gzip member."""
-        stored, tail = _stored(form), self._tail(form)
+        stored, tail = _stored(form), self._own.pieces(form.dialect)
         if not gzip:
             return (await self._shelf.text(stored), *tail)
         packed = await self._shelf.gzip(stored)
@@ -28,11 +28,6 @@ class Scrape:
         """Return the families of one target."""
         end = EOF if form.dialect == "openmetrics" else b""
         return self._shelf.probe(target, _stored(form)) + end
-
-    def _tail(self, form: Format) -> list[bytes]:
-        if self._own is not None:
-            return self._own.pieces(form.dialect)
-        return [EOF] if form.dialect == "openmetrics" else []
 
 
 def _stored(form: Format) -> Stored:

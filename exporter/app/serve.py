@@ -44,7 +44,7 @@ async def serve(
         read_secret=keys.read,
         emit=lambda event: None,
     )
-    daemon = Daemon(plan, options, load=load, world=world, keys=keys, telling=telling)
+    daemon = Daemon(plan, options, load=load, world=world, telling=telling)
 
     def broke(path: str, error: BaseException) -> None:
         telling.log.error("an address failed", path=path, err=error)

@@ -12,7 +12,7 @@ from exporter.web.site import Site
 def site(daemon: Daemon, options: Options, telling: Telling, viewer: Viewer) -> Site:
     """Return what the table of addresses is made of."""
     engine = daemon.engine
-    scrape = Scrape(engine.shelf, telling.metrics if options.exporter_metrics else None)
+    scrape = Scrape(engine.shelf, telling.metrics)
 
     async def one(name: str, form: Format) -> bytes | None:
         return await scrape.one(name, form) if name in engine.plan.targets else None

@@ -35,9 +35,9 @@ class Waits:
         self._members = members
         self._failing = {key for key in self._failing if key[0] in self._budget}
 
-    def failing(self) -> set[str]:
-        """Return the targets of which a collector's last poll failed."""
-        return {target for target, _ in self._failing}
+    def recall(self, failing: Iterable[tuple[str, str]]) -> None:
+        """Note the targets and collectors whose polls failed before this process began."""
+        self._failing |= {key for key in failing if key[0] in self._budget}
 
     def left(self) -> dict[tuple[str, str], float]:
         """Return the seconds left by (provider, account), for those alone that wait."""

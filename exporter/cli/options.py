@@ -69,6 +69,5 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         "--web.disable-exporter-metrics",
         dest="exporter_metrics",
         action="store_false",
-        help="leave out the metrics about the exporter itself (process_*, python_info,"
-        " usage_exporter_*)",
+        help="leave out the metrics about the process itself (process_*, python_info)",
     )

@@ -58,9 +58,9 @@ def _variables(
     for variable in wanted:
         name = variable.removeprefix("params.")
         default = definition.params[name].default
-        if name in given:
+        if any(given.get(name, ())):
             values[variable] = ",".join(given[name])
-        elif default is not None:
+        elif default is not None and name not in given:
             values[variable] = default.render({}, _NO_CLOCK) or ""
     return values
 

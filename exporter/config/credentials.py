@@ -1,7 +1,7 @@
 """Where a target's secrets are, which authentication they suffice for, whose budget that is."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from exporter.config import files
 from exporter.config.files import SecretReader, SecretUnavailable
@@ -114,3 +114,5 @@ def budget(
         case BudgetScope.CREDENTIAL:
             used = [digests[name] for name in sorted(auth.needs)]
             return f"{origin} {Secret(' '.join(used)).digest()}" if used else origin
+        case _:
+            assert_never(scope)

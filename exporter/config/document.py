@@ -103,10 +103,14 @@ def parse(text: str, name: str, *, loader: type = FAST) -> Document:
     except RecursionError:
         what = f"is nested deeper than {_DEEPEST} levels. Write it flatter."
         return _broken(name, Problem(Position(name, 0, 0), "", f"The file {what}"))
-    if root is None:
+    if root is None or _is_null(root):
         what = "The file is empty. Write at least one key."
         return _broken(name, Problem(Position(name, 0, 0), "", what))
     return _build(name, root, aliases="*" in text)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and not node.style and _plain(node.value) is None
 
 
 def _compose(text: str, loader: type) -> Node | None:

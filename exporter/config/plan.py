@@ -40,7 +40,7 @@ def build(
     library, in_files, paths = open_library(
         place / "providers" / "files", head.providers.files, directory
     )
-    state_file, redis_url = _state(place / "state", head.state, directory)
+    state_file = _state(place / "state", head.state, directory)
     around = Surroundings(
         directory=directory,
         environ=environ,
@@ -54,7 +54,6 @@ def build(
     return Plan(
         targets=targets,
         state_file=state_file,
-        redis_url=redis_url,
         warnings=problems,
         sources=tuple(filter(None, (source, *paths))),
         text=redaction.redacted(document.tree),
@@ -65,27 +64,22 @@ def _head(place: Place, document: Document) -> ConfigText | None:
     """Read all but the targets, which are read one by one."""
     tree = document.tree
     if tree is None:
-        if not document.problems:
-            place.error("There is nothing here. Write targets.")
-        return None
+        return None  # the document has told why
     if isinstance(tree, dict) and isinstance(tree.get("targets"), list):
         tree = {**tree, "targets": []}
     return read(place, tree, ConfigText)
 
 
-def _state(place: Place, text: StateText, directory: str) -> tuple[str, str]:
-    """Return the absolute path of the state's file, or the address of Redis."""
-    url = text.redis_url or ""
-    if url and text.file:
-        (place / "redis_url").key_error('State is kept in "file" or "redis_url". Delete one.')
+def _state(place: Place, text: StateText, directory: str) -> str:
+    """Return the absolute path of the state's file, "" for memory alone."""
     if not isinstance(text.redis_url, UnsetType):
         (place / "redis_url").key_error(
-            "This version keeps its state in a file of one process; replicas cannot share it."
-            " Write file: state.db."
+            "This version keeps its state in a file of one process; replicas cannot share it. "
+            "Write file: state.db."
         )
     if text.file == "":
         (place / "file").error("The path is empty. Write the path of a file, or delete the key.")
-    return (files.absolute(text.file, directory) if text.file else ""), url
+    return files.absolute(text.file, directory) if text.file else ""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,6 @@ _PLAIN: Final = re.compile(
     r"|[0-9]+(?:\.[0-9]+)?(?: [A-Za-z]+|[smhdwy][0-9smhdwy]*|%)"  # 5 TB, 1h30m, 20%
 )
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
-_URL_KEYS: Final = ("redis_url", "proxy_url")
 
 
 def redacted(tree: Tree) -> str:
@@ -29,51 +28,39 @@ def redacted(tree: Tree) -> str:
 
 
 def _masked(tree: Tree) -> Tree:
-    if not isinstance(tree, dict):
-        return tree
-    shown = dict(tree)
-    targets = tree.get("targets")
+    shown = dict(_entries(tree))
+    targets = shown.get("targets")
     if isinstance(targets, list):
-        shown["targets"] = [_masked_target(target) for target in targets]
-    if isinstance(tree.get("state"), dict):
-        shown["state"] = _masked_urls(tree["state"])
+        shown["targets"] = [_masked_target(_entries(target)) for target in targets]
     return shown
 
 
-def _masked_target(tree: Tree) -> Tree:
-    if not isinstance(tree, dict):
-        return MASK
+def _entries(tree: Tree) -> dict[str, Tree]:
+    """Return a map; anything else cannot be here, and would be hidden."""
+    return tree if isinstance(tree, dict) else {}
+
+
+def _masked_target(tree: dict[str, Tree]) -> Tree:
     shown = dict(tree)
     if "credentials" in tree:
-        shown["credentials"] = _masked_credentials(tree["credentials"])
+        shown["credentials"] = {
+            name: value if name.endswith((FILE, VARIABLE)) else MASK
+            for name, value in _entries(tree["credentials"]).items()
+        }
     if "base_url" in tree:
         shown["base_url"] = redact_url(str(tree["base_url"]))
     if "http" in tree:
-        shown["http"] = _masked_http(tree["http"])
+        shown["http"] = _masked_http(_entries(tree["http"]))
     return shown
 
 
-def _masked_credentials(tree: Tree) -> Tree:
-    if not isinstance(tree, dict):
-        return MASK
-    return {
-        name: value if name.endswith((FILE, VARIABLE)) else MASK for name, value in tree.items()
-    }
-
-
-def _masked_http(tree: Tree) -> Tree:
-    shown = _masked_urls(tree)
-    if isinstance(shown, dict) and isinstance(headers := shown.get("http_headers"), dict):
-        shown["http_headers"] = dict.fromkeys(headers, MASK)
+def _masked_http(tree: dict[str, Tree]) -> Tree:
+    shown = dict(tree)
+    if "proxy_url" in tree:
+        shown["proxy_url"] = redact_url(str(tree["proxy_url"]))
+    if "http_headers" in tree:
+        shown["http_headers"] = dict.fromkeys(_entries(tree["http_headers"]), MASK)
     return shown
-
-
-def _masked_urls(tree: Tree) -> Tree:
-    if not isinstance(tree, dict):
-        return MASK
-    return {
-        key: redact_url(str(value)) if key in _URL_KEYS else value for key, value in tree.items()
-    }
 
 
 def _write(tree: Tree, indent: str, lines: list[str]) -> None:
@@ -117,4 +104,9 @@ def _scalar(value: Tree) -> str:
 def _text(value: str) -> str:
     if value == MASK or (_PLAIN.fullmatch(value) and value.lower() not in _WORDS):
         return value
-    return msgspec.json.encode(value).decode()  # JSON's strings are YAML's
+    quoted = msgspec.json.encode(value).decode()  # JSON's strings are YAML's, but for odd letters
+    return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"

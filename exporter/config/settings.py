@@ -50,7 +50,8 @@ class StateText(Strict, kw_only=True, frozen=True):
         str | UnsetType, Meta(description="A SQLite file, relative to the configuration's folder.")
     ] = UNSET
     redis_url: Annotated[
-        Secret | UnsetType, Meta(description="redis:// or rediss://, for several replicas.")
+        Secret | UnsetType,
+        Meta(description="Not in this version: a state that several replicas share."),
     ] = UNSET
 
 

@@ -102,7 +102,7 @@ def _mend_scalar(place: Place, value: object, kind: inspect.Type) -> object:
     if isinstance(kind, inspect.LiteralType) and value not in kind.values:
         place.error(_not_among(value, kind))
         return BROKEN
-    if isinstance(kind, inspect.IntType) and not _in_range(value, kind):
+    if isinstance(kind, inspect.IntType) and isinstance(value, int) and not _in_range(value, kind):
         low, high = kind.ge, kind.le
         span = f"{low} to {high}" if high is not None else f"{low} or more"
         place.error(f"{describe(value)} is out of range. Write {span}.")
@@ -179,7 +179,8 @@ def _mend_struct(
         if tree[key] is None and ":" in key:
             _refuse_glued(place, key)
         else:
-            (place / key).key_error(f"This key is not known here.{did_you_mean(key, fields)}")
+            hint = did_you_mean(key, fields) or " Delete it."
+            (place / key).key_error(f"This key is not known here.{hint}")
     missing = [name for name, field in fields.items() if field.required and name not in tree]
     for name in missing:
         place.error(f'"{name}" is missing. {_description(fields[name])}'.rstrip())
@@ -220,21 +221,14 @@ def _without_broken(place: Place, mended: dict[str, object]) -> dict[str, object
 
 
 def _description(field: inspect.Field) -> str:
-    wanted = field.type
-    while isinstance(wanted, inspect.Metadata):
-        text = (wanted.extra_json_schema or {}).get("description")
-        if text:
-            return str(text)
-        wanted = wanted.type
-    return ""
+    schema = field.type.extra_json_schema if isinstance(field.type, inspect.Metadata) else None
+    return str((schema or {}).get("description", ""))
 
 
 # ------------------------------------------------------------------------------------- messages
 
 
-def _in_range(value: object, kind: inspect.IntType) -> bool:
-    if not isinstance(value, int):
-        return True
+def _in_range(value: int, kind: inspect.IntType) -> bool:
     return (kind.ge is None or value >= kind.ge) and (kind.le is None or value <= kind.le)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from exporter.kernel.select import SelectError
+from exporter.fetch.finding import FindError, find
 from exporter.model.definition import Accounts, Rows
 from exporter.model.outcome import Page
 
@@ -31,11 +31,11 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
     try:
         for page in pages:
             for row in _rows(rules.rows, page.document):
-                identity = _text(rules.id(row))
+                identity = _text(find(rules.id, row))
                 if not identity:
                     raise AccountsError(f'an account has no id at "{rules.id.text}"')
-                found[identity] = _text(rules.label(row)) if rules.label else ""
-    except SelectError as error:
+                found[identity] = _text(find(rules.label, row)) if rules.label else ""
+    except FindError as error:
         raise AccountsError(str(error)) from error
     times = Counter(found.values())
     return tuple(
@@ -54,7 +54,7 @@ def _rows(rows: Rows, document: object) -> Iterator[object]:
     named = any(step.name for step in rows.steps)
     for scope in _scopes(rows, 0, {"root": document, "row": document}, named=named):
         seen = scope if named else scope["row"]
-        if rows.where is None or rows.where(seen):
+        if rows.where is None or find(rows.where, seen):
             yield seen
 
 
@@ -65,7 +65,7 @@ def _scopes(
         yield scope
         return
     step = rows.steps[depth]
-    found = step.path(scope if named and depth else scope["row"])
+    found = find(step.path, scope if named and depth else scope["row"])
     if isinstance(found, Mapping):
         found = [{"key": key, "value": value} for key, value in found.items()]
     if not isinstance(found, list):

@@ -122,7 +122,8 @@ class Attempt:
             answer = await self.exchanges.ask(
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
-            judged = judge(answer, rules, self._wall(), asked_new=known)
+            clean = self._keyring.teller.text
+            judged = judge(answer, rules, self._wall(), asked_new=known, clean=clean)
             if not self._signer.renews(judged):
                 return answer, judged
 

@@ -6,8 +6,9 @@ from typing import assert_never
 
 import msgspec
 
+from exporter.fetch.finding import FindError, find
 from exporter.fetch.request import RequestError, Signature, check_header
-from exporter.kernel.select import SelectError, Selector
+from exporter.kernel.select import Selector
 from exporter.kernel.templates import Clock, Template
 from exporter.kernel.timestamps import parse_timestamp
 from exporter.model.definition import (
@@ -121,8 +122,8 @@ def _first(paths: tuple[Selector, ...], document: object) -> object:
     """Return what the first path gives that gives something."""
     for path in paths:
         try:
-            found = path(document)
-        except SelectError as error:
+            found = find(path, document)
+        except FindError as error:
             raise AuthError(str(error)) from error
         if found not in (None, ""):
             return found

@@ -5,6 +5,7 @@ Vendors send JSON as ``text/html``, ``json`` or nothing at all, and HTML as ``ap
 
 import codecs
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -76,10 +77,14 @@ def _recoded(body: bytes, content_type: str) -> bytes | None:
         return None
 
 
-def excerpt(body: bytes, length: int = 200) -> str:
-    """Return the beginning of a body as one printable line, or the title of a web page."""
+def excerpt(body: bytes, length: int = 200, *, clean: Callable[[str], str] = str) -> str:
+    """Return the beginning of a body as one printable line, or the title of a web page.
+
+    `clean` takes the secrets out before anything is cut.
+    """
     head = body[:_HEAD]
     title = _TITLE.search(head) if head.lstrip()[:1] == b"<" else None
-    if title is None and body[:length].isascii() and (text := body[:length].decode()).isprintable():
-        return text if len(body) <= length else f"{text[:-1]}…"
-    return clip((title[1] if title else head).decode("utf-8", "replace"), length)
+    text = clean((title[1] if title else head).decode("utf-8", "replace"))
+    if title is None and text[:length].isprintable():
+        return text if len(text) <= length else f"{text[: length - 1]}…"
+    return clip(text, length)

@@ -6,12 +6,12 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.fetch.keyring import Keyring
-from exporter.fetch.paging import PagingError, safe_url
+from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
 from exporter.fetch.tokens import Tokens
 from exporter.fetch.transport import Transport
 from exporter.fetch.waits import rate
-from exporter.fetch.wire import Answer, Wire
+from exporter.fetch.wire import Answer, Wire, host_of
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Exchange, Failure, Reason
 from exporter.model.reading import RateLimit
@@ -79,7 +79,8 @@ class Exchanges:
             if url is None:
                 return answer
             request = follow(order.draft, url, order.signature)
-        detail = f"more than {_MOST_REDIRECTS} redirects, one after the other"
+        host = host_of(order.wire.url)
+        detail = f"{host}: more than {_MOST_REDIRECTS} redirects, one after the other"
         raise Refused(Failure(reason=Reason.HTTP_4XX, detail=detail))
 
     async def _exchange(self, request: Wire, order: Order) -> Answer:
@@ -115,5 +116,5 @@ def _redirect(request: Wire, answer: Answer) -> str | None:
         return None
     try:
         return safe_url(location, answer.url)
-    except PagingError:
+    except LinkError:
         return None

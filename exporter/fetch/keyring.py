@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from exporter.fetch.auth import AuthError, Token
-from exporter.fetch.request import Signature, Values
+from exporter.fetch.request import Signature
 from exporter.fetch.telling import Teller, secret_headers, secret_userinfo
+from exporter.fetch.values import Values
 from exporter.kernel.secrets import Secret
 from exporter.model.target import SecretSource, Target
 

@@ -5,16 +5,17 @@ fails, because a sum over some of the pages is a wrong sum.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias, assert_never
-from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
-from exporter.fetch.request import Pairs
-from exporter.fetch.wire import Lines, host_of, origin_of
+from exporter.fetch.finding import FindError, find
+from exporter.fetch.links import LinkError, header_link, safe_url
+from exporter.fetch.values import Pairs
+from exporter.fetch.wire import Lines
 from exporter.kernel.secrets import redact_url
-from exporter.kernel.select import SelectError, Selector
+from exporter.kernel.select import Selector
 from exporter.model.definition import (
     Cursor,
     LinkHeader,
@@ -28,7 +29,7 @@ from exporter.model.outcome import Failure, Reason
 
 
 class PagingError(ValueError):
-    """The next page cannot be told or must not be asked for."""
+    """The next page cannot be told."""
 
 
 class Next(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ def next_step(paging: Paging, at: Next, page: Seen) -> Step | Failure:
         step = _step(paging, at, page)
         if isinstance(step, Next) and not isinstance(paging, NoPaging):
             _check_count(step.pages, paging.max_pages)
-    except (PagingError, SelectError) as error:
+    except (PagingError, LinkError, FindError) as error:
         return Failure(reason=Reason.PAGING, detail=f"page {at.pages}: {error}")
     return step
 
@@ -101,7 +102,7 @@ def _step(paging: Paging, at: Next, page: Seen) -> Step:
         case NextUrl():
             return _linked(_next_link(paging, page.document), at, page)
         case LinkHeader():
-            return _linked(_header_link(paging, page.lines), at, page)
+            return _linked(header_link(page.lines, paging.rel, paging.unless), at, page)
         case Cursor():
             return _cursor(paging, at, page.document)
         case PageNumber():
@@ -122,34 +123,6 @@ def _check_count(pages: int, most: int) -> None:
 # ------------------------------------------------------------------------------------------ links
 
 
-def safe_url(link: str, asked: str) -> str:
-    """Return `link`, absolute and otherwise as it is, if it leads to where `asked` went.
-
-    Raises PagingError for another scheme, host or port, and for userinfo: credentials go along.
-    """
-    text = quote(link.strip(), safe="%/?#[]@!$&'()*+,;=:~")
-    try:
-        url = text if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", text) else urljoin(asked, text)
-        userinfo = "@" in urlsplit(url).netloc
-        there, here = origin_of(url), origin_of(asked)
-    except ValueError:
-        raise PagingError(f"the vendor's link is no web address: {redact_url(link)}") from None
-    if userinfo:
-        raise PagingError("the vendor's link holds a user name or password; it is not followed")
-    if there == here:
-        return url.partition("#")[0]
-    if there[1] == here[1] and there[0] != here[0]:
-        why = "write base_url with https" if there[0] == "https" else "it is not encrypted"
-        raise PagingError(
-            f"the vendor's link goes from {here[0]} to {there[0]} on {there[1]}; it is not"
-            f" followed: {why}"
-        )
-    raise PagingError(
-        f"the vendor's link goes to another host, {host_of(url)} instead of {host_of(asked)};"
-        " it is not followed, so that no credential gets there"
-    )
-
-
 def _linked(link: str | None, at: Next, page: Seen) -> Step:
     if link is None:
         return _DONE
@@ -157,12 +130,13 @@ def _linked(link: str | None, at: Next, page: Seen) -> Step:
     seen = at.seen | {page.url.partition("#")[0]}
     if url in seen:
         raise PagingError(f"the next page is one that was read already: {redact_url(url)}")
-    return Next(url=url, pages=at.pages + 1, seen=seen)
+    # What is asked may differ from what was named: a key in the query is added to it.
+    return Next(url=url, pages=at.pages + 1, seen=seen | {url})
 
 
 def _next_link(paging: NextUrl, document: object) -> str | None:
     for path in paging.next:
-        found = path(document)
+        found = find(path, document)
         if isinstance(found, Mapping):
             found = found.get("href")
         if found is None or found is False or found == "":
@@ -173,36 +147,13 @@ def _next_link(paging: NextUrl, document: object) -> str | None:
     return None
 
 
-_LINK = re.compile(
-    r"<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:\"[^\"]*\"|[^\",;\s]*))?)*)"
-)
-_ATTRIBUTE = re.compile(r";\s*([\w!#$&+.^`|~*-]+)(?:\s*=\s*(?:\"([^\"]*)\"|([^\",;\s]*)))?")
-
-
-def _header_link(paging: LinkHeader, lines: Lines) -> str | None:
-    """Return the address of the wanted relation (RFC 8288), None when there is none or it ends."""
-    for target, attributes in _links(lines):
-        if paging.rel.lower() in attributes.get("rel", "").lower().split():
-            over = any(attributes.get(name) == text for name, text in paging.unless.items())
-            return None if over else target
-    return None
-
-
-def _links(lines: Lines) -> Iterator[tuple[str, dict[str, str]]]:
-    for name, text in lines:
-        if name == "link":
-            for found in _LINK.finditer(text):
-                pairs = _ATTRIBUTE.findall(found[2])
-                yield found[1], {key.lower(): quoted or bare for key, quoted, bare in pairs}
-
-
 # ---------------------------------------------------------------------------------------- cursors
 
 
 def _cursor(paging: Cursor, at: Next, document: object) -> Step:
     more = _flag(paging.more, document)
     cursor = next(
-        (found for path in paging.cursor if (found := path(document)) not in _NOTHING), None
+        (found for path in paging.cursor if (found := find(path, document)) not in _NOTHING), None
     )
     if more is False or (cursor is None and more is None):
         return _DONE
@@ -308,7 +259,7 @@ def _skipping(paging: Offset, offset: int) -> Pairs:
 
 def _flag(path: Selector | None, document: object) -> bool | None:
     """Read "is there more": None when nothing says."""
-    found = None if path is None else path(document)
+    found = None if path is None else find(path, document)
     if found is None:
         return None
     return found.strip().lower() not in _NO if isinstance(found, str) else bool(found)
@@ -316,7 +267,7 @@ def _flag(path: Selector | None, document: object) -> bool | None:
 
 def _whole(path: Selector, document: object) -> int | None:
     """Read a number of pages or rows; None when it is absent."""
-    found = path(document)
+    found = find(path, document)
     if found in _NOTHING or found is False:
         return None
     if isinstance(found, str) and re.fullmatch(r"[0-9]{1,15}", found.strip()):
@@ -327,7 +278,7 @@ def _whole(path: Selector, document: object) -> int | None:
 
 
 def _count(path: Selector, document: object) -> int:
-    found = path(document)
+    found = find(path, document)
     if found is None:
         return 0
     if not isinstance(found, list | Mapping):

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from exporter.fetch.auth import templates_of as auth_templates
 from exporter.fetch.keyring import Keyring
-from exporter.fetch.request import Draft, Signature, draft, known_values, uses_account
+from exporter.fetch.request import Draft, Signature, draft, uses_account
 from exporter.fetch.request import templates_of as request_templates
+from exporter.fetch.values import known_values
 from exporter.fetch.verdict import Rules
 from exporter.fetch.wire import Wire
 from exporter.kernel.cycles import Cycle, Span, find_zone, span

@@ -5,43 +5,28 @@ Signature and page are put on by `wire`, so that a draft serves all pages of a p
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias, assert_never
-from urllib.parse import quote, quote_plus, urlsplit
+from typing import assert_never
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from exporter.fetch.body import FORM, JSON, form_body, json_body, render_json
+from exporter.fetch.values import Pairs, Values, render_all
 from exporter.fetch.wire import Wire
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import Argument, ArrayStyle, Json, Request
 from exporter.model.target import Target
 
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
-"""Query arguments, not encoded."""
-
 _QUERY_SAFE = "/:,()*@!~"  # legal in a query (RFC 3986 3.4), and read more easily than %2F
 _VALUE_SAFE = "/:()*@!~"  # the same for one of several values between commas
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
-_JSON = "application/json"
-_FORM = "application/x-www-form-urlencoded"
 
-
+_READY = re.compile(r"[A-Za-z0-9._~%/?#@!$&'()*+,;=:-]*")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class RequestError(ValueError):
     """A request cannot be made. The text says why, without a secret."""
-
-
-class Values(msgspec.Struct, frozen=True, kw_only=True):
-    """What templates may use: texts by name, and those parameters that have several values."""
-
-    texts: Mapping[str, str]
-    several: Mapping[str, tuple[str, ...]] = {}
-
-    def with_account(self, account: str) -> "Values":
-        """Return the values of one account of a fan-out."""
-        texts = {**self.texts, "account.id": account}
-        return Values(texts=texts, several=self.several)
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,23 +48,6 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     digest: tuple[str, str] | None = None
 
 
-def known_values(target: Target, clock: Clock) -> Values:
-    """Return the parameters of a target, with their defaults; those that are "" are left out."""
-    texts: dict[str, str] = {}
-    several: dict[str, tuple[str, ...]] = {}
-    for name, param in target.definition.params.items():
-        values = target.params.get(name)
-        if values is None:
-            rendered = None if param.default is None else param.default.render(texts, clock)
-            values = () if rendered is None else (rendered,)
-        values = tuple(value for value in values if value != "")
-        if values:
-            texts[f"params.{name}"] = ",".join(values)
-        if len(values) > 1:
-            several[f"params.{name}"] = values
-    return Values(texts=texts, several=several)
-
-
 def draft(request: Request, target: Target, values: Values, clock: Clock) -> Draft:
     """Render a request of a target, with the arguments of breakdowns if it wants those.
 
@@ -93,7 +61,7 @@ def draft(request: Request, target: Target, values: Values, clock: Clock) -> Dra
         url=_url(request.path, target.base_url, values, clock),
         query=query,
         headers=_headers(request, target, values, clock),
-        json=_json(request.json, values, clock) if request.json is not None else None,
+        json=render_json(request.json, values, clock),
         form=tuple(pair for argument in request.form for pair in _plain(argument, values, clock)),
     )
 
@@ -180,7 +148,17 @@ def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
         raise RequestError(f'the path "{path.text}" needs {missing}, which has no value')
     if not text.startswith(("http://", "https://")):
         text = f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
-    return quote(text, safe=_URL_SAFE)
+    return text if _READY.fullmatch(text) else _ascii(text)
+
+
+def _ascii(url: str) -> str:
+    """Encode what may not stand in a URL: the host for DNS (RFC 3490), the rest as UTF-8."""
+    try:
+        scheme, host, path, query, fragment = urlsplit(url)
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:
+        raise RequestError("the base URL cannot be read") from error
+    return quote(urlunsplit((scheme, host, path, query, fragment)), safe=_URL_SAFE)
 
 
 def _placed(name: str, value: str, path: Template) -> str:
@@ -212,20 +190,8 @@ def _is_set(template: Template, target: Target) -> bool:
     return any(any(target.params.get(name, ())) for name in names)
 
 
-def _rendered(argument: Argument, values: Values, clock: Clock) -> list[str]:
-    texts: list[str] = []
-    for template in argument.values:
-        several = next((name for name in values.several if name in template.variables), None)
-        for one in values.several[several] if several else (None,):
-            known = values.texts if one is None else {**values.texts, str(several): one}
-            text = template.render(known, clock)
-            if text is not None:
-                texts.append(text)
-    return texts
-
-
 def _plain(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
-    texts = _rendered(argument, values, clock)
+    texts = render_all(argument.values, values, clock)
     match argument.style:
         case ArrayStyle.REPEAT:
             return [(argument.name, text) for text in texts]
@@ -240,7 +206,7 @@ def _plain(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[s
 
 def _encoded(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
     if argument.style is ArrayStyle.COMMA:
-        texts = _rendered(argument, values, clock)
+        texts = render_all(argument.values, values, clock)
         safe = _VALUE_SAFE if len(texts) > 1 else _QUERY_SAFE
         text = ",".join(quote(text, safe=safe) for text in texts)
         return [(quote(argument.name, safe=""), text)] if texts else []
@@ -254,7 +220,7 @@ def _headers(request: Request, target: Target, values: Values, clock: Clock) -> 
         name: template.render(values.texts, clock) for name, template in request.headers.items()
     }
     given = {name: text for name, text in rendered.items() if text is not None}
-    usual = {"User-Agent": target.user_agent, "Accept": _JSON}
+    usual = {"User-Agent": target.user_agent, "Accept": JSON}
     headers = merged(merged(usual, given), target.http.headers)
     for name, text in headers.items():
         check_header(name, text)
@@ -277,42 +243,13 @@ def merged(under: Mapping[str, str], over: Mapping[str, str]) -> Mapping[str, st
     return {name: text for name, text in under.items() if name.lower() not in names} | dict(over)
 
 
-def _json(template: Json, values: Values, clock: Clock) -> object:
-    """Render the texts of a JSON body; one that lacks a value is UNSET and is left out."""
-    match template:
-        case Template():
-            text = template.render(values.texts, clock)
-            return msgspec.UNSET if text is None else text
-        case Mapping():
-            members = {name: _json(part, values, clock) for name, part in template.items()}
-            return {name: part for name, part in members.items() if part is not msgspec.UNSET}
-        case tuple():
-            parts = [_json(part, values, clock) for part in template]
-            return [part for part in parts if part is not msgspec.UNSET]
-        case _:
-            return template
-
-
 def _content(draft: Draft, more: Mapping[str, object]) -> tuple[Mapping[str, str], bytes | None]:
     if draft.form:
-        form = [pair for pair in draft.form if pair[0] not in more]
-        form += [(name, str(value)) for name, value in more.items()]
-        body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in form)
-        return merged({"Content-Type": _FORM}, draft.headers), body.encode()
+        headers = merged({"Content-Type": FORM}, draft.headers)
+        return headers, form_body(draft.form, more)
     if draft.json is None and not more:
         return draft.headers, None
-    document = draft.json
-    for path, value in more.items():
-        document = _with_member(document, path.split("."), value)
-    return merged({"Content-Type": _JSON}, draft.headers), msgspec.json.encode(document)
-
-
-def _with_member(document: object, path: list[str], value: object) -> object:
-    """Return a copy of a JSON body with `value` at a path such as ``variables.after``."""
-    if not path:
-        return value
-    members = document if isinstance(document, Mapping) else {}
-    return {**members, path[0]: _with_member(members.get(path[0]), path[1:], value)}
+    return merged({"Content-Type": JSON}, draft.headers), json_body(draft.json, more)
 
 
 def _replaced(query: Pairs, name: str, value: str) -> Pairs:

@@ -98,7 +98,8 @@ class Signer:
         rules = Rules(verdict=_LOG_IN_ACCEPTED, throttling=self._target.definition.throttling)
         try:
             answer = await self._exchanges.ask(self._log_in_order(auth, self._moment))
-            judged = judge(answer, rules, self._world.wall())
+            clean = self._keyring.teller.text
+            judged = judge(answer, rules, self._world.wall(), clean=clean)
             if isinstance(judged, Page):
                 return read_token(auth, judged.document, self._world.wall())
         except Refused as refused:

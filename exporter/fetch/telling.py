@@ -32,7 +32,8 @@ class Teller:
 
     def learn(self, *secrets: Secret) -> None:
         """Add secrets; the empty one hides nothing."""
-        new = [secret for secret in secrets if secret.reveal() and secret not in self._secrets]
+        written = [form for secret in secrets for form in _spellings(secret)]
+        new = [secret for secret in written if secret.reveal() and secret not in self._secrets]
         self._secrets += tuple(new)
         self._needles += tuple(secret.reveal() for secret in new)
         self._last = None
@@ -83,7 +84,7 @@ class Teller:
             request_headers=request_headers,
             status=None if answer is None else answer.status,
             headers=headers,
-            size=0 if answer is None else answer.size,
+            size=0 if answer is None else len(answer.body),
             seconds=seconds,
         )
 
@@ -94,7 +95,7 @@ class Teller:
 
     def excerpt(self, answer: Answer) -> str:
         """Return the beginning of an answer's body."""
-        return self.text(excerpt(answer.body))
+        return excerpt(answer.body, clean=self.text)
 
 
 def secret_headers(headers: Mapping[str, str]) -> list[Secret]:
@@ -113,6 +114,14 @@ def secret_userinfo(url: str) -> list[Secret]:
     except ValueError:
         return []
     return [Secret(text) for text in (parts.password, parts.username) if text]
+
+
+def _spellings(secret: Secret) -> list[Secret]:
+    """Return a secret, and what a vendor reads who takes our UTF-8 for Latin-1."""
+    text = secret.reveal()
+    if text.isascii():
+        return [secret]
+    return [secret, Secret(text.encode("utf-8", "replace").decode("latin-1"))]
 
 
 def _echoes(body: bytes, secret: Secret) -> bool:

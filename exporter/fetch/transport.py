@@ -25,7 +25,7 @@ _KEEP_WARM = 150.0  # the same for those that are soon used again
 _ENCODINGS = "gzip, deflate"  # what is inflated below, and no more
 _DIGESTS = 1024  # nonces that are remembered
 
-_Stamp: TypeAlias = tuple[int, ...]
+_Stamp: TypeAlias = tuple[tuple[int, int], ...]
 _Key: TypeAlias = tuple[Tls, bool]
 _NO_TLS = Tls()
 
@@ -94,18 +94,17 @@ class Transport:
             server_hostname=http.tls.server_name or None,
             middlewares=self._digest(wire),
         ) as response:
-            body = raw = await _read(response, most)
-            lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
+            body = await _read(response, most)
+            lines = tuple([(k.lower(), _readable(v)) for k, v in response.headers.items()])
             headers = joined(lines)
-            if raw and "content-encoding" in headers:
-                body = await _inflated(raw, headers["content-encoding"], most)
+            if body and "content-encoding" in headers:
+                body = await _inflated(body, headers["content-encoding"], most)
             return Answer(
                 status=response.status,
                 lines=lines,
                 headers=headers,
                 body=body,
                 url=wire.url,
-                size=len(raw),
             )
 
     def _digest(self, wire: Wire) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
@@ -170,12 +169,27 @@ class Transport:
         )
 
 
+def _readable(value: str) -> str:
+    """Return a header's value without the lone surrogates of bytes that are no UTF-8."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _stamp(tls: Tls) -> _Stamp:
-    """Return when each file of the setting was last changed; 0 for those that are not there."""
+    """Return what tells whether a file of the setting was changed or exchanged for another."""
     return tuple(
-        Path(name).stat().st_mtime_ns if name and Path(name).exists() else 0
+        _changed(Path(name)) if name else (0, 0)
         for name in (tls.ca_file, tls.cert_file, tls.key_file)
     )
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -56,8 +56,8 @@ class _Way(msgspec.Struct, frozen=True):
 def failure_of(error: Exception, url: str, proxy: str, timeouts: Timeouts) -> Failure:
     """Return what an exception of a request to `url` means."""
     way = _Way(proxy, timeouts)
-    secure = next((found for found in _chain(error) if isinstance(found, ssl.SSLError)), None)
-    if secure is not None and not isinstance(error, TlsFileError):
+    secure = [found for found in _chain(error) if isinstance(found, ssl.SSLError)]
+    if secure and not isinstance(error, TlsFileError):
         reason, what = Reason.TLS, _tls_words(secure)
     else:
         reason, words = next(
@@ -80,13 +80,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         following = inner or following.__cause__ or following.__context__
 
 
-def _tls_words(error: ssl.SSLError) -> str:
-    untrusted = getattr(error, "verify_message", None)
+def _tls_words(errors: list[ssl.SSLError]) -> str:
+    """Tell why TLS failed; aiohttp wraps the error that knows into errors that do not."""
+    untrusted = next((text for e in errors if (text := getattr(e, "verify_message", None))), None)
     if untrusted:
         return f"the certificate is not trusted: {untrusted}"
-    reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
-    hint = "; is this a port without TLS?" if reason == "wrong version number" else ""
-    return f"TLS failed: {reason or 'no reason given'}{hint}"
+    reason = next((text for e in errors if (text := getattr(e, "reason", None))), "NO_REASON_GIVEN")
+    hint = "; is this a port without TLS?" if reason == "WRONG_VERSION_NUMBER" else ""
+    return f"TLS failed: {reason.replace('_', ' ').lower()}{hint}"
 
 
 def _os_words(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """What an answer means: a page, nothing there, nothing new, or a failure with its reason."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeAlias
 from urllib.parse import urljoin
@@ -7,10 +8,11 @@ from urllib.parse import urljoin
 import msgspec
 
 from exporter.fetch.decode import NotJsonError, decode, excerpt
+from exporter.fetch.finding import FindError, find
 from exporter.fetch.waits import retry_after, wait
 from exporter.fetch.wire import Answer, host_of, origin_of
 from exporter.kernel.secrets import clip
-from exporter.kernel.select import SelectError, Selector, compile_path
+from exporter.kernel.select import Selector, compile_path
 from exporter.model.definition import Format, Match, Throttling, Verdict
 from exporter.model.outcome import Failure, Page, Reason, Unchanged
 
@@ -43,6 +45,7 @@ class _Case(msgspec.Struct, frozen=True):
     answer: Answer
     document: object
     now: float
+    clean: Callable[[str], str]
 
 
 _ABSENT = Absent()
@@ -74,13 +77,21 @@ _REASONS = {
 }
 
 
-def judge(answer: Answer, rules: Rules, now: float, *, asked_new: bool = False) -> Judged:
+def judge(
+    answer: Answer,
+    rules: Rules,
+    now: float,
+    *,
+    asked_new: bool = False,
+    clean: Callable[[str], str] = str,
+) -> Judged:
     """Judge one answer by the rules of its request; `now` is epoch seconds.
 
     `asked_new`: the request said which version it has (``If-None-Match``); only then is 304 an
-    answer. 429 always throttles unless a rule says something else.
+    answer. 429 always throttles unless a rule says something else. `clean` takes the secrets out
+    of the vendor's words, before these are cut: a half of a secret would not be found any more.
     """
-    case = _Case(rules, answer, _document(answer, rules), now)
+    case = _Case(rules, answer, _document(answer, rules), now, clean)
     ruled = _by_rules(case)
     if ruled is not None:
         return ruled
@@ -89,7 +100,7 @@ def judge(answer: Answer, rules: Rules, now: float, *, asked_new: bool = False) 
     if answer.status not in rules.verdict.accepted:
         return _refusal(reason_of(answer.status), case)
     if isinstance(case.document, _NoDocument):
-        return _not_json(answer, case.document)
+        return _not_json(case, case.document.why)
     if rules.verdict.guard is not None and not holds(rules.verdict.guard, case.document):
         return _guarded(case)
     return Page(document=case.document, headers=answer.headers)
@@ -98,8 +109,8 @@ def judge(answer: Answer, rules: Rules, now: float, *, asked_new: bool = False) 
 def holds(path: Selector, document: object) -> bool:
     """Tell whether a condition holds: what is found is not null, false, empty or zero."""
     try:
-        return bool(path(document))
-    except SelectError:
+        return bool(find(path, document))
+    except FindError:
         return False
 
 
@@ -169,14 +180,15 @@ def _guarded(case: _Case) -> Failure:
     )
 
 
-def _not_json(answer: Answer, missing: _NoDocument) -> Failure:
+def _not_json(case: _Case, why: str) -> Failure:
+    answer = case.answer
     kind = answer.headers.get("content-type", "")
-    shown = excerpt(answer.body)
-    told = f" ({clip(kind, 64)})" if kind else ""
+    shown = excerpt(answer.body, clean=case.clean)
+    told = f" ({clip(case.clean(kind), 64)})" if kind else ""
     begins = f', it begins with "{shown}"' if shown else ""
     return Failure(
         reason=Reason.NOT_JSON,
-        detail=f"{_who(answer)}, but not with JSON{told}: {missing.why}{begins}",
+        detail=f"{_who(answer)}, but not with JSON{told}: {why}{begins}",
         status=answer.status,
     )
 
@@ -211,7 +223,7 @@ def _destination(answer: Answer) -> str:
 
 def _words(case: _Case) -> str:
     """Return the vendor's own error text as ``: text``, or what the body begins with, or ""."""
-    text = _told(case) or excerpt(case.answer.body)
+    text = _told(case) or excerpt(case.answer.body, clean=case.clean)
     return f": {text}" if text else ""
 
 
@@ -220,9 +232,9 @@ def _told(case: _Case) -> str:
         return ""
     for path in (*case.rules.verdict.error, *_USUAL_ERRORS):
         try:
-            found = path(case.document)
-        except SelectError:
+            found = find(path, case.document)
+        except FindError:
             continue
         if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
-            return clip(str(found))
+            return clip(case.clean(str(found)))
     return ""

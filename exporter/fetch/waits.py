@@ -12,8 +12,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 
-import msgspec
-
+from exporter.fetch.structured import Window, structured
 from exporter.fetch.wire import Lines
 from exporter.kernel.timestamps import parse_timestamp
 from exporter.model.definition import ResetKind, Throttling
@@ -34,14 +33,6 @@ class _Role(StrEnum):
     REMAINING = "remaining"
     RESET = "reset"
     AGAIN = "again"  # a Retry-After under another name: seconds, whatever the reset kind
-
-
-class _Window(msgspec.Struct):
-    """One limit of the API's: what its family of headers says."""
-
-    limit: float | None = None
-    remaining: float | None = None
-    wait: float | None = None
 
 
 def retry_after(lines: Lines, now: float) -> float | None:
@@ -70,13 +61,13 @@ def wait(lines: Lines, now: float, throttling: Throttling) -> float | None:
     if asked is not None:
         return asked
     told = _telling(lines, throttling)
-    structured = [
+    used_up = [
         window.wait
-        for window in _structured(told).values()
+        for window in structured(told).values()
         if window.remaining == 0 and window.wait is not None
     ]
-    if structured:
-        return max(structured)
+    if used_up:
+        return max(used_up)
     windows = _windows(told, now, throttling).values()
     waits = [window.wait for window in windows if window.wait is not None and not window.remaining]
     return max(waits, default=None)
@@ -91,7 +82,7 @@ def rate(lines: Lines, now: float, throttling: Throttling) -> RateLimit | None:
     telling = _telling(lines, throttling)
     if not telling:
         return None
-    windows = [*_structured(telling).values(), *_windows(telling, now, throttling).values()]
+    windows = [*structured(telling).values(), *_windows(telling, now, throttling).values()]
     told = [window for window in windows if (window.limit, window.remaining) != (None, None)]
     if not told:
         return None
@@ -100,7 +91,7 @@ def rate(lines: Lines, now: float, throttling: Throttling) -> RateLimit | None:
     return RateLimit(limit=tight.limit, remaining=tight.remaining, reset_at=reset_at)
 
 
-def _tightness(window: _Window) -> tuple[float, float]:
+def _tightness(window: Window) -> tuple[float, float]:
     """Return seconds per request, then (for those without a reset) how little is left."""
     if window.remaining is None:
         return -1.0, 0.0
@@ -182,16 +173,16 @@ def _telling(lines: Lines, throttling: Throttling) -> Lines:
     return tuple([line for line in lines if "rate" in line[0] or line[0] in declared])
 
 
-def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, _Window]:
+def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, Window]:
     """Gather the headers by family, such as ``x-ratelimit`` and ``x-organization-ratelimit``."""
-    windows: dict[str, _Window] = {}
+    windows: dict[str, Window] = {}
     declared = throttling.limit_headers, throttling.remaining_headers, throttling.reset_headers
     for name, text in lines:
         found = _role(name, *declared)
         if found is None:
             continue
         role, family = found
-        window = windows.setdefault(family, _Window())
+        window = windows.setdefault(family, Window())
         match role:
             case _Role.LIMIT:
                 window.limit = _least(window.limit, _leading(text))
@@ -253,47 +244,3 @@ def _classify(name: str) -> tuple[_Role, str] | None:
         return _Role.AGAIN, family
     role = next((_ROLES[word] for word in words if word in _ROLES), None)
     return None if role is None else (role, family)
-
-
-_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([A-Za-z*][\w:/*.-]*))\s*((?:;[^,;"]*)*)(?:,|$)')
-_OLD_DRAFT = re.compile(r"\b(limit|remaining|reset)\s*=\s*(\d{1,15})\b", re.ASCII)
-_PARAMETER = re.compile(r"\s*([a-z*][\w.*-]*)\s*=\s*(\d{1,15})\s*", re.ASCII)
-
-
-def _structured(lines: Lines) -> dict[str, _Window]:
-    """Read the IETF's ``RateLimit`` and ``RateLimit-Policy`` (drafts 06 to 10).
-
-    Items are told by name; those that are malformed are passed over, as the draft demands.
-    """
-    windows: dict[str, _Window] = {}
-    for text in _values(lines, "ratelimit"):
-        old = dict(_OLD_DRAFT.findall(text[: 8 * _LONGEST]))
-        if old:
-            windows["old draft"] = _Window(**_floats(old, reset="wait"))
-            continue
-        for name, parameters in _items(text):
-            values = _floats(parameters, r="remaining", t="wait")
-            windows[name] = _Window(**values)
-    for text in _values(lines, "ratelimit-policy") if windows else ():
-        for name, parameters in _items(text):
-            if name in windows and "q" in parameters:
-                windows[name].limit = float(parameters["q"])
-    return windows
-
-
-def _floats(texts: dict[str, str], **renamed: str) -> dict[str, float]:
-    names = {"limit": "limit", "remaining": "remaining", **renamed}
-    return {names[key]: float(text) for key, text in texts.items() if key in names}
-
-
-def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    text = text[: 8 * _LONGEST].strip()
-    at = 0
-    while at < len(text):
-        found = _ITEM.match(text, at)
-        if found is None:
-            at = (text.find(",", at) + 1) or len(text)
-            continue
-        at = found.end()
-        pairs = (_PARAMETER.fullmatch(part) for part in found[3].split(";"))
-        yield found[1] or found[2] or "", {pair[1]: pair[2] for pair in pairs if pair}

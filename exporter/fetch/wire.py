@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One answer, its body read to the end and decompressed.
 
     ``lines`` are the headers as they came, ``headers`` the same with repeated ones joined.
-    ``url`` is the one that was asked, ``size`` the body's length as it travelled.
+    ``url`` is the one that was asked.
     """
 
     status: int
@@ -42,7 +42,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes
     url: str
-    size: int
 
     @override
     def __repr__(self) -> str:

@@ -1,18 +1,17 @@
 """Items: the parts of a resource or of the cost, one series each, the largest ones kept."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from exporter.kernel.units import Kind
-from exporter.mapping.labels import label_at, name
+from exporter.mapping.labels import MAX_LABEL, label_at, name
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.money import charged, currency
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
-from exporter.mapping.values import Amount, measures
+from exporter.mapping.values import Amount, measures, total
 from exporter.model.definition import Items
 from exporter.model.reading import Item, Note
 
@@ -50,7 +49,9 @@ def _series(rule: Items, view: object, scene: Scene) -> tuple[_Series, bool]:
     if rule.cost is not None:
         code = currency(rule.currency, rule.fixed_currency, view, scene)
     resource = name(rule.resource, view, scene.seen)
-    return _Series(resource, text.lower() if rule.lower else text, code), cut
+    if rule.lower:
+        text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
+    return _Series(resource, text, code), cut
 
 
 def _item(rule: Items, series: _Series, rows: list[Row], scene: Scene) -> Item | None:
@@ -94,6 +95,6 @@ def _largest(found: Sequence[Item], top: int) -> list[Item]:
             continue
         named = [one for one in group if one.item != OTHER][:top]
         rest = [one for one in group if one not in named]
-        total = math.fsum(one.value for one in rest)
-        kept += [*named, msgspec.structs.replace(rest[0], item=OTHER, value=total)]
+        value = total([one.value for one in rest])
+        kept += [*named, msgspec.structs.replace(rest[0], item=OTHER, value=value)]
     return kept

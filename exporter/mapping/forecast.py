@@ -53,20 +53,23 @@ def flow(
     at: float,
     period: Span,
     *,
+    polled: float | None = None,
     limit: float | None = None,
     history: Points = (),
     floor: float = 0.0,
 ) -> Outlook:
     """Return our own outlook of a value that grows through `period`.
 
-    `at` is the instant of the data. `floor` is the part that is due in any case, such as the base
-    fee of a bill: it does not grow with time.
+    `at` is the instant of the data. `polled` is when it was asked for, which is the time that the
+    points of `history` are told in: what is late now was late then. `floor` is the part that is due
+    in any case, such as the base fee of a bill: it does not grow with time.
     """
-    points = [*_of_period(history, period, at), (at, used)]
+    points = _with_present(history, period, at if polled is None else polled, (at, used))
     reached = _reached([(period.start, floor), *points], limit, otherwise=period.start)
     if used < floor or _thin(at, period) or _shrank(points):
         return Outlook(None, reached)
-    pace = _pace(points, period, floor)
+    mean = (used - floor) / (at - period.start)
+    pace = _weighed(mean, points)
     return Outlook(
         used + pace * (period.end - at), _meets((at, used), pace, limit, period.end, reached)
     )
@@ -78,14 +81,15 @@ def vendors(
     period: Span | None,
     projected: float,
     *,
+    polled: float | None = None,
     limit: float | None = None,
     history: Points = (),
 ) -> Outlook:
     """Return the outlook of a value that the vendor projects itself."""
     if used is None or period is None or not period.start <= at < period.end:
         return Outlook(projected)
-    line = [(period.start, 0.0), *_of_period(history, period, at), (at, used)]
-    reached = _reached(line, limit, otherwise=period.start)
+    points = _with_present(history, period, at if polled is None else polled, (at, used))
+    reached = _reached([(period.start, 0.0), *points], limit, otherwise=period.start)
     pace = (projected - used) / (period.end - at)
     return Outlook(projected, _meets((at, used), pace, limit, period.end, reached))
 
@@ -111,6 +115,13 @@ def level(
     horizon = at + LEVEL_HORIZON if end is None else end
     projected = None if end is None else max(used + slope * (end - at), 0.0)
     return Outlook(projected, _meets((at, used), slope, limit, horizon, reached))
+
+
+def _with_present(
+    history: Points, period: Span, polled: float, present: tuple[float, float]
+) -> Points:
+    points = _of_period(history, period, polled)
+    return [*points, (polled, present[1])] if points else [present]
 
 
 def _of_period(history: Points, period: Span, at: float) -> Points:
@@ -142,15 +153,15 @@ def _shrank(points: Points) -> bool:
     return points[-1][1] < max(value for _, value in points) * (1 - _SAME)
 
 
-def _pace(points: Points, period: Span, floor: float) -> float:
-    at, used = points[-1]
-    mean = (used - floor) / (at - period.start)
-    if len(points) < _MIN_POINTS or at - points[0][0] < MIN_HISTORY:
+def _weighed(mean: float, points: Points) -> float:
+    """Return the pace to go on with: the mean, and as far as history goes that of the last week."""
+    now, used = points[-1]
+    if len(points) < _MIN_POINTS or now - points[0][0] < MIN_HISTORY:
         return mean
-    since = max(at - WINDOW, points[0][0])
+    since = max(now - WINDOW, points[0][0])
     lowest = min(_value_at(points, since), *(value for when, value in points if when >= since))
-    weight = WEIGHT * ((at - since) / WINDOW) ** 2
-    return (1 - weight) * mean + weight * (used - lowest) / (at - since)
+    weight = WEIGHT * ((now - since) / WINDOW) ** 2
+    return (1 - weight) * mean + weight * (used - lowest) / (now - since)
 
 
 def _value_at(points: Points, when: float) -> float:

@@ -43,10 +43,12 @@ def usage_standing(
     """
     usage = stated.usage
     sums = summed(usage.used, usage.limit, usage.remaining, usage.ratio, configured)
-    at = _data_time(usage, stated.at)
     if sums.used is None and usage.projected is None and not usage.level:
-        return _by_ratio(sums, usage, at)
-    outlook = _outlook(usage, sums, at, points, account_end)
+        return _by_ratio(sums, usage, _data_time(usage, stated.at))
+    if usage.level and usage.period is None and usage.projected is None:
+        outlook = _of_level(sums, stated.at, account_end, points)
+    else:
+        outlook = _of_flow(stated, sums, points)
     return _standing(sums, outlook, by_vendor=usage.projected is not None)
 
 
@@ -101,20 +103,28 @@ def _data_time(usage: Usage, at: float) -> float:
     return at if usage.period is not None and usage.as_of < usage.period.start else usage.as_of
 
 
-def _outlook(
-    usage: Usage, sums: Sums, at: float, points: Points, account_end: float | None
-) -> Outlook:
+def _of_level(sums: Sums, at: float, account_end: float | None, points: Points) -> Outlook:
+    if sums.used is None:
+        return NOTHING
+    return level(sums.used, at, account_end, limit=sums.limit, history=points)
+
+
+def _of_flow(stated: Stated, sums: Sums, points: Points) -> Outlook:
+    usage, polled = stated
+    at = _data_time(usage, polled)
     if usage.projected is not None:
         return vendors(
-            sums.used, at, usage.period, usage.projected, limit=sums.limit, history=points
+            sums.used,
+            at,
+            usage.period,
+            usage.projected,
+            polled=polled,
+            limit=sums.limit,
+            history=points,
         )
-    if sums.used is None or (usage.level and usage.period is not None):  # a peak
+    if sums.used is None or usage.period is None or usage.level:  # a level here is a peak
         return NOTHING
-    if usage.level:
-        return level(sums.used, at, account_end, limit=sums.limit, history=points)
-    if usage.period is None:
-        return NOTHING
-    return flow(sums.used, at, usage.period, limit=sums.limit, history=points)
+    return flow(sums.used, at, usage.period, polled=polled, limit=sums.limit, history=points)
 
 
 def _by_ratio(sums: Sums, usage: Usage, at: float) -> Standing:

@@ -1,13 +1,12 @@
 """Many rows of one series become one number."""
 
-import math
 from collections.abc import Callable, Sequence
 
 from exporter.kernel.select import Selector
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.scope import Row
 from exporter.mapping.times import epoch
-from exporter.mapping.values import UNLIMITED, Amount
+from exporter.mapping.values import UNLIMITED, Amount, total
 from exporter.model.definition import How, Reduce
 from exporter.model.reading import Unlimited
 
@@ -46,15 +45,8 @@ _AMBIGUOUS = (
 )
 
 
-def _sum(numbers: Sequence[float]) -> float:
-    try:
-        return math.fsum(numbers)
-    except OverflowError as error:
-        raise Misfit("", "the sum of the rows is not a finite number.") from error
-
-
 _FOLDS: dict[How, Callable[[Sequence[float]], float]] = {
-    How.SUM: _sum,
+    How.SUM: total,
     How.MAX: max,
     How.MIN: min,
 }

@@ -63,14 +63,20 @@ class Scene:
         """
         default = self.target.definition.period
         if own is not None and own is not default:
+            if own.start is None and own.end is None:
+                return self._kept(own, own, None)
             found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
             return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
         if default is None or (level and own is None):
             return NO_PERIOD
-        document = rows[-1][1] if rows else (self.documents[-1] if self.documents else None)
-        known = self._periods.get(id(document))
+        document = rows[-1][1] if rows else self.documents[-1]
+        return self._kept(document, default, document)
+
+    def _kept(self, key: object, rule: Period, view: object) -> Billing:
+        """Work a period out once for all that it is the same for."""
+        known = self._periods.get(id(key))
         if known is None:
-            known = self._periods[id(document)] = self._billing(default, document)
+            known = self._periods[id(key)] = self._billing(rule, view)
         return known
 
     def _billing(self, rule: Period, view: object) -> Billing:

@@ -130,7 +130,15 @@ def _added(value: Value, view: object, seen: set[str]) -> Amount | None:
         if part is None or isinstance(part, Unlimited):
             return part
         parts.append(part)
-    return fsum(parts)
+    return total(parts)
+
+
+def total(numbers: Sequence[float]) -> float:
+    """Return the exact sum. Raises Misfit where it leaves the floats."""
+    try:
+        return fsum(numbers)
+    except OverflowError as error:
+        raise Misfit("", "the sum is not a finite number.") from error
 
 
 def _absent(value: Value) -> Amount | None:

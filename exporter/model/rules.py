@@ -42,6 +42,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     Without steps the document is the one row. A path sees the row itself when no step is named and
     nothing is joined, else the scope: every name, ``root`` (the document) and ``row`` (the last).
+    The first step and the tables of joins start at the document all the same, with or without
+    ``root``.
     """
 
     steps: tuple[Step, ...] = ()

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol, TextIO, TypeAlias, cast
+from typing import Any, Final, Protocol, TextIO, TypeAlias, assert_never, cast
 
 from exporter.kernel.override import override
 from exporter.observe import faults
@@ -128,13 +128,27 @@ def _renderer(form: Form, stream: TextIO) -> _Processor:
 
     match form:
         case Form.LOGFMT:
-            return structlog.processors.LogfmtRenderer(bool_as_flag=False)
+            return _flat(structlog.processors.LogfmtRenderer(bool_as_flag=False))
         case Form.JSON:
             return structlog.processors.JSONRenderer(ensure_ascii=False)
         case Form.CONSOLE:
             return structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(), event_key="msg", timestamp_key="ts", sort_keys=False
             )
+        case _:
+            assert_never(form)
+
+
+def _flat(render: _Processor) -> _Processor:
+    # logfmt has no lists: a,b and not ['a', 'b'].
+    def processor(logger: object, method: str, fields: _Fields) -> Any:
+        flat = {
+            key: ",".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in fields.items()
+        }
+        return render(logger, method, flat)
+
+    return processor
 
 
 def _level(counted: Callable[[str], None]) -> _Processor:

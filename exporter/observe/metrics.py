@@ -6,7 +6,7 @@ below ``/proc``) once a second at most. The families with a line for each target
 at 14 reasons a target the library takes 10 µs and 700 bytes for each line, in every scrape.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -128,6 +128,11 @@ class SelfMetrics:
         if row is not None and row.interval != interval:
             row.interval = interval
             self._by_collector.touch(row, INTERVAL)
+
+    def warm(self) -> Iterator[None]:
+        """Write what `pieces` would write, a little at each step: 50,000 new targets take 0.2 s."""
+        yield from self._by_collector.warm()
+        yield from self._by_account.warm()
 
     def pieces(self, dialect: Dialect) -> list[bytes]:
         """Return the exposition in pieces; those that have not changed are the same objects."""

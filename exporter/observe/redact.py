@@ -1,5 +1,6 @@
 """Takes secrets out of everything that is about to be written."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -71,8 +72,10 @@ class Redactor:
         """
         if _SECRET_KEY.search(key):
             return MASK
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | int):
             return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)  # JSON has no word for it
         if depth < _DEEPEST:
             if isinstance(value, Mapping):
                 pairs = ((str(name), inner) for name, inner in value.items())

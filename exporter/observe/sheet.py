@@ -6,7 +6,7 @@ of one chunk, a scrape nothing but a join, and no row holds text of its own: all
 targets at 0 are 1.8 kB a target, once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -102,6 +102,13 @@ class Sheet(Generic[_Row]):
                 pieces.append(self._headers[dialect][number])
                 pieces += [self._text(chunk, number) for chunk in self._chunks.values()]
         return pieces
+
+    def warm(self) -> Iterator[None]:
+        """Write what is not written yet, a little at each step."""
+        for chunk in list(self._chunks.values()):
+            for number in range(len(self._columns)):
+                self._text(chunk, number)
+            yield
 
     def _text(self, chunk: _Chunk[_Row], number: int) -> bytes:
         text = chunk.texts[number]

@@ -44,9 +44,9 @@ class Chronicle:
 
 
 def _append(row: "array[float]", at: float, value: float) -> None:
-    if len(row) and row[-2] // Chronicle.STEP == at // Chronicle.STEP:
-        row[-2:] = array("d", (at, value))
-        return
+    # The same step is replaced; so is what is later: the clock was wrong then.
+    while len(row) and row[-2] // Chronicle.STEP >= at // Chronicle.STEP:
+        del row[-2:]
     row.extend((at, value))
     while row[0] < at - Chronicle.LENGTH:
         del row[:2]

@@ -32,7 +32,7 @@ MIGRATIONS: tuple[str, ...] = (
         at REAL NOT NULL,
         reading BLOB NOT NULL,
         PRIMARY KEY (target, collector)
-    ) WITHOUT ROWID;
+    );
     CREATE TABLE schedule (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE series (
         id INTEGER PRIMARY KEY,

@@ -101,7 +101,9 @@ def _write_record(connection: sqlite3.Connection, record: Record) -> None:
         case ReadingRecord(target, fingerprint, reading, at):
             row = (_target(connection, target, fingerprint), reading.collector, at)
             connection.execute(
-                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", (*row, _encode(reading))
+                "INSERT INTO readings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET at = excluded.at, reading = excluded.reading",
+                (*row, _encode(reading)),
             )
         case RenewalRecord(target, collector, at):
             connection.execute(
@@ -136,11 +138,12 @@ def _write_point(connection: sqlite3.Connection, point: PointRecord) -> None:
     series = _series(connection, point)
     if series is None:
         return
-    # Points of a later time are from before the clock was put right.
-    connection.execute("DELETE FROM history WHERE series = ? AND at >= ?", (series, point.at))
-    last = connection.execute(
-        "SELECT at, used FROM history WHERE series = ? ORDER BY at DESC LIMIT 2", (series,)
-    ).fetchall()
+    last = _last_two(connection, series)
+    if last and last[0][0] >= point.at:
+        # Points of a later time are from before the clock was put right.
+        values = (series, point.at)
+        connection.execute("DELETE FROM history WHERE series = ? AND at >= ?", values)
+        last = _last_two(connection, series)
     if [used for _, used in last] == [point.used, point.used]:
         # Between two equal points the line is level: the later one moves on.
         connection.execute(
@@ -150,23 +153,28 @@ def _write_point(connection: sqlite3.Connection, point: PointRecord) -> None:
         connection.execute("INSERT INTO history VALUES (?, ?, ?)", (series, point.at, point.used))
 
 
+def _last_two(connection: sqlite3.Connection, series: int) -> list[tuple[float, float]]:
+    return connection.execute(
+        "SELECT at, used FROM history WHERE series = ? ORDER BY at DESC LIMIT 2", (series,)
+    ).fetchall()
+
+
 def _series(connection: sqlite3.Connection, point: PointRecord) -> int | None:
-    target = connection.execute(
-        "SELECT id FROM targets WHERE name = ? AND fingerprint = ?",
-        (point.target, point.fingerprint),
-    ).fetchone()
-    if target is None:
-        return None
-    key = (target[0], point.account, point.resource)
+    of_target = (point.target, point.fingerprint)
+    in_target = (point.account, point.resource)
     found = connection.execute(
-        "SELECT id FROM series WHERE target = ? AND account = ? AND resource = ?", key
+        "SELECT series.id FROM targets JOIN series ON series.target = targets.id"
+        " WHERE name = ? AND fingerprint = ? AND account = ? AND resource = ?",
+        of_target + in_target,
     ).fetchone()
     if found is not None:
         return int(found[0])
     added = connection.execute(
-        "INSERT INTO series (target, account, resource) VALUES (?, ?, ?)", key
+        "INSERT INTO series (target, account, resource)"
+        " SELECT id, ?, ? FROM targets WHERE name = ? AND fingerprint = ?",
+        in_target + of_target,
     )
-    return added.lastrowid
+    return added.lastrowid if added.rowcount else None
 
 
 # ------------------------------------------------------------------------------------ thinning

@@ -18,6 +18,8 @@ from exporter.store.exposition import Format, header
 INLINE = 1_000_000
 """Bodies up to this many bytes are made at once: a join takes microseconds, isal 0.5 ms."""
 
+_TOGETHER = 2_048
+
 _T = TypeVar("_T")
 
 
@@ -27,7 +29,7 @@ class Shelf:
     def __init__(self, families: Sequence[Family] = FAMILIES) -> None:
         self._headers = {form: {f.name: header(f, form) for f in families} for form in Format}
         self._blocks: dict[str, dict[str, bytes]] = {family.name: {} for family in families}
-        self._texts = {form: _Kept(b"".join) for form in Format}
+        self._texts = {form: _Kept(_join) for form in Format}
         self._pieces = {form: _Kept(deflate) for form in Format}
         self._threads: ThreadPoolExecutor | None = None
         self._version = 0
@@ -147,6 +149,14 @@ class Shelf:
         self._version += 1
         for form in Format:
             self._texts[form].value = self._pieces[form].value = None
+
+
+def _join(parts: list[bytes]) -> bytes:
+    # One call that gathers 100,000 scattered parts keeps the interpreter for 10 ms and more.
+    if len(parts) <= _TOGETHER:
+        return b"".join(parts)
+    starts = range(0, len(parts), _TOGETHER)
+    return b"".join([b"".join(parts[start : start + _TOGETHER]) for start in starts])
 
 
 class _Kept(Generic[_T]):

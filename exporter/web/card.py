@@ -1,7 +1,8 @@
 """A target on the status page."""
 
+import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from exporter.web import human
 from exporter.web.markup import Markup, join, tag
@@ -15,6 +16,7 @@ from exporter.web.view import (
     ResourceView,
     TargetView,
     grade,
+    worst_ratio,
 )
 
 _COLOURS: Final = {
@@ -25,6 +27,12 @@ _COLOURS: Final = {
     Grade.RED: "crit",
     Grade.DOWN: "crit",
 }
+_NAMES: Final = 3  # what fits in a heading
+_NEARNESS: Final = (
+    (math.nextafter(1, 2), "over the limit"),
+    (1.0, "at the limit"),
+    (YELLOW, "near the limit"),
+)
 _CURRENCY_WORDS: Final = (
     ("cost", "so far"),
     ("base", "base"),
@@ -64,14 +72,22 @@ def state(target: TargetView) -> str:
             some = "" if len(down) == len(target.collectors) else "partly "
             return f"{some}down: {', '.join(sorted({one.reason for one in down if one.reason}))}"
         case Grade.RED | Grade.YELLOW:
-            over = [r.resource for r in target.resources if (r.ratio or 0.0) >= YELLOW]
-            return f"{', '.join(over[:3])} near the limit" if len(over) <= 3 else "near limits"  # noqa: PLR2004 (what fits)
+            return _limits(target)
         case Grade.PAUSED:
             return "waits"
         case Grade.WAITING:
             return "waits for its first poll"
         case Grade.FINE:
             return "up"
+        case _ as never:
+            assert_never(never)
+
+
+def _limits(target: TargetView) -> str:
+    worst = worst_ratio(target)
+    floor, words = next(pair for pair in _NEARNESS if worst >= pair[0])
+    names = [one.resource for one in target.resources if (one.ratio or 0.0) >= floor]
+    return f"{', '.join(names)} {words}" if len(names) <= _NAMES else f"{len(names)} {words}"
 
 
 def _header(target: TargetView) -> Markup:
@@ -186,7 +202,7 @@ def _notes(resource: ResourceView, now: float) -> Iterator[str | None]:
         yield "limit from the config"
     if resource.data_time is not None:
         yield _time(resource.data_time, f"data of {human.ago(resource.data_time, now)}")
-    if resource.unit and resource.kind == "quantity":
+    if resource.kind == "quantity" and resource.unit not in {"", resource.kind}:
         yield f"unit: {resource.unit}"
 
 

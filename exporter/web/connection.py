@@ -6,7 +6,7 @@ come one byte a minute.
 
 import asyncio
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -120,9 +120,7 @@ class Connections(web.Server):
 
 def _timed(handler: Handler) -> Handler:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        connection = request.protocol
-        if not isinstance(connection, Connection):
-            return await handler(request)
+        connection = cast(Connection, request.protocol)
         connection.request_begun()
         try:
             return await handler(request)

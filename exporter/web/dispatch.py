@@ -13,6 +13,7 @@ from exporter.web.answers import Route
 Failed: TypeAlias = Callable[[str, BaseException], None]
 """Told the path and the exception of a handler that broke, to log and to count it."""
 
+_INTERNAL: Final = "Internal error. The exporter's log says more."
 _SLOWEST: Final = 60.0
 """Seconds for a handler and for a client to read the answer: a reload of 10,000 targets fits."""
 
@@ -57,14 +58,17 @@ class Dispatch:
                 await _write(response, request)
                 return response
         except TimeoutError:
-            return self._too_slow(request)
+            late = TimeoutError(f"no answer within {self._slowest:g} s")
+            return self._give_up(request, late, "The exporter took too long to answer.", 503)
+        except Exception as error:  # noqa: BLE001 (an answer that breaks while it is written)
+            return self._give_up(request, error, _INTERNAL, 500)
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             response = await self._admitted(request)
         except Exception as error:  # noqa: BLE001 (a broken handler must not take others with it)
             self._failed(request.path, error)
-            response = answers.text("Internal error. The exporter's log says more.", status=500)
+            response = answers.text(_INTERNAL, status=500)
         if self._guard is not None:
             response.headers.update(self._guard.headers())
         return response
@@ -81,11 +85,13 @@ class Dispatch:
             return answers.method_not_allowed(route.methods)
         return await route.handler(request)
 
-    def _too_slow(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._failed(request.path, TimeoutError(f"no answer within {self._slowest:g} s"))
+    def _give_up(
+        self, request: web.BaseRequest, error: Exception, words: str, status: int
+    ) -> web.StreamResponse:
+        self._failed(request.path, error)
         if request.protocol.transport is not None and request.writer.output_size > 0:
             request.protocol.transport.abort()  # close() would wait for the client to read
-        return answers.text("The exporter took too long to answer.", status=503)
+        return answers.text(words, status=status)
 
 
 async def _write(response: web.StreamResponse, request: web.BaseRequest) -> None:

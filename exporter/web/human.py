@@ -61,7 +61,11 @@ def money(value: float, currency: str) -> str:
     """Write an amount with the digits that the currency has: ``1,234.50 USD``, ``800 JPY``."""
     # A vendor's currency that is no currency is shown as it is, with two digits.
     digits = round(-math.log10(minor_factor(currency))) if is_currency(currency) else 2
-    return f"{value:,.{digits}f} {currency}"
+    return (
+        f"{value:,.{digits}f} {currency}"
+        if abs(value) < _ABSURD * _MILLION
+        else f"{value:.2e} {currency}"
+    )
 
 
 def percent(ratio: float) -> str:

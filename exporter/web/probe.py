@@ -12,7 +12,7 @@ from aiohttp import web
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip
 from exporter.web import answers
-from exporter.web.metrics import Body, Exposition
+from exporter.web.metrics import Body, exposition
 from exporter.web.negotiate import Format, choose_format
 
 Probe: TypeAlias = Callable[[str, Format], Awaitable[Body | None]]
@@ -31,7 +31,7 @@ def handler(probe: Probe, names: Callable[[], Iterable[str]]) -> answers.Handler
         if body is None:
             name = clip(wanted[0], 64)
             return _refuse(f'"{name}" is no target of this exporter.', name, names())
-        return Exposition(body, kind=kind, gzip=False)
+        return exposition(body, kind=kind, gzip=False)
 
     return answer
 

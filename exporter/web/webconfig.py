@@ -36,7 +36,7 @@ CURVES: Final[Mapping[str, str]] = {
 VERSIONS: Final = ("TLS12", "TLS13")
 CLIENT_AUTH: Final = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 
-_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
+HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
     "X-Content-Type-Options": ("nosniff",),
@@ -149,9 +149,9 @@ def _one_of(key: str, word: str, known: Mapping[str, str] | tuple[str, ...]) -> 
 
 def _header(name: str, value: str) -> Iterator[Finding]:
     path = f"http_server_config.headers.{name}"
-    allowed = _HEADERS.get(name)
+    allowed = HEADERS.get(name)
     if allowed is None:
-        yield path, f"this header cannot be set.{did_you_mean(name, _HEADERS)}"
+        yield path, f"this header cannot be set.{did_you_mean(name, HEADERS)}"
     elif allowed and value not in allowed:
         yield path, f'"{value}" is not allowed here. Write {" or ".join(allowed)}.'
     elif not value.isprintable():

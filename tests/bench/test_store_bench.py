@@ -9,15 +9,21 @@ import gc
 import importlib
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from exporter.kernel.cycles import Span
+from exporter.kernel.units import Kind
+from exporter.model.reading import Known, Reading, Usage
 from exporter.model.sample import Sample
 from exporter.store import deflate as deflate_module
 from exporter.store.deflate import assemble_gzip, deflate
 from exporter.store.exposition import Format, PrefixCache, render
+from exporter.store.ledger import Ledger
+from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
 SERIES = 100_000
@@ -165,3 +171,70 @@ async def test_the_longest_hold_of_the_loop(shape: str, table: list[tuple[str, s
         ticking.cancel()
     shelf.close()
     table.append(("longest hold of the loop", shape, f"{longest * 1e3:.1f} ms"))
+
+
+POLLS = 10_000
+RESOURCES = 8
+NOW = 1_763_208_000.0
+
+
+def a_reading(at: float) -> Reading:
+    usages = tuple(
+        Usage(
+            resource=f"resource_{n}",
+            kind=Kind.BYTES,
+            unit="GB",
+            used=at * n,
+            limit=Known(1e12),
+            period=Span(NOW, NOW + 86_400.0 * 30),
+        )
+        for n in range(RESOURCES)
+    )
+    return Reading(collector="usage", at=at, usages=usages)
+
+
+def save_all(ledger: Ledger, turn: float, readings: list[Reading]) -> None:
+    for poll, reading in enumerate(readings):
+        name = f"account-{poll:05}"
+        ledger.save_reading(name, "fingerprint", reading, turn)
+        ledger.save_schedule({f"job {name}": bytes(80)})
+        ledger.save_history(
+            PointRecord(name, "fingerprint", name, f"resource_{n}", turn, turn * n)
+            for n in range(RESOURCES)
+        )
+
+
+async def timed(work: Awaitable[object]) -> float:
+    started = time.perf_counter()
+    await work
+    return time.perf_counter() - started
+
+
+async def test_ledger(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
+    path = tmp_path / "state.db"
+    rows = [("shape", f"{POLLS:,} polls", f"{RESOURCES} resources")]
+    ledger = Ledger(str(path), emit=print, wall=lambda: NOW)
+    await ledger.load({})
+    for turn in range(2):
+        readings = [a_reading(NOW + turn * 300) for _ in range(POLLS)]
+        started = time.perf_counter()
+        save_all(ledger, NOW + turn * 300, readings)
+        rows.append(("save, on the loop", f"turn {turn}", per_poll(time.perf_counter() - started)))
+        written = await timed(ledger.flush())
+        rows.append(("write, in the thread", f"turn {turn}", per_poll(written)))
+    one = await timed(ledger.history("account-00007", "fingerprint"))
+    rows.append(("history of one target", "", f"{one * 1e3:.2f} ms"))
+    ledger.save_schedule({"job": b"1"})
+    rows.append(("one small batch, synced", "", f"{await timed(ledger.flush()) * 1e3:.2f} ms"))
+    await ledger.close()
+    rows.append(("file", "", f"{path.stat().st_size / POLLS:.0f} B/poll"))
+    ledger = Ledger(str(path), emit=print, wall=lambda: NOW)
+    prints = {f"account-{poll:05}": "fingerprint" for poll in range(POLLS)}
+    load = await timed(ledger.load(prints, since=0.0, step=6 * 3600.0))
+    rows.append(("load with histories", "", per_poll(load)))
+    await ledger.close()
+    table.extend(rows)
+
+
+def per_poll(seconds: float) -> str:
+    return f"{seconds / POLLS * 1e6:.1f} us/poll"

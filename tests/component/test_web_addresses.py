@@ -3,7 +3,6 @@ import gzip
 from collections.abc import Sequence
 
 import pytest
-from aiohttp import web
 
 from exporter.web import config, health, lifecycle, metrics, probe
 from exporter.web.answers import CHANGE, Route
@@ -213,7 +212,9 @@ async def test_a_scrape_that_breaks_is_500_and_the_next_one_works() -> None:
         assert (await ask(port, "/metrics")).status == 200
 
 
-async def test_an_exposition_that_was_never_asked_for_has_no_body_to_write() -> None:
-    exposition = metrics.Exposition(TEXT, kind=Format.TEXT_004, gzip=False)
-    assert isinstance(exposition, web.StreamResponse)
-    assert exposition.content_length == len(TEXT)
+async def test_a_large_body_is_not_sent_for_head() -> None:
+    async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+        return (b"x" * 3_000_000, b"y")
+
+    answer = await asked(Route(handler=metrics.handler(huge)), method="HEAD")
+    assert (answer.headers["content-length"], answer.body) == ("3000001", b"")

@@ -1,24 +1,16 @@
 import asyncio
 import base64
-import ssl
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import bcrypt
 import pytest
-import trustme
-import uvloop
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
 
 from exporter.web import answers, passwords
 from exporter.web.answers import Route
-from exporter.web.dispatch import Dispatch
-from exporter.web.gate import Gate
-from exporter.web.server import Server
-from tests.support.serving import LOOPBACK, Answer, Broken, ask, parse, serving
+from tests.support.house import House
+from tests.support.serving import ask, serving
 
 
 def hashed(password: str) -> str:
@@ -30,43 +22,6 @@ async def hello(request: web.BaseRequest) -> web.StreamResponse:
 
 
 ROUTES = {"/": Route(handler=hello), "/-/healthy": Route(handler=hello)}
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1.0  # the files are looked at on each request
-        return self.now
-
-
-class House:
-    """A folder with a web configuration and what it names."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority = trustme.CA()
-        self.authority.cert_pem.write_to_path(folder / "ca.pem")
-        self.complaints: list[str] = []
-
-    def issue(self, *names: str) -> None:
-        issued = self.authority.issue_cert(*names)
-        (self.folder / "cert.pem").write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(self.folder / "key.pem")
-
-    def gate(self, text: str) -> Gate:
-        self.write(text)
-        return Gate(str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append)
-
-    def write(self, text: str) -> None:
-        (self.folder / "web.yaml").write_text(text)
-
-    def client(self, *names: str) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        self.authority.configure_trust(context)
-        if names:
-            self.authority.issue_cert(*names).configure_cert(context)
-        return context
 
 
 @pytest.fixture
@@ -134,6 +89,18 @@ async def test_a_good_password_is_checked_once_a_bad_one_each_time(
             await ask(port, "/", headers=basic("alice", password))
         await ask(port, "/", headers=basic("nobody", "wonder"))
     assert checked == [b"wonder", b"other", b"other", b"wonder"]
+    gate.close()
+
+
+async def test_only_so_many_good_passwords_are_remembered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_REMEMBERED", 1)
+    gate = house.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, guard=gate) as port:
+        for user, password in (("a", "b"), ("c", "d"), ("a", "b")):
+            assert (await ask(port, "/", headers=basic(user, password))).status == 200
+    assert len(gate._passwords._good) == 1
     gate.close()
 
 
@@ -208,215 +175,3 @@ async def test_the_rate_limit_is_429_before_passwords(house: House) -> None:
         statuses = [(await ask(port, "/")).status for _ in range(3)]
     assert statuses == [401, 401, 429]
     gate.close()
-
-
-REFUSED = (ssl.SSLError, ConnectionError)
-TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
-STRICT = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
-
-
-@asynccontextmanager
-async def listening(gate: Gate) -> AsyncIterator[int]:
-    broken = Broken()
-    server = Server(Dispatch(ROUTES, failed=broken.report, guard=gate), grace=0.2)
-    (address,) = await server.start([LOOPBACK], tls=gate.context)
-    try:
-        yield address.port
-    finally:
-        await server.stop()
-        gate.close()
-    assert broken == []
-
-
-async def ask_tls(port: int, context: ssl.SSLContext, name: str = "exporter.test") -> Answer:
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, ssl=context, server_hostname=name
-    )
-    try:
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        received = await reader.read()
-        if not received:
-            raise ConnectionResetError("closed without an answer")
-        return parse(received)
-    finally:
-        writer.close()
-
-
-async def test_tls_is_spoken_with_the_certificate_of_the_file(house: House) -> None:
-    house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
-        assert (await ask_tls(port, house.client())).text == "hello\n"
-
-
-async def renewed(house: House) -> None:
-    house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=house.client(), server_hostname="exporter.test"
-        )
-        house.issue("renewed.test")
-        assert (await ask_tls(port, house.client(), "renewed.test")).status == 200
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await ask_tls(port, house.client(), "exporter.test")
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        assert parse(await reader.read()).status == 200  # the old connection goes on
-        writer.close()
-
-
-async def test_a_renewed_certificate_holds_from_the_next_connection_on(house: House) -> None:
-    await renewed(house)
-    assert house.complaints == []
-
-
-def test_a_renewed_certificate_holds_with_uvloop_too(house: House) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(renewed(house))
-
-
-async def test_half_a_renewal_leaves_the_old_pair_until_the_other_half_comes(house: House) -> None:
-    house.issue("exporter.test")
-    gate = house.gate(TLS)
-    old = (house.folder / "key.pem").read_bytes()
-    async with listening(gate) as port:
-        house.issue("renewed.test")
-        new = (house.folder / "key.pem").read_bytes()
-        (house.folder / "key.pem").write_bytes(old)
-        assert (await ask_tls(port, house.client())).status == 200
-        (house.folder / "key.pem").write_bytes(new + b"\n")
-        assert (await ask_tls(port, house.client(), "renewed.test")).status == 200
-    (complaint,) = house.complaints
-    assert "cannot use" in complaint
-    assert "belong together" in complaint
-
-
-async def test_a_client_certificate_is_asked_for_and_checked(house: House) -> None:
-    house.issue("exporter.test")
-    stranger = trustme.CA()
-    async with listening(house.gate(STRICT)) as port:
-        assert (await ask_tls(port, house.client("prometheus.test"))).status == 200
-        with pytest.raises(REFUSED):
-            await ask_tls(port, house.client())
-        context = house.client()
-        stranger.issue_cert("prometheus.test").configure_cert(context)
-        with pytest.raises(REFUSED):
-            await ask_tls(port, context)
-
-
-async def test_a_stricter_policy_holds_without_a_restart(house: House) -> None:
-    house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
-        assert (await ask_tls(port, house.client())).status == 200
-        house.write(STRICT)
-        with pytest.raises(REFUSED):
-            await ask_tls(port, house.client())
-        assert (await ask_tls(port, house.client("prometheus.test"))).status == 200
-
-
-@pytest.mark.parametrize(
-    ("allowed", "status"),
-    [("prometheus.test", 200), ("127.0.0.1", 403), ("::1", 200), ("other.test", 403)],
-)
-async def test_only_allowed_names_pass(house: House, allowed: str, status: int) -> None:
-    house.issue("exporter.test")
-    gate = house.gate(STRICT + f'  client_allowed_sans: ["{allowed}"]\n')
-    async with listening(gate) as port:
-        answer = await ask_tls(port, house.client("prometheus.test", "::1"))
-    assert answer.status == status
-
-
-async def test_a_client_without_a_certificate_has_no_allowed_name(house: House) -> None:
-    house.issue("exporter.test")
-    text = STRICT.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
-    async with listening(house.gate(text + "  client_allowed_sans: [a]\n")) as port:
-        assert (await ask_tls(port, house.client())).status == 403
-
-
-async def test_without_a_ca_file_the_systems_authorities_are_asked(house: House) -> None:
-    house.issue("exporter.test")
-    text = TLS + "  client_auth_type: VerifyClientCertIfGiven\n"
-    async with listening(house.gate(text)) as port:
-        assert (await ask_tls(port, house.client())).status == 200
-
-
-async def test_versions_suites_and_curves_are_kept_to(house: House) -> None:
-    house.issue("exporter.test")
-    text = (
-        TLS + "  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,"
-        " TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]\n"
-        "  curve_preferences: [CurveP384]\n  prefer_server_cipher_suites: false\n"
-    )
-    async with listening(house.gate(text)) as port:
-        _, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=house.client(), server_hostname="exporter.test"
-        )
-        spoken = writer.get_extra_info("ssl_object")
-        assert (spoken.version(), spoken.cipher()[0][-23:]) == (
-            "TLSv1.2",
-            "ECDSA-AES256-GCM-SHA384",
-        )
-        writer.close()
-        strict = house.client()
-        strict.minimum_version = ssl.TLSVersion.TLSv1_3
-        with pytest.raises(REFUSED):
-            await ask_tls(port, strict)
-
-
-async def test_tls_is_not_switched_off_while_running(house: House) -> None:
-    house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
-        house.write("")
-        assert (await ask_tls(port, house.client())).status == 200
-    assert "cannot be switched on or off" in house.complaints[0]
-
-
-async def test_tls_is_not_switched_on_while_running(house: House) -> None:
-    house.issue("exporter.test")
-    gate = house.gate("")
-    assert gate.context is None
-    async with serving(ROUTES, guard=gate) as port:
-        house.write(TLS)
-        assert (await ask(port, "/")).status == 200
-    assert "cannot be switched on or off" in house.complaints[0]
-
-
-async def test_a_plain_request_to_the_tls_port_does_no_harm(house: House) -> None:
-    house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert b"200" not in await reader.read()
-        writer.close()
-        assert (await ask_tls(port, house.client())).status == 200
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        ("cert.pem", "cannot use {folder}/cert.pem with {folder}/key.pem: "),
-        ("key.pem", "cannot use {folder}/cert.pem with {folder}/key.pem: "),
-        ("ca.pem", "client_ca_file: cannot use {folder}/ca.pem: "),
-    ],
-)
-def test_a_file_that_is_no_pem_or_missing_is_named(house: House, spoil: str, words: str) -> None:
-    house.issue("exporter.test")
-    wanted = words.format(folder=house.folder)
-    (house.folder / spoil).write_text("no pem")
-    with pytest.raises(OSError, match=wanted):
-        house.gate(STRICT)
-    (house.folder / spoil).unlink()
-    with pytest.raises(OSError, match=wanted + "no such file or directory"):
-        house.gate(STRICT)
-
-
-def test_a_key_with_a_password_is_refused_and_asks_nobody(house: House) -> None:
-    house.issue("exporter.test")
-    key = serialization.load_pem_private_key((house.folder / "key.pem").read_bytes(), None)
-    (house.folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    with pytest.raises(OSError, match="the key has a password"):
-        house.gate(TLS)

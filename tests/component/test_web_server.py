@@ -6,9 +6,11 @@ import socket
 import pytest
 from aiohttp import web
 
+from exporter.kernel.override import override
 from exporter.web import answers
 from exporter.web.addresses import Address, parse_address
 from exporter.web.answers import Route
+from exporter.web.dispatch import Dispatch
 from exporter.web.server import CannotListen, Server
 from tests.support.serving import LOOPBACK, Broken, ask, parse, serving
 
@@ -92,6 +94,42 @@ async def test_a_broken_handler_is_500_without_its_words_and_is_reported() -> No
     assert "Traceback" not in answer.text
     assert [(path, type(error)) for path, error in broken] == [("/crash", ValueError)]
     assert after.status == 200
+
+
+class Snapping(web.Response):
+    """An answer that breaks after its first bytes."""
+
+    @override
+    async def write_eof(self, data: bytes = b"") -> None:
+        await self._payload_writer.write(data + b"x")  # type: ignore[union-attr]
+        raise ValueError(CANARY)
+
+
+async def test_an_answer_that_breaks_while_it_is_written_is_cut_off_and_reported() -> None:
+    async def snap(request: web.BaseRequest) -> web.StreamResponse:
+        return Snapping(body=b"x" * 10)
+
+    broken = Broken()
+    routes = {"/snap": Route(handler=snap), "/": Route(handler=hello)}
+    async with serving(routes, broken=broken) as port:
+        with contextlib.suppress(ConnectionResetError):
+            assert CANARY.encode() not in await received(port, "/snap")
+        assert (await ask(port, "/")).status == 200
+    assert [(path, type(error)) for path, error in broken] == [("/snap", ValueError)]
+
+
+async def test_a_report_that_breaks_is_500_too() -> None:
+    def report(path: str, error: BaseException) -> None:
+        raise RuntimeError(CANARY)
+
+    server = Server(Dispatch(ROUTES, failed=report), grace=0.2)
+    (address,) = await server.start([LOOPBACK])
+    try:
+        answer = await ask(address.port, "/crash")
+        assert (answer.status, answer.text) == (500, "Internal error.\n")
+        assert (await ask(address.port, "/")).status == 200
+    finally:
+        await server.stop()
 
 
 async def test_a_hung_handler_holds_up_nobody_and_is_ended() -> None:

@@ -26,6 +26,9 @@ async def reload() -> Sequence[str]:
 
 
 def a_site(view: StatusView | None = None) -> Site:
+    async def look() -> StatusView:
+        return view or gallery()
+
     return Site(
         scrape=scrape,
         probe=probe,
@@ -33,7 +36,7 @@ def a_site(view: StatusView | None = None) -> Site:
         not_ready=lambda: "",
         reload=reload,
         config_text=lambda: "targets: []\n",
-        view=lambda: view or gallery(),
+        view=look,
     )
 
 

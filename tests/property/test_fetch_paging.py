@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.fetch.paging import Done, Next, Seen, first, next_step
-from exporter.fetch.request import Pairs
+from exporter.fetch.values import Pairs
 from exporter.model.definition import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from exporter.model.outcome import Failure
 from tests.support.fetching import paths

@@ -2,6 +2,7 @@
 
 import gzip
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -74,3 +75,4 @@ class ShelfMachine(RuleBasedStateMachine):
 
 
 TestShelf = ShelfMachine.TestCase
+TestShelf.settings = settings(stateful_step_count=12)

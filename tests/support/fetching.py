@@ -163,6 +163,4 @@ def an_answer(
 ) -> Answer:
     lines = tuple((name.lower(), text) for name, text in (headers or {}).items())
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(
-        status=status, lines=lines, headers=joined(lines), body=data, url=url, size=len(data)
-    )
+    return Answer(status=status, lines=lines, headers=joined(lines), body=data, url=url)

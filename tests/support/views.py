@@ -66,183 +66,210 @@ def a_status(*targets: TargetView, **given: Any) -> StatusView:
     return StatusView(**(values | given))
 
 
+LEVEL: dict[str, Any] = {
+    "projected": None,
+    "projected_ratio": None,
+    "projection": "none",
+    "exhaustion": None,
+}
+
+
 def gallery() -> StatusView:
     """One of each."""
-    level = {"projected": None, "projected_ratio": None, "projection": "none", "exhaustion": None}
     return a_status(
-        a_target(
-            plan="Business",
-            labels={"team": "video"},
-            resources=(
-                a_resource(),
-                a_resource(
-                    "storage", used=212e9, limit=500e9, ratio=0.424, period_start=None, **level
-                ),
-                a_resource(
-                    "live_stream",
-                    kind="quantity",
-                    used=1734,
-                    limit=None,
-                    limit_kind="unknown",
-                    ratio=None,
-                    **level,
-                ),
-            ),
-            costs=(CostView(currency="USD", cost=41.5),),
-        ),
-        a_target(
-            "saas-prod",
-            provider="billing_usage",
-            resources=(
-                a_resource(
-                    "api_requests",
-                    kind="requests",
-                    used=9_412_331,
-                    limit=1e7,
-                    limit_kind="provider",
-                    ratio=0.9412,
-                    projected=1.31e7,
-                    projected_ratio=1.31,
-                    projection="provider",
-                    data_time=None,
-                ),
-                a_resource(
-                    "seats",
-                    kind="quantity",
-                    used=17,
-                    limit=25,
-                    limit_kind="provider",
-                    ratio=0.68,
-                    **level,
-                ),
-                a_resource(
-                    "emails",
-                    kind="quantity",
-                    unit="emails",
-                    used=120_000,
-                    limit=None,
-                    limit_kind="unlimited",
-                    ratio=None,
-                    **level,
-                ),
-            ),
-            costs=(
-                CostView(
-                    currency="USD", cost=184.2, base=99, overage=85.2, projected=261.75, limit=200
-                ),
-            ),
-            collectors=(
-                a_collector(),
-                a_collector("invoices", up=None, last_success=None, next_poll=NOON + 40),
-            ),
-        ),
-        a_target(
-            "network",
-            provider="thousandeyes",
-            backoff=754.0,
-            backoff_reason="rate_limited, the vendor said: come again in 15 min",
-            resources=(
-                a_resource(
-                    "cloud_units",
-                    kind="quantity",
-                    used=11_732_000,
-                    limit=18e6,
-                    limit_kind="provider",
-                    ratio=0.652,
-                    projected=16.9e6,
-                    projected_ratio=0.94,
-                    projection="provider",
-                    exhaustion=None,
-                ),
-                a_resource(
-                    "endpoint_agents",
-                    kind="quantity",
-                    used=2310,
-                    limit=2000,
-                    limit_kind="provider",
-                    ratio=1.155,
-                    **level,
-                ),
-            ),
-            collectors=(
-                a_collector(
-                    up=False,
-                    failures=3,
-                    reason="rate_limited",
-                    detail="429 Too Many Requests: wait 15 min",
-                ),
-                a_collector(
-                    "quotas", interval=3600.0, last_success=NOON - 1500, next_poll=NOON + 2100
-                ),
-            ),
-            failures=(
-                FailureView(
-                    at=NOON - 146,
-                    collector="usage",
-                    reason="rate_limited",
-                    detail="429 Too Many Requests: wait 15 min",
-                ),
-                FailureView(
-                    at=NOON - 1046, collector="usage", reason="http_5xx", detail='503: <html>"&oops'
-                ),
-            ),
-        ),
-        a_target(
-            "crm",
-            provider="anthropic",
-            resources=(),
-            collectors=(
-                a_collector(
-                    up=False,
-                    failures=41,
-                    reason="auth",
-                    detail="401: invalid x-api-key",
-                    last_success=None,
-                    next_poll=NOON + 3100,
-                ),
-            ),
-            failures=(
-                FailureView(
-                    at=NOON - 400, collector="usage", reason="auth", detail="401: invalid x-api-key"
-                ),
-            ),
-        ),
-        a_target(
-            "ci",
-            provider="github_actions",
-            resources=(),
-            collectors=(a_collector(up=None, last_success=None, next_poll=NOON + 4),),
-        ),
-        a_target(
-            "builds",
-            provider="circleci",
-            resources=(
-                a_resource(
-                    "build_minutes",
-                    kind="seconds",
-                    unit="minutes",
-                    used=184_800,
-                    limit=360_000,
-                    limit_kind="provider",
-                    ratio=0.5133,
-                    projected=257_000,
-                    projected_ratio=0.716,
-                    exhaustion=None,
-                ),
-                a_resource(
-                    "compute",
-                    kind="byte_seconds",
-                    unit="GB-hours",
-                    account="team-a",
-                    used=5.1e15,
-                    limit=None,
-                    ratio=None,
-                    **level,
-                ),
-            ),
-            costs=(CostView(currency="JPY", cost=12_800),),
-        ),
+        video(),
+        saas(),
+        network(),
+        crm(),
+        ci(),
+        builds(),
         config_problems=(
             'config.yaml:14:20: targets[2].poll_interval: "5 minutes" is not a duration.',
         ),
+    )
+
+
+def video() -> TargetView:
+    return a_target(
+        plan="Business",
+        labels={"team": "video"},
+        resources=(
+            a_resource(),
+            a_resource("storage", used=212e9, limit=500e9, ratio=0.424, period_start=None, **LEVEL),
+            a_resource(
+                "live_stream",
+                kind="quantity",
+                used=1734,
+                limit=None,
+                limit_kind="unknown",
+                ratio=None,
+                **LEVEL,
+            ),
+        ),
+        costs=(CostView(currency="USD", cost=41.5),),
+    )
+
+
+def saas() -> TargetView:
+    return a_target(
+        "saas-prod",
+        provider="billing_usage",
+        resources=(
+            a_resource(
+                "api_requests",
+                kind="requests",
+                used=9_412_331,
+                limit=1e7,
+                limit_kind="provider",
+                ratio=0.9412,
+                projected=1.31e7,
+                projected_ratio=1.31,
+                projection="provider",
+                data_time=None,
+            ),
+            a_resource(
+                "seats",
+                kind="quantity",
+                used=17,
+                limit=25,
+                limit_kind="provider",
+                ratio=0.68,
+                **LEVEL,
+            ),
+            a_resource(
+                "emails",
+                kind="quantity",
+                unit="emails",
+                used=120_000,
+                limit=None,
+                limit_kind="unlimited",
+                ratio=None,
+                **LEVEL,
+            ),
+        ),
+        costs=(
+            CostView(
+                currency="USD", cost=184.2, base=99, overage=85.2, projected=261.75, limit=200
+            ),
+        ),
+        collectors=(
+            a_collector(),
+            a_collector("invoices", up=None, last_success=None, next_poll=NOON + 40),
+        ),
+    )
+
+
+def network() -> TargetView:
+    return a_target(
+        "network",
+        provider="thousandeyes",
+        backoff=754.0,
+        backoff_reason="rate_limited, the vendor said: come again in 15 min",
+        resources=(
+            a_resource(
+                "cloud_units",
+                kind="quantity",
+                used=11_732_000,
+                limit=18e6,
+                limit_kind="provider",
+                ratio=0.652,
+                projected=16.9e6,
+                projected_ratio=0.94,
+                projection="provider",
+                exhaustion=None,
+            ),
+            a_resource(
+                "endpoint_agents",
+                kind="quantity",
+                used=2310,
+                limit=2000,
+                limit_kind="provider",
+                ratio=1.155,
+                **LEVEL,
+            ),
+        ),
+        collectors=(
+            a_collector(
+                up=False,
+                failures=3,
+                reason="rate_limited",
+                detail="429 Too Many Requests: wait 15 min",
+            ),
+            a_collector("quotas", interval=3600.0, last_success=NOON - 1500, next_poll=NOON + 2100),
+        ),
+        failures=(
+            FailureView(
+                at=NOON - 146,
+                collector="usage",
+                reason="rate_limited",
+                detail="429 Too Many Requests: wait 15 min",
+            ),
+            FailureView(
+                at=NOON - 1046, collector="usage", reason="http_5xx", detail='503: <html>"&oops'
+            ),
+        ),
+    )
+
+
+def crm() -> TargetView:
+    return a_target(
+        "crm",
+        provider="anthropic",
+        resources=(),
+        collectors=(
+            a_collector(
+                up=False,
+                failures=41,
+                reason="auth",
+                detail="401: invalid x-api-key",
+                last_success=None,
+                next_poll=NOON + 3100,
+            ),
+        ),
+        failures=(
+            FailureView(
+                at=NOON - 400, collector="usage", reason="auth", detail="401: invalid x-api-key"
+            ),
+        ),
+    )
+
+
+def ci() -> TargetView:
+    return a_target(
+        "ci",
+        provider="github_actions",
+        resources=(),
+        collectors=(a_collector(up=None, last_success=None, next_poll=NOON + 4),),
+    )
+
+
+def builds() -> TargetView:
+    return a_target(
+        "builds",
+        provider="circleci",
+        resources=(
+            a_resource(
+                "build_minutes",
+                kind="seconds",
+                unit="minutes",
+                used=184_800,
+                limit=360_000,
+                limit_kind="provider",
+                ratio=0.5133,
+                projected=257_000,
+                projected_ratio=0.716,
+                exhaustion=None,
+            ),
+            a_resource(
+                "compute",
+                kind="byte_seconds",
+                unit="GB-hours",
+                account="team-a",
+                used=5.1e15,
+                limit=None,
+                ratio=None,
+                **LEVEL,
+            ),
+        ),
+        costs=(CostView(currency="JPY", cost=12_800),),
     )

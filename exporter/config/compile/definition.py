@@ -18,7 +18,7 @@ from exporter.config.compile.values import scoped_path
 from exporter.config.findings import Place
 from exporter.config.grammar.definition import AccountsText, DefinitionText, ParamText
 from exporter.config.shape import describe, keys_of, read
-from exporter.kernel.templates import Template
+from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import (
     Accounts,
     Collector,
@@ -29,6 +29,8 @@ from exporter.model.definition import (
 )
 
 _INTERVAL: Final = 300.0
+_THEN: Final = Clock(0.0)
+_LATER: Final = Clock(1e9)
 _ACCOUNTS: Final = "accounts"
 _SOURCES: Final = ("_file", "_env")  # endings that say where a secret comes from
 
@@ -136,7 +138,12 @@ def _base_url(place: Place, text: str | UnsetType, scope: Scope) -> Template | N
         return None
     if not text.startswith(("http://", "https://", "{")):
         place.error(f'{describe(text)} is not an address. Write "https://…".')
-    return leaves.template(place, text, scope)
+    compiled = leaves.template(place, text, scope)
+    if compiled.render(dict.fromkeys(compiled.variables, ""), _THEN) != compiled.render(
+        dict.fromkeys(compiled.variables, ""), _LATER
+    ):
+        place.error("An address cannot change with time. Write dates in the path or the query.")
+    return compiled
 
 
 def _param(place: Place, name: str, text: ParamText) -> Param:

@@ -48,15 +48,17 @@ def parts(
 ) -> list[Part]:
     """Split a rule. The first part is the rule's own rows, unless no role reads these."""
     written = {role: value for role, value in roles.items() if not isinstance(value, UnsetType)}
-    elsewhere = {role: value for role, value in written.items() if _is_elsewhere(value)}
+    elsewhere = {
+        role: value
+        for role, value in written.items()
+        if isinstance(value, ValueText) and _is_elsewhere(value)
+    }
     here = {role: value for role, value in written.items() if role not in elsewhere}
     collector = terms.collector(place / "collector", text.collector)
     found, names = rows(place, text.each, text.where, text.join)
     split = [Part(collector, found, names, here)] if here or not elsewhere else []
     seen: list[tuple[object, Part]] = []
     for role, value in elsewhere.items():
-        if not isinstance(value, ValueText):
-            continue
         key = (value.source, value.each, value.where)
         part = next((part for other, part in seen if other == key), None)
         if part is None:
@@ -66,10 +68,8 @@ def parts(
     return split + [part for _, part in seen]
 
 
-def _is_elsewhere(value: grammar.Value) -> bool:
-    return isinstance(value, ValueText) and any(
-        own is not UNSET for own in (value.source, value.each, value.where)
-    )
+def _is_elsewhere(value: ValueText) -> bool:
+    return any(own is not UNSET for own in (value.source, value.each, value.where))
 
 
 def _part(place: Place, value: ValueText, collector: str, terms: Terms) -> Part:

@@ -1,6 +1,6 @@
 """Requests and collectors."""
 
-from typing import Final
+from typing import Final, cast
 
 from msgspec import UnsetType
 
@@ -39,7 +39,7 @@ def request(place: Place, text: RequestText, scope: Scope) -> Request:
             )
             for name, value in text.headers.items()
         },
-        json=None if text.json is None else _json(place / "json", text.json, scope),
+        json=None if isinstance(text.json, UnsetType) else _json(place / "json", text.json, scope),
         form=arguments(place / "form", text.form, scope, style),
     )
 
@@ -85,19 +85,14 @@ def _argument(
 
 def _json(place: Place, value: object, scope: Scope) -> Json:
     match value:
-        case UnsetType():
-            return None
         case dict():
             return {str(key): _json(place / str(key), one, scope) for key, one in value.items()}
         case list():
             return tuple(_json(place / index, one, scope) for index, one in enumerate(value))
         case str():
             return leaves.template(place, value, scope)
-        case bool() | int() | float() | None:
-            return value
-        case _:
-            place.error("This cannot be written as JSON.")
-            return None
+        case _:  # YAML has no others
+            return cast("bool | int | float | None", value)
 
 
 def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Collector:

@@ -3,7 +3,7 @@
 import re
 from typing import Final, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from exporter.config.compile import leaves
 from exporter.config.findings import Place
@@ -27,45 +27,41 @@ def rows(
     join: list[JoinText],
 ) -> tuple[Rows, Names]:
     """Compile the rows of a rule; `place` is the map that holds each, where and join."""
-    steps, names = _steps(place / "each", each)
+    texts = [] if isinstance(each, UnsetType) else each if isinstance(each, list) else [each]
+    scoped = bool(join) or any(_name_of(text) for text in texts)
+    names: Names = _RESERVED if scoped else None
+    steps: list[Step] = []
+    for index, text in enumerate(texts):
+        at = place / "each" / index if isinstance(each, list) else place / "each"
+        step, names = _step(at, text, names, first=index == 0)
+        steps.append(step)
     joins: list[Join] = []
-    if join and names is None:
-        names = _RESERVED
-    for index, text in enumerate(join):
-        joins.append(_join(place / "join" / index, text, names))
-        names = (names or _RESERVED) | {text.name}
+    for index, one in enumerate(join):
+        joins.append(_join(place / "join" / index, one, names))
+        names = (names or _RESERVED) | {one.name}
     condition = None
     if not isinstance(where, UnsetType):
         condition = leaves.path(place / "where", where)
         check_names(place / "where", condition, names)
-    return Rows(steps=steps, joins=tuple(joins), where=condition), names
+    return Rows(steps=tuple(steps), joins=tuple(joins), where=condition), names
 
 
-def _steps(place: Place, each: EachText | UnsetType) -> tuple[tuple[Step, ...], Names]:
-    if isinstance(each, UnsetType):
-        return (), None
-    texts = each if isinstance(each, list) else [each]
-    steps: list[Step] = []
-    names: Names = None
-    for index, text in enumerate(texts):
-        at = place / index if isinstance(each, list) else place
-        step = _step(at, text, names)
-        if step.name is not None:
-            _check_free(at / "as", step.name, names)
-            names = (names or _RESERVED) | {step.name}
-        steps.append(step)
-    return tuple(steps), names
+def _name_of(text: str | StepText) -> str | None:
+    return None if isinstance(text, str) or isinstance(text.name, UnsetType) else text.name
 
 
-def _step(place: Place, text: str | StepText, names: Names) -> Step:
-    if isinstance(text, str):
-        step = Step(path=leaves.path(place, text))
-        check_names(place, step.path, names)
-        return step
-    found = leaves.path(place / "path", text.path)
-    check_names(place / "path", found, names)
-    name = None if text.name is UNSET else str(text.name)
-    return Step(path=found, name=name, optional=text.optional)
+def _step(place: Place, text: str | StepText, names: Names, *, first: bool) -> tuple[Step, Names]:
+    """Compile a step; the first one starts at the answer, whatever is named."""
+    at, path = (place, text) if isinstance(text, str) else (place / "path", text.path)
+    found = leaves.path(at, path)
+    if not first:
+        check_names(at, found, names)
+    name = _name_of(text)
+    if name is not None:
+        _check_free(place / "as", name, names)
+        names = (names or _RESERVED) | {name}
+    optional = not isinstance(text, str) and text.optional
+    return Step(path=found, name=name, optional=optional), names
 
 
 def _join(place: Place, text: JoinText, names: Names) -> Join:

@@ -88,23 +88,21 @@ def unit_rule(
     place: Place, text: str | UnitText | UnsetType, kinds: Iterable[Kind], names: Names
 ) -> UnitRule | None:
     """Compile a fixed unit, or the vendor's words for it."""
-    match text:
-        case UnsetType():
-            return None
-        case str():
-            return UnitRule(unit=leaves.unit(place, text, kinds))
-        case UnitText():
-            otherwise = text.otherwise
-            return UnitRule(
-                path=scoped_path(place / "from", text.source, names),
-                words={
-                    word: leaves.unit(place / "words" / word, meaning, kinds)
-                    for word, meaning in text.words.items()
-                },
-                otherwise=None
-                if isinstance(otherwise, UnsetType)
-                else leaves.unit(place / "otherwise", otherwise, kinds),
-            )
+    if isinstance(text, UnsetType):
+        return None
+    if isinstance(text, str):
+        return UnitRule(unit=leaves.unit(place, text, kinds))
+    otherwise = text.otherwise
+    return UnitRule(
+        path=scoped_path(place / "from", text.source, names),
+        words={
+            word: leaves.unit(place / "words" / word, meaning, kinds)
+            for word, meaning in text.words.items()
+        },
+        otherwise=None
+        if isinstance(otherwise, UnsetType)
+        else leaves.unit(place / "otherwise", otherwise, kinds),
+    )
 
 
 def scoped_path(place: Place, text: str, names: Names) -> Selector:

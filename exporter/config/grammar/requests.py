@@ -1,6 +1,6 @@
 """Requests, paging and success rules of collectors, as text."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -42,7 +42,7 @@ class RequestText(Strict, kw_only=True, frozen=True):
         dict[str, Scalar], Meta(description="Headers that are no secrets, such as Accept.")
     ] = field(default_factory=dict)
     json: Annotated[
-        object, Meta(description="The JSON body; its texts may have holes. Needs method POST.")
+        Any, Meta(description="The JSON body; its texts may have holes. Needs method POST.")
     ] = UNSET
     form: Annotated[Arguments, Meta(description="The form-encoded body. Needs method POST.")] = (
         field(default_factory=dict)

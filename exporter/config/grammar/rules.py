@@ -158,7 +158,7 @@ class ResourceText(RowsText, kw_only=True, frozen=True):
         str, Meta(description='Its name; "{metric.key}" takes it from the row, in snake_case.')
     ]
     unit: Annotated[
-        str | UnitText, Meta(description="The vendor's unit: B, GB, GiB, requests, minutes, …")
+        str | UnitText, Meta(description="The vendor's unit: B, GB, GiB, requests, minutes.")
     ] = "quantity"
     level: Annotated[
         bool, Meta(description="What there is now (storage, seats), not what was used so far.")

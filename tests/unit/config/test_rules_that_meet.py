@@ -56,8 +56,10 @@ resources:
 def test_rules_of_one_name_without_conditions_are_refused(where: str) -> None:
     rules = f"resources: [{{name: credits, {where}used: used}}, {{name: credits, used: left}}]"
     assert problems(rules) == [
-        '"credits" is read by resources[0] already. Write all its numbers in one entry, or a '
-        "condition (where) at both."
+        (
+            '"credits" is read by resources[0] already. Write all its numbers in one entry, or a '
+            "condition (where) at both."
+        )
     ]
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.paging import Done, Next, Seen, first, next_step, safe_url
-from exporter.fetch.paging import PagingError as Refusal
+from exporter.fetch.links import LinkError, safe_url
+from exporter.fetch.paging import Done, Next, Seen, first, next_step
 from exporter.model.definition import (
     Cursor,
     LinkHeader,
@@ -141,7 +141,7 @@ def test_a_path_that_cannot_be_searched_is_a_failure() -> None:
 
 def test_safe_url_keeps_an_ipv6_address() -> None:
     assert safe_url("/x", "http://[::1]:8080/v1") == "http://[::1]:8080/x"
-    with pytest.raises(Refusal, match="another host"):
+    with pytest.raises(LinkError, match="another host"):
         safe_url("http://[::2]:8080/x", "http://[::1]:8080/v1")
 
 

@@ -11,17 +11,16 @@ from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
-    Values,
     draft,
     follow,
-    known_values,
     merged,
     uses_account,
     wire,
 )
+from exporter.fetch.values import Values, known_values
 from exporter.fetch.wire import Wire
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import ArrayStyle, Param, Request
+from exporter.model.definition import ArrayStyle, Json, Param, Request
 from exporter.model.target import Http, Target
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target, argument
 
@@ -58,6 +57,24 @@ def test_a_path_is_joined_to_the_base() -> None:
 
 def test_an_absolute_path_stands_for_itself() -> None:
     assert sent(a_request("https://auth.example.com/token")).url == "https://auth.example.com/token"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://bücher.example:8443", "https://xn--bcher-kva.example:8443/u"),
+        ("https://x.io/größe", "https://x.io/gr%C3%B6%C3%9Fe/u"),
+        ("https://x.io/a b", "https://x.io/a%20b/u"),
+        ("http://[::1]:8080/v1", "http://[::1]:8080/v1/u"),
+    ],
+)
+def test_an_address_is_written_in_ascii(base_url: str, url: str) -> None:
+    assert sent(a_request("/u"), a_target(base_url)).url == url
+
+
+def test_a_base_that_is_no_address_is_refused() -> None:
+    with pytest.raises(RequestError, match="base URL cannot be read"):
+        sent(a_request("/u"), a_target("http://[ü"))
 
 
 def test_values_in_the_path_are_quoted() -> None:
@@ -212,7 +229,7 @@ def test_merging_nothing_changes_nothing() -> None:
 
 
 def test_a_json_body_is_rendered_and_keeps_its_types() -> None:
-    body = {
+    body: Json = {
         "start": compile_template("{month.start:date}"),
         "end": compile_template("{params.end}"),
         "nested": (compile_template("{params.end}"), True, 1, 1.5, None),

@@ -91,6 +91,12 @@ def test_labels_may_be_lower_cased_and_then_are_one() -> None:
     assert labels(reading(target(rule), answer).items) == [("actions", 3.0)]
 
 
+def test_a_label_that_grows_in_lower_case_is_still_no_longer_than_a_label() -> None:
+    rule = items("a", rows("rows"), "name", used=value("n"), lower=True)
+    (found,) = reading(target(rule), {"rows": [{"name": "İ" * 128, "n": 1}]}).items
+    assert len(found.item) == 128
+
+
 def test_cut_labels_are_noted_and_meet() -> None:
     rule = items("a", rows("rows"), "name", used=value("n"), group="file")
     answer = {"rows": [{"name": "x" * 200 + "1", "n": 1}, {"name": "x" * 200 + "2", "n": 2}]}

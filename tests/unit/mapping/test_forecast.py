@@ -99,6 +99,17 @@ def test_too_little_history_counts_for_nothing(history: Points) -> None:
     assert flow(30.0, 14 * DAY, MONTH, history=history) == flow(30.0, 14 * DAY, MONTH)
 
 
+def test_what_is_late_now_was_late_then() -> None:
+    two_days_late = tuple((when + 2 * DAY, value) for when, value in straight(12, 10.0))
+    found = flow(120.0, 12 * DAY, MONTH, polled=14 * DAY, history=two_days_late, limit=200.0)
+    assert found.projected == pytest.approx(300.0)
+    assert found.exhausted_at == pytest.approx(20 * DAY)
+    given = vendors(
+        120.0, 12 * DAY, MONTH, 300.0, polled=14 * DAY, history=two_days_late, limit=200.0
+    )
+    assert given.exhausted_at == pytest.approx(20 * DAY)
+
+
 def test_a_gap_in_the_history_is_a_straight_line() -> None:
     with_gap = [(0.0, 0.0), (DAY, 10.0), (14 * DAY, 140.0)]
     found = flow(150.0, 15 * DAY, MONTH, history=with_gap)

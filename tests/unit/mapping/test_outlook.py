@@ -93,6 +93,14 @@ def test_the_elapsed_time_ends_where_the_data_does() -> None:
     assert found.projected == pytest.approx(100 * 30 / days)
 
 
+def test_history_is_told_in_the_time_of_the_polls() -> None:
+    as_of = NOW - 2 * DAY
+    days = (as_of - MONTH.start) / DAY
+    history = [(MONTH.start + (day + 2) * DAY, 10.0 * day) for day in range(int(days) + 1)]
+    found = usage_standing(stated(used=10 * days, period=MONTH, as_of=as_of), None, history, None)
+    assert found.projected == pytest.approx(300.0)
+
+
 @pytest.mark.parametrize("as_of", [NOW + DAY, MONTH.start - DAY], ids=["future", "old period"])
 def test_a_data_time_that_cannot_be_is_not_used(as_of: float) -> None:
     found = usage_standing(stated(used=100.0, period=MONTH, as_of=as_of), None, (), None)

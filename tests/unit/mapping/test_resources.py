@@ -106,6 +106,7 @@ def test_an_open_map_gives_a_resource_a_key() -> None:
 
 def test_many_new_keys_are_one_note() -> None:
     rule = resource("{key}", rows("items(@)"), used=value("value"), known=frozenset({"a"}))
+    assert reading(target(rule), {"a": 1}).notes == ()
     found = reading(target(rule), {f"k{number}": number for number in range(9)})
     assert found.notes == (Note(reason="new_key", detail="k0, k1, k2, k3, k4, …", count=9),)
 
@@ -384,3 +385,16 @@ def test_a_calendar_period_is_that_of_the_request() -> None:
     assert found.at == just_before
     assert found.usages[0].period == Span(*NOVEMBER)
     assert reading(target(rule), {"n": 1}, at=NOW).usages[0].period == Span(*NOVEMBER)
+
+
+def test_a_period_without_times_of_rows_is_worked_out_once() -> None:
+    rule = resource(
+        "{key}",
+        rows("items(@)"),
+        used=value("value"),
+        period=period(asked_start="{params.from}", cycle=Cycle.MONTH),
+    )
+    of = target(rule, params={"from": ("-30days",)})
+    found = reading(of, {"a": 1, "b": 2, "c": 3})
+    assert {one.period for one in found.usages} == {Span(*NOVEMBER)}
+    assert [(note.reason, note.count) for note in found.notes] == [("bad_period", 1)]

@@ -1,13 +1,16 @@
+from typing import Any
+
 import pytest
 
 from exporter.kernel.select import SelectError
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.scope import scope
+from exporter.model.definition import Rows
 from tests.unit.mapping.factories import join, optional, rows
 
 
-def views(each: object, *documents: object) -> list[object]:
-    return [view for view, _ in scope(each, documents).rows]  # type: ignore[arg-type]
+def views(each: Rows, *documents: object) -> list[Any]:
+    return [view for view, _ in scope(each, documents).rows]
 
 
 def test_without_steps_each_page_is_a_row() -> None:
@@ -33,7 +36,7 @@ def test_a_named_step_keeps_its_row_in_scope() -> None:
     document = {"quotas": [{"org": "1101", "groups": [{"aid": "7"}, {"aid": "8"}]}]}
     each = rows(("quotas", "o"), ("o.groups", "g"))
     found = views(each, document)
-    assert [(row["o"]["org"], row["g"]["aid"]) for row in found] == [  # type: ignore[index]
+    assert [(row["o"]["org"], row["g"]["aid"]) for row in found] == [
         ("1101", "7"),
         ("1101", "8"),
     ]
@@ -55,7 +58,7 @@ def test_the_first_step_may_say_root_or_start_at_the_document() -> None:
 def test_a_step_after_a_named_one_sees_the_scope_even_when_it_has_no_name() -> None:
     document = {"data": [{"parts": [1, 2]}]}
     found = views(rows(("data", "d"), "row.parts"), document)
-    assert [row["row"] for row in found] == [1, 2]  # type: ignore[index]
+    assert [row["row"] for row in found] == [1, 2]
 
 
 def test_names_stay_reachable_over_four_levels_of_name_value_pairs() -> None:
@@ -83,7 +86,7 @@ def test_names_stay_reachable_over_four_levels_of_name_value_pairs() -> None:
     }
     each = rows(("products", "p"), ("p.regions", "r"), ("r.tiers", "t"), ("t.values", "v"))
     found = [
-        (row["p"]["name"], row["r"]["name"], row["t"]["name"], row["v"]["name"], row["v"]["value"])  # type: ignore[index]
+        (row["p"]["name"], row["r"]["name"], row["t"]["name"], row["v"]["name"], row["v"]["value"])
         for row in views(each, document)
     ]
     assert found == [("compute", "eu", "gold", "cpu", 4), ("compute", "eu", "gold", "ram", 8)]
@@ -104,7 +107,7 @@ def test_a_map_keyed_by_time_is_iterated_by_items() -> None:
 def test_parallel_arrays_are_zipped_beside_their_ancestor() -> None:
     document = {"time": [1, 2], "usage": {"Adam": [5, 6]}}
     found = views(rows(("items(usage)", "u"), ("zip(root.time, u.value)", "p")), document)
-    assert [(row["u"]["key"], row["p"]) for row in found] == [  # type: ignore[index]
+    assert [(row["u"]["key"], row["p"]) for row in found] == [
         ("Adam", [1, 5]),
         ("Adam", [2, 6]),
     ]
@@ -160,7 +163,7 @@ def test_where_keeps_the_rows_that_it_is_true_of() -> None:
     assert views(rows("rows", where="kind == 'total'"), document) == [document["rows"][0]]
     assert views(rows("rows", where="n"), document) == document["rows"][:2]
     named = rows(("rows", "r"), where="r.kind == 'part'")
-    assert [row["r"]["n"] for row in views(named, document)] == [2]  # type: ignore[index]
+    assert [row["r"]["n"] for row in views(named, document)] == [2]
 
 
 def test_where_without_steps_judges_the_document() -> None:
@@ -175,33 +178,46 @@ def test_a_condition_that_cannot_be_searched_is_told() -> None:
 def test_a_join_finds_the_entry_of_a_map() -> None:
     document = {"metrics": {"a": 1, "b": 2}, "projected": {"a": 10}}
     each = rows(("items(metrics)", "m"), joins=[join("p", "projected", "m.key")])
-    assert [row["p"] for row in views(each, document)] == [10, None]  # type: ignore[index]
+    assert [row["p"] for row in views(each, document)] == [10, None]
 
 
 def test_a_join_finds_the_row_of_a_list_by_value() -> None:
     document = {
-        "used": [{"aid": 7}, {"aid": "8"}, {"aid": 9.0}, {"aid": None}],
-        "limits": [{"id": "7", "n": 70}, {"id": 8, "n": 80}, {"id": 9, "n": 90}, {"n": 1}],
+        "used": [{"aid": 7}, {"aid": "8"}, {"aid": 9.0}, {"aid": True}, {"aid": None}, {"aid": {}}],
+        "limits": [
+            {"id": "7", "n": 70},
+            {"id": 8, "n": 80},
+            {"id": 9, "n": 90},
+            {"id": "true", "n": 5},
+            {"n": 1},
+        ],
     }
     each = rows(("used", "u"), joins=[join("l", "limits", "u.aid", on="id")])
-    assert [row["l"] and row["l"]["n"] for row in views(each, document)] == [70, 80, 90, None]  # type: ignore[index]
+    assert [row["l"] and row["l"]["n"] for row in views(each, document)] == [
+        70,
+        80,
+        90,
+        5,
+        None,
+        None,
+    ]
 
 
 def test_of_two_rows_with_one_key_the_first_is_joined() -> None:
     document = {"used": [{"id": 1}], "limits": [{"id": 1, "n": 5}, {"id": 1, "n": 6}]}
     each = rows("used", joins=[join("l", "root.limits", "row.id", on="id")])
-    assert views(each, document)[0]["l"]["n"] == 5  # type: ignore[index]
+    assert views(each, document)[0]["l"]["n"] == 5
 
 
 def test_a_later_join_may_use_an_earlier_one() -> None:
     document = {"used": [{"id": "a"}], "plans": {"a": {"tier": "x"}}, "tiers": {"x": 9}}
     joins = [join("plan", "plans", "row.id"), join("tier", "tiers", "plan.tier")]
-    assert views(rows("used", joins=joins), document)[0]["tier"] == 9  # type: ignore[index]
+    assert views(rows("used", joins=joins), document)[0]["tier"] == 9
 
 
 def test_a_table_that_is_absent_joins_nothing_and_a_wrong_one_is_refused() -> None:
     each = rows("used", joins=[join("l", "limits", "row.id")])
-    assert views(each, {"used": [{"id": "a"}]})[0]["l"] is None  # type: ignore[index]
+    assert views(each, {"used": [{"id": "a"}]})[0]["l"] is None
     with pytest.raises(Misfit, match="in the place of a map") as raised:
         scope(each, [{"used": [{"id": "a"}], "limits": [1]}])
     assert raised.value.path == "limits"
@@ -213,5 +229,5 @@ def test_a_table_that_is_absent_joins_nothing_and_a_wrong_one_is_refused() -> No
 def test_a_join_without_steps_stands_beside_the_document() -> None:
     document = {"plan": "gold", "limits": {"gold": 7}}
     (view,) = views(rows(joins=[join("l", "limits", "root.plan")]), document)
-    assert view["l"] == 7  # type: ignore[index]
-    assert view["row"] is document  # type: ignore[index]
+    assert view["l"] == 7
+    assert view["row"] is document

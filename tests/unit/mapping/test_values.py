@@ -91,6 +91,13 @@ def test_a_number_that_its_unit_makes_infinite_is_refused() -> None:
         converted(1e300, 1e15)
 
 
+def test_an_integer_that_is_no_float_is_refused_with_and_without_sentinels() -> None:
+    with pytest.raises(Misfit, match="of thousands of digits is not a finite number"):
+        read(10**4000, unlimited=(-1,))
+    with pytest.raises(Misfit, match="of thousands of digits is not finite"):
+        read(10**4000)
+
+
 def test_a_found_text_is_clipped_in_the_message() -> None:
     with pytest.raises(Misfit) as raised:
         read("x" * 10_000)
@@ -143,6 +150,8 @@ def test_added_paths_are_one_number() -> None:
 def test_a_sum_with_a_missing_part_is_no_smaller_sum() -> None:
     assert amount(value("a", "b", add=True), {"a": 1}, set()) is None
     assert amount(value("a", "b", add=True, missing=Missing.ZERO), {"a": 1}, set()) == 1.0
+    with pytest.raises(Misfit, match="not a finite number"):
+        amount(value("a", "b", add=True), {"a": 1e308, "b": 1e308}, set())
     with pytest.raises(Misfit, match="missing: fail"):
         amount(value("a", "b", add=True, missing=Missing.FAIL), {"a": 1}, set())
 

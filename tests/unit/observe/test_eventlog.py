@@ -7,6 +7,7 @@ from exporter.model.event import (
     Event,
     LedgerTrouble,
     PollCrashed,
+    RunnerMended,
     SchemaNote,
     SeriesDropped,
     TargetBack,
@@ -149,9 +150,14 @@ def test_trouble_with_the_ledger_is_said_on_its_edges() -> None:
             "error",
             "a poll crashed: this is a bug of the exporter",
         ),
+        (
+            RunnerMended(error="KeyError at schedule/runner.py:12", times=1),
+            "error",
+            "the poll loop was set going again: this is a bug of the exporter",
+        ),
         (ConfigLoaded(at=NOON, targets=3, added=1), "info", "configuration loaded"),
     ],
-    ids=["expired", "cut", "crashed", "loaded"],
+    ids=["expired", "cut", "crashed", "mended", "loaded"],
 )
 def test_other_events_have_a_line_of_their_own(event: Event, level: str, message: str) -> None:
     journal = Journal()

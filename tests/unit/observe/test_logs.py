@@ -63,6 +63,11 @@ def test_a_line_is_logfmt_with_time_level_and_message_first(lines: Lines) -> Non
     )
 
 
+def test_a_list_is_written_with_commas_in_logfmt(lines: Lines) -> None:
+    start(lines).info("listening", addresses=["127.0.0.1:10187", "[::1]:10187"])
+    assert lines.last().endswith("addresses=127.0.0.1:10187,[::1]:10187")
+
+
 def test_a_line_is_json_on_demand(lines: Lines) -> None:
     start(lines, form=Form.JSON).info("é", count=3)
     assert "é" in lines.last()
@@ -181,6 +186,13 @@ def test_a_second_set_up_replaces_the_first(lines: Lines) -> None:
     start(lines)
     logging.getLogger("x").error("once")
     assert (len(first.all()), len(lines.all())) == (0, 1)
+
+
+def test_handlers_of_others_stay(lines: Lines) -> None:
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    start(lines)
+    assert other in logging.getLogger().handlers
 
 
 def test_structlog_is_imported_only_when_logging_starts() -> None:

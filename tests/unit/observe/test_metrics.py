@@ -269,6 +269,14 @@ def test_ten_thousand_targets_are_not_rendered_at_each_scrape() -> None:
     assert sum(len(new) for old, new in zip(before, after, strict=True) if old is not new) < 20_000
 
 
+def test_what_was_warmed_is_not_written_again() -> None:
+    daemon = Daemon()
+    steps = sum(1 for _ in daemon.metrics.warm())
+    warmed = daemon.text()
+    assert steps == 2
+    assert warmed == Daemon().text()
+
+
 def test_names_and_help_are_what_promtool_asks_for() -> None:
     for family in parse_text(Daemon(process=True).text()):
         assert family.documentation

@@ -85,6 +85,11 @@ def test_numbers_pass() -> None:
     assert tuple(Redactor().value("count", value) for value in values) == values
 
 
+def test_what_is_no_number_for_json_is_text() -> None:
+    values = (float("nan"), float("inf"))
+    assert [Redactor().value("share", value) for value in values] == ["nan", "inf"]
+
+
 def test_an_empty_secret_masks_nothing() -> None:
     assert knowing("").text("all is well") == "all is well"
 

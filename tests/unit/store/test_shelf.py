@@ -133,6 +133,17 @@ async def test_text_and_gzip_are_the_body(form: Format, make: object) -> None:
     shelf.close()
 
 
+async def test_a_body_of_many_small_blocks_is_the_same() -> None:
+    shelf = Shelf()
+    for number in range(15_000):
+        shelf.put(f"account-{number}", blocks_of(f"account-{number}", number))
+    assert shelf._size > module.INLINE
+    expected = b"".join(shelf._parts(Format.TEXT))
+    assert await shelf.text() == expected
+    assert plain(await shelf.gzip()) == expected
+    shelf.close()
+
+
 async def test_the_gzip_is_kept_until_something_changes() -> None:
     shelf = Shelf()
     shelf.put("a", large("a"))

@@ -209,10 +209,15 @@ def test_a_target_that_is_down_says_why_and_what_it_waits_for() -> None:
         (a_target(backoff=5.0, resources=(a_resource(ratio=0.1),)), "waits Backs off for 5 s"),
         (
             a_target(resources=tuple(a_resource(str(n), ratio=0.95) for n in range(4))),
-            "near limits",
+            "4 near the limit",
+        ),
+        (a_target(resources=(a_resource("a", ratio=1.0),)), "a at the limit"),
+        (
+            a_target(resources=(a_resource("a", ratio=1.01), a_resource("b", ratio=0.9))),
+            "a over the limit",
         ),
     ],
-    ids=["new", "stale", "up", "down", "waits", "many"],
+    ids=["new", "stale", "up", "down", "waits", "many", "at", "over"],
 )
 def test_a_targets_state_is_said_in_words(target: TargetView, words: str) -> None:
     assert words in shown(target).text

@@ -1,0 +1,432 @@
+"""The daemon with its web side, its signals and its secrets, in one process."""
+
+import asyncio
+import gzip
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.demo.wire import Close, Pause, json_answer
+from tests.support.daemon import exporting
+from tests.support.exposed import Exposed
+from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from tests.support.vendor import NOW
+from tests.support.warp import jump, warped
+
+HANGS = (Pause(3600.0), Close())
+
+
+def is_up(seen: Exposed) -> bool:
+    return seen.get("usage_up", account="home") == 1
+
+
+def is_down(seen: Exposed) -> bool:
+    return seen.get("usage_up", account="home") == 0
+
+
+@warped
+async def test_every_address_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            seen = await exporter.first("home")
+            statuses = {
+                address: (await exporter.get(address)).status
+                for address in (
+                    "/",
+                    "/metrics",
+                    "/-/healthy",
+                    "/-/ready",
+                    "/probe?target=home",
+                    "/probe?target=nobody",
+                    "/config",
+                    "/api/v1/targets",
+                    "/nothing",
+                )
+            }
+            page = (await exporter.get("/")).text
+            shown = (await exporter.get("/config")).text
+            probed = Exposed((await exporter.get("/probe?target=home")).text)
+    assert statuses.pop("/nothing") == 404
+    assert statuses.pop("/probe?target=nobody") == 400
+    assert set(statuses.values()) == {200}
+    assert "home" in page
+    assert "<secret>" in shown
+    assert [one for one in seen.series if not one.name.startswith(("usage_exporter", "p"))] == list(
+        probed.series
+    )
+
+
+@warped
+async def test_it_is_ready_after_the_first_attempts_whatever_came_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = Meter(), Meter(usage=HANGS)
+    async with good.vendor, bad.vendor:
+        path = write_config(tmp_path, target(good, "home"), target(bad, "work"))
+        async with exporting(path, monkeypatch) as exporter:
+            early = await exporter.get("/-/ready")
+            healthy = await exporter.get("/-/healthy")
+            await exporter.first("home")
+            waiting = await exporter.get("/-/ready")
+            jump(31)
+            await exporter.first("work")
+            late = await exporter.get("/-/ready")
+    assert (early.status, waiting.status, late.status) == (503, 503, 200)
+    assert "first polls" in waiting.text
+    assert healthy.status == 200
+
+
+@warped
+async def test_it_is_ready_after_half_a_minute_even_if_a_vendor_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(usage=HANGS)
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, poll_timeout="2m"))
+        async with exporting(path, monkeypatch) as exporter:
+            while not meter.asked:
+                jump(0.5)
+                await asyncio.sleep(0.002)
+            jump(31)
+            assert (await exporter.get("/-/ready")).status == 200
+
+
+@warped
+async def test_a_scrape_is_the_same_plain_and_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.first("home")
+            packed = await exporter.get("/metrics", Accept_Encoding="gzip")
+            plain = await exporter.get("/metrics")
+            open_metrics = await exporter.get(
+                "/metrics", Accept="application/openmetrics-text;version=1.0.0"
+            )
+    assert packed.headers["content-encoding"] == "gzip"
+    packed_names = Exposed(gzip.decompress(packed.body).decode()).names()
+    assert packed_names == Exposed(plain.text).names()
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text;")
+    assert open_metrics.text.endswith("# EOF\n")
+
+
+@warped
+async def test_self_metrics_tell_how_polls_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(usage=json_answer({"detail": "no"}, status=500))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            seen = await exporter.until(is_down)
+    assert seen.failed("home") == {"http_5xx": 1}
+    assert len(seen.all("usage_exporter_poll_failures_total", account="home")) == 14
+    assert seen.get("usage_exporter_polls_total", account="home") == 1
+    assert seen.get("usage_exporter_http_requests_total", provider="meter", code="500") == 1
+    assert seen.get("usage_exporter_poll_duration_seconds_count", provider="meter") == 1
+    assert seen.get("usage_exporter_poll_interval_seconds", account="home") == 300
+    assert seen.get("usage_exporter_targets", provider="meter") == 1
+    assert (seen.get("usage_exporter_backoff_seconds", account="home") or 0) > 250
+    assert seen.get("usage_exporter_config_last_reload_successful") == 1
+    assert seen.get("usage_exporter_log_messages_total", level="warn") == 1
+    assert seen.get("usage_exporter_series") == 2
+
+
+@warped
+async def test_a_refusal_pauses_until_the_secret_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    key = tmp_path / "key"
+    key.write_text("worn-out-token\n")
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, credentials={"token_file": "key"}))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_down)
+            jump(600)
+            await asyncio.sleep(0.05)
+            assert len(meter.asked) == 1
+            key.write_text(f"{TOKEN}\n")
+            began = time.time()
+            await exporter.until(is_up)
+            assert time.time() - began < 12
+            log = exporter.log
+    assert 'msg="secret changed, polling at once" account=home' in log
+    assert TOKEN not in log
+
+
+@warped
+async def test_a_swapped_kubernetes_secret_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter, other = Meter(), Meter()
+    mount = tmp_path / "secrets"
+    for name, token in (("..1", "worn-out-token"), ("..2", TOKEN)):
+        (mount / name).mkdir(parents=True)
+        (mount / name / "key").write_text(token)
+    (mount / "..data").symlink_to("..1")
+    (mount / "key").symlink_to("..data/key")
+    async with meter.vendor, other.vendor:
+        ours = target(meter, credentials={"token_file": "secrets/key"})
+        path = write_config(tmp_path, ours, target(other, "work"))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_down)
+            await exporter.first("work")
+            (mount / "..data_tmp").symlink_to("..2")
+            (mount / "..data_tmp").rename(mount / "..data")
+            await exporter.until(is_up)
+    assert len(meter.asked) == 2
+    assert len(other.asked) == 1  # nobody else was touched
+
+
+@warped
+async def test_a_secret_that_is_away_for_a_moment_is_an_auth_failure_and_mends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    key = tmp_path / "key"
+    key.write_text(TOKEN)
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, credentials={"token_file": "key"}))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_up)
+            key.unlink()
+            seen = await exporter.until(is_down, step=20)
+            assert seen.failed("home") == {"auth": 1}
+            assert seen.get("usage_bytes") == 250
+            key.write_text(TOKEN)
+            await exporter.until(is_up)
+            log = exporter.log
+    assert f'\\"{key}\\" does not exist' in log or f'"{key}\\" does not exist' in log
+
+
+@warped
+async def test_a_secret_that_was_changed_while_it_was_down_is_tried_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    key = tmp_path / "key"
+    key.write_text("worn-out-token")
+    async with meter.vendor:
+        ours = target(meter, credentials={"token_file": "key"})
+        path = write_config(tmp_path, ours, state={"file": "state.db"})
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_down)
+        async with exporting(path, monkeypatch, start=NOW + 60) as exporter:
+            seen = await exporter.first("home")
+            assert seen.get("usage_up", account="home") == 0
+            assert (seen.get("usage_exporter_backoff_seconds", account="home") or 0) > 700
+            jump(20)
+            await asyncio.sleep(0.05)
+            assert len(meter.asked) == 1
+        key.write_text(TOKEN)
+        async with exporting(path, monkeypatch, start=NOW + 120) as exporter:
+            await exporter.until(is_up)
+            assert "secret changed" in exporter.log
+    assert len(meter.asked) == 2
+
+
+@warped
+async def test_a_reload_by_signal_and_by_post(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        home, work, shop = (target(meter, name) for name in ("home", "work", "shop"))
+        path = write_config(tmp_path, home)
+        async with exporting(path, monkeypatch, lifecycle=True) as exporter:
+            await exporter.first("home")
+            write_config(tmp_path, home, work)
+            signal.raise_signal(signal.SIGHUP)
+            await exporter.first("home", "work")
+            write_config(tmp_path, work, shop)
+            answer = await exporter.post("/-/reload")
+            at_once = await exporter.scrape()
+            await exporter.first("work", "shop")
+            refused = await exporter.get("/-/reload")
+    assert answer.status == 200
+    assert at_once.all("usage_bytes", account="home") == []
+    assert at_once.get("usage_exporter_polls_total", account="home") is None
+    assert at_once.get("usage_bytes", account="work") == 250
+    assert at_once.get("usage_exporter_targets", provider="meter") == 2
+    assert refused.status == 405
+
+
+@warped
+async def test_a_bad_config_changes_nothing_and_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, lifecycle=True) as exporter:
+            before = await exporter.first("home")
+            path.write_text("targets: [{nam: x}]\n")
+            answer = await exporter.post("/-/reload")
+            seen = await exporter.scrape()
+            page = (await exporter.get("/")).text
+            good = write_config(tmp_path, target(meter))
+            again = await exporter.post("/-/reload")
+            after = await exporter.scrape()
+            log = exporter.log
+    assert good == path
+    assert answer.status == 500
+    assert 'Did you mean "name"?' in answer.text
+    assert seen.get("usage_exporter_config_last_reload_successful") == 0
+    assert seen.all("usage_bytes") == before.all("usage_bytes")
+    assert "nam" in page
+    assert "configuration rejected" in log
+    assert again.status == 200
+    assert after.get("usage_exporter_config_last_reload_successful") == 1
+
+
+@warped
+async def test_a_reload_that_crashes_does_not_end_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object, **more: object) -> None:
+        raise RecursionError(f"{TOKEN} stood here")
+
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, lifecycle=True) as exporter:
+            await exporter.first("home")
+            with monkeypatch.context() as patch:
+                patch.setattr("tests.support.daemon.load_plan", crash)
+                answer = await exporter.post("/-/reload")
+                signal.raise_signal(signal.SIGHUP)
+                await asyncio.sleep(0.05)
+            assert (await exporter.scrape()).get("usage_bytes") == 250
+            assert (await exporter.post("/-/reload")).status == 200
+            log = exporter.log
+    assert answer.status == 500
+    assert "RecursionError" in answer.text
+    assert TOKEN not in answer.text + log
+
+
+@warped
+async def test_a_changed_file_is_read_again_when_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        home, work = target(meter, "home"), target(meter, "work")
+        path = write_config(tmp_path, home)
+        async with exporting(path, monkeypatch, auto_reload=True) as exporter:
+            await exporter.first("home")
+            write_config(tmp_path, home, work)
+            await exporter.first("home", "work")
+
+
+@warped
+async def test_without_the_lifecycle_option_nobody_reloads_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            assert (await exporter.post("/-/reload")).status == 403
+
+
+@warped
+async def test_an_observer_that_fails_is_logged_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grumble(*arguments: object) -> None:
+        raise RuntimeError(f"{TOKEN} stood here")
+
+    meter = Meter()
+    monkeypatch.setattr("exporter.observe.history.History.__call__", grumble)
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            seen = await exporter.until(is_up)
+            log = exporter.log
+    assert seen.get("usage_exporter_polls_total", account="home") == 1
+    assert "observer=History" in log
+    assert TOKEN not in log
+
+
+@warped
+async def test_an_address_that_fails_is_logged_and_answers_500(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grumble(*arguments: object) -> None:
+        raise RuntimeError(f"{TOKEN} stood here")
+
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_up)
+            monkeypatch.setattr("exporter.app.view.samples", grumble)
+            answer = await exporter.get("/api/v1/targets")
+            assert (await exporter.get("/metrics")).status == 200
+            log = exporter.log
+    assert answer.status == 500
+    assert "an address failed" in log
+    assert TOKEN not in answer.text + log
+
+
+@warped
+async def test_sigterm_ends_it_while_a_vendor_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(usage=HANGS)
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        began = time.perf_counter()
+        async with exporting(path, monkeypatch):
+            while not meter.asked:
+                jump(0.5)
+                await asyncio.sleep(0.002)
+    assert time.perf_counter() - began < 5
+
+
+@warped
+async def test_the_status_api_tells_what_the_series_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(usage=rows(row("traffic", 900)))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, labels={"team": "video"}))
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.until(is_up)
+            (shown,) = (await exporter.targets()).values()
+    (resource,) = shown["resources"]
+    assert (resource["resource"], resource["used"], resource["limit"]) == ("traffic", 900, 1000)
+    assert resource["ratio"] == 0.9
+    assert shown["labels"] == {"team": "video"}
+    assert shown["collectors"][0]["up"] is True
+
+
+@warped
+async def test_the_log_tells_edges_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, log_format="json") as exporter:
+            await exporter.until(is_up)
+            meter.answers["usage"] = json_answer({"detail": "no"}, status=500)
+            await exporter.until(lambda seen: seen.failed("home").get("http_5xx", 0) > 2, step=20)
+            meter.answers["usage"] = rows()
+            await exporter.until(is_up, step=20)
+            lines = [json.loads(line) for line in exporter.log.splitlines()]
+    assert [line["msg"] for line in lines] == [
+        "listening",
+        "configuration loaded",
+        "target is down",
+        "target is back",
+    ]
+    assert lines[2]["reason"] == "http_5xx"
+    assert "no" in lines[2]["detail"]

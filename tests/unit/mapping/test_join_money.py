@@ -1,0 +1,85 @@
+import pytest
+
+from exporter.kernel.units import Kind
+from exporter.mapping.join import samples
+from exporter.model.reading import Known, Note
+from tests.unit.mapping.factories import NOW, config_limit
+from tests.unit.mapping.facts import MONTH, bill, lines, made, published, reading, usage
+
+
+def test_money_has_its_families_and_no_spend_without_a_budget() -> None:
+    found, _ = published(bill(base=20.0, overage=5.0, projected=80.0))
+    assert lines(found) == {
+        "usage_account_info{main,}": 1.0,
+        "usage_cost{main,USD}": 50.0,
+        "usage_cost_base{main,USD}": 20.0,
+        "usage_cost_overage{main,USD}": 5.0,
+        "usage_cost_projected{main,USD}": 80.0,
+    }
+
+
+def test_a_budget_makes_the_cost_a_resource_called_spend() -> None:
+    found, _ = published(bill(limit=Known(200.0), projected=250.0, period=MONTH))
+    values = lines(found)
+    assert values["usage_cost_limit{main,USD}"] == 200.0
+    assert values["usage_ratio{main,spend}"] == 0.25
+    assert values["usage_percent{main,spend}"] == 25.0
+    assert values["usage_projected_ratio{main,spend}"] == 1.25
+    assert values["usage_exhaustion_timestamp_seconds{main,spend}"] == pytest.approx(
+        NOW + (MONTH.end - NOW) * 0.75
+    )
+    assert values["usage_period_start_timestamp_seconds{main,spend}"] == MONTH.start
+    assert values["usage_info{main,spend,USD,provider,month,provider}"] == 1.0
+
+
+def test_the_configs_budget_counts_in_its_currency_alone() -> None:
+    dollars = made(limits={"spend": config_limit(100.0, Kind.MONEY, "USD")})
+    values = lines(published(bill(currency="EUR"), bill(), of=dollars)[0])
+    assert values["usage_cost_limit{main,USD}"] == 100.0
+    assert "usage_cost_limit{main,EUR}" not in values
+    assert values["usage_info{main,spend,USD,config,none,none}"] == 1.0
+    found, notes = published(bill(currency="EUR"), of=dollars)
+    assert "usage_ratio{main,spend}" not in lines(found)
+    assert notes == (
+        Note(reason="limit_ignored", detail="spend: the limit is in USD, the cost in EUR."),
+    )
+
+
+def test_a_budget_in_bytes_is_no_budget() -> None:
+    of = made(limits={"spend": config_limit(100.0, Kind.BYTES)})
+    found, notes = published(bill(), of=of)
+    assert "usage_cost_limit{main,USD}" not in lines(found)
+    assert [note.detail for note in notes] == ["spend: the limit is in bytes, the cost in USD."]
+
+
+def test_a_bare_budget_is_in_the_currency_of_the_cost() -> None:
+    of = made(limits={"spend": config_limit(100.0)})
+    assert lines(published(bill(), of=of)[0])["usage_ratio{main,spend}"] == 0.5
+
+
+def test_of_two_currencies_spend_is_the_one_with_the_budget() -> None:
+    values = lines(
+        published(
+            bill(currency="EUR"), bill(limit=Known(100.0)), bill(currency="GBP", limit=Known(5.0))
+        )[0]
+    )
+    assert [key for key in values if key.startswith("usage_ratio")] == ["usage_ratio{main,spend}"]
+    assert values["usage_ratio{main,spend}"] == 0.5
+
+
+def test_a_vendors_own_resource_called_spend_is_not_doubled() -> None:
+    own = usage("spend", kind=Kind.QUANTITY, used=1.0, limit=Known(10.0))
+    found, _ = published(own, bill(limit=Known(100.0)))
+    assert lines(found)["usage_ratio{main,spend}"] == 0.1
+    assert len({(one.family, one.labels) for one in found}) == len(found)
+
+
+def test_costs_of_two_collectors_are_joined_not_added() -> None:
+    readings = {
+        "usage": reading(bill()),
+        "costs": reading(bill(cost=70.0, limit=Known(100.0)), collector="costs"),
+    }
+    found, _ = samples(made(), readings, NOW)
+    values = lines(list(found))
+    assert values["usage_cost{main,USD}"] == 50.0
+    assert values["usage_ratio{main,spend}"] == 0.5

@@ -1,0 +1,118 @@
+import pytest
+
+from exporter.kernel.cycles import Span
+from exporter.kernel.units import Kind
+from exporter.mapping.join import expires_at, samples, tracked
+from exporter.model.reading import Known, Note
+from tests.unit.mapping.factories import NOW
+from tests.unit.mapping.facts import DAY, MONTH, bill, item, lines, made, published, reading, usage
+
+
+def test_values_go_with_their_period() -> None:
+    facts = (
+        usage(used=1.0, period=MONTH),
+        usage("storage", level=True, used=2.0),
+        bill(period=MONTH),
+    )
+    before = lines(published(*facts, now=MONTH.end - 1)[0])
+    after, notes = published(*facts, now=MONTH.end)
+    assert "usage_bytes{main,bandwidth}" in before
+    assert lines(after) == {
+        "usage_account_info{main,}": 1.0,
+        "usage_bytes{main,storage}": 2.0,
+        "usage_info{main,storage,GB,unknown,none,none}": 1.0,
+    }
+    assert notes == ()
+
+
+def test_a_vendor_that_still_names_the_old_period_is_noted() -> None:
+    late = reading(usage(used=1.0, period=MONTH), at=MONTH.end + 3 * DAY)
+    found, notes = samples(made(), {"usage": late}, MONTH.end + 3 * DAY)
+    assert "usage_bytes{main,bandwidth}" not in lines(list(found))
+    assert notes == (
+        Note(
+            reason="period_over",
+            detail="bandwidth: the vendor still names the period that ended at "
+            "2026-12-01T00:00:00Z.",
+        ),
+    )
+
+
+def test_a_period_that_was_chosen_from_the_past_does_not_expire() -> None:
+    fact = usage(used=1.0, period=MONTH, closed=True)
+    found, notes = published(fact, now=MONTH.end + DAY)
+    assert "usage_bytes{main,bandwidth}" in lines(found)
+    assert notes == ()
+
+
+def test_parts_go_with_their_total() -> None:
+    facts = (
+        usage(used=1.0, period=MONTH),
+        usage("storage", used=1.0, level=True),
+        bill(period=MONTH),
+        item("a", 1.0),
+        item("b", 1.0, resource="storage"),
+        item("c", 1.0, resource="spend", kind=Kind.MONEY, currency="USD"),
+        item("d", 1.0, resource="elsewhere"),
+    )
+    found = lines(published(*facts, now=MONTH.end)[0])
+    assert [key for key in found if "item" in key] == [
+        "usage_item_bytes{main,storage,test,b}",
+        "usage_item_bytes{main,elsewhere,test,d}",
+    ]
+    alone = lines(published(usage(used=1.0, period=MONTH), facts[-1], now=MONTH.end)[0])
+    assert not [key for key in alone if "item" in key]
+
+
+def test_the_next_expiry_is_told() -> None:
+    year = Span(MONTH.start, MONTH.end + 300 * DAY)
+    readings = {
+        "usage": reading(usage(period=MONTH), usage("b"), bill(period=year)),
+        "limits": reading(usage(period=Span(0.0, DAY)), usage(period=MONTH, closed=True)),
+    }
+    assert expires_at(readings) == MONTH.end
+    assert expires_at(readings, after=MONTH.end) == year.end
+    assert expires_at(readings, after=year.end) is None
+    assert expires_at({}) is None
+
+
+def test_history_weighs_in_by_account_and_resource() -> None:
+    period = Span(NOW - 10 * DAY, NOW + 20 * DAY)
+    points = tuple((NOW - (10 - day) * DAY, 5.0 * day) for day in range(10))
+    fast = usage(used=100.0, limit=Known(1000.0), period=period)
+    readings = {"usage": reading(fast)}
+    plain, _ = samples(made(), readings, NOW)
+    bent, _ = samples(made(), readings, NOW, {("main", "bandwidth"): points})
+    other, _ = samples(made(), readings, NOW, {("main", "storage"): points})
+    key = "usage_projected_bytes{main,bandwidth}"
+    assert lines(list(plain))[key] == pytest.approx(300.0)
+    assert lines(list(bent))[key] > 310
+    assert other == plain
+
+
+def test_spend_has_a_history_too() -> None:
+    points = ((NOW - DAY, 10.0), (NOW - 3600, 90.0))
+    fact = bill(cost=100.0, limit=Known(50.0), period=MONTH)
+    found, _ = samples(made(), {"usage": reading(fact)}, NOW, {("main", "spend"): points})
+    expected = NOW - DAY + (DAY - 3600) / 2
+    key = "usage_exhaustion_timestamp_seconds{main,spend}"
+    assert lines(list(found))[key] == pytest.approx(expected)
+
+
+def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
+    facts = (
+        usage(used=5.0),
+        usage("credits", limit=Known(10.0), remaining=4.0),
+        usage("share", ratio=0.5),
+        usage(used=7.0, account="eu"),
+        bill(),
+        bill(account="eu", cost=None, limit=Known(9.0), remaining=1.0),
+        bill(account="us", cost=None, base=1.0),
+    )
+    assert tracked(made(), {"usage": reading(*facts)}, NOW) == {
+        ("main", "spend"): 50.0,
+        ("main/eu", "spend"): 8.0,
+        ("main", "bandwidth"): 5.0,
+        ("main", "credits"): 6.0,
+        ("main/eu", "bandwidth"): 7.0,
+    }

@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.fetch.request import draft, known_values
+from exporter.fetch.request import draft
+from exporter.fetch.values import known_values
 from exporter.model.definition import Param
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target
 

@@ -102,7 +102,7 @@ class Runner:
         for entry in self._roster.targets.get(target, ()):
             entry.lane.budget = budgets.forgive(entry.lane.budget)
             if entry.running is not None:
-                entry.running.again = True
+                entry.running.again = entry.running.started < now
             else:
                 self._wake(entry, now)
         self._give_turns()

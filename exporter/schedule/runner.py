@@ -6,6 +6,7 @@ the wall clock is only asked what to show and to store, so that its jumps change
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 
@@ -69,7 +70,8 @@ class Runner:
             start=self._start,
             postpone=self._agenda.put,
         )
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = math.inf
         self._group: asyncio.TaskGroup | None = None
         self._mended = 0
         self._all_attempted = False
@@ -218,10 +220,12 @@ class Runner:
         if due is None or self._group is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= due:
+            # Kept here: uvloop's handle of what is due at once has no `when`.
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._tick, due)
+        self._timer_due = due
 
     def _tick(self, due: float) -> None:
         self._timer = None

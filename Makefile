@@ -18,7 +18,7 @@ PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo run test check static format format-check lint types contracts coverage e2e bench \
-  image chart lock install dev clean
+  docs image chart lock install dev clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ e2e: dev ## The tests with real Prometheus, browser, Helm and image (installs th
 
 bench: dev ## Measure against the recorded bars
 	$(PYTEST_APART) --timeout=900 -s tests/bench $(ARGS)
+
+docs: dev ## Write the generated pages anew: providers, metrics, schemas
+	$(BIN)/python -m docs.generate
 
 image: ## Build the container image (ENGINE=docker or podman)
 	$(or $(ENGINE),docker) build \

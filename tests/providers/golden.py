@@ -2,14 +2,23 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
-from tests.support.catalogue import PROVIDERS, golden_case, provider_names, run
+from tests.support.catalogue import PROVIDERS, golden_case, run
+
+GENERALITY = PROVIDERS.parent / "generality"
 
 
 def main(names: list[str]) -> None:
-    for name in names or provider_names():
-        trial = asyncio.run(run(PROVIDERS / name, golden_case(name)))
-        (PROVIDERS / name / "expected.prom").write_text("\n".join(trial.lines) + "\n")
+    folders = [*PROVIDERS.glob("*/index.json"), *GENERALITY.glob("*/index.json")]
+    for folder in sorted(path.parent for path in folders):
+        if not names or folder.name in names:
+            write(folder)
+
+
+def write(folder: Path) -> None:
+    trial = asyncio.run(run(folder, golden_case(folder.name, folder.parent)))
+    (folder / "expected.prom").write_text("\n".join(trial.lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -103,9 +103,9 @@ def cases_of(name: str, folder: Path = PROVIDERS) -> Cases:
     return msgspec.convert(tree, Cases)
 
 
-def golden_case(name: str) -> Case:
+def golden_case(name: str, folder: Path = PROVIDERS) -> Case:
     """Return the case of expected.prom: everything that the target polls."""
-    return Case(serve=cases_of(name).golden)
+    return Case(serve=cases_of(name, folder).golden)
 
 
 def target_of(folder: Path, origin: str, changes: Mapping[str, Any]) -> Target:

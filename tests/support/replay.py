@@ -67,6 +67,12 @@ def _exchange(folder: Path, one: Mapping[str, Any]) -> Exchange:
     )
 
 
+def _body(content_type: str, text: str) -> object:
+    if content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(text))
+    return json.loads(text) if text else None
+
+
 def _address(raw_path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     path, _, query = raw_path.partition("?")
     return unquote(path), tuple(sorted(parse_qsl(query, keep_blank_values=True)))
@@ -107,7 +113,7 @@ class Replay:
         await self._server.close()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        sent = await request.json() if request.can_read_body else None
+        sent = _body(request.content_type, await request.text())
         fitting = [
             one
             for one in (self.exchanges[case] for case in self.serve)

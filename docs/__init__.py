@@ -1,0 +1,1 @@
+"""The documentation. What of it is generated is written by ``docs.generate``."""

@@ -1,0 +1,55 @@
+"""Write the generated part of the documentation: ``python -m docs.generate`` (``make docs``).
+
+Pages of providers and their index come from the definitions, the page of metrics from the tables
+that publish them, the JSON Schemas from the structs that read the files. A test compares them.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from docs.pages import metrics, provider
+from exporter.config.catalogue import shipped
+from exporter.config.load import load_shipped
+from exporter.config.schema import config_schema, provider_schema
+from exporter.model.definition import Definition
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def definitions() -> list[Definition]:
+    """Return the shipped definitions, by name."""
+    found = [load_shipped(name) for name in shipped()]
+    return [one for one in found if isinstance(one, Definition)]
+
+
+def pages() -> dict[str, str]:
+    """Return every generated file, by its path below docs."""
+    found = {
+        "metrics.md": metrics.page(),
+        "providers/README.md": provider.index(definitions()),
+        "schema/config.json": _json(config_schema()),
+        "schema/provider.json": _json(provider_schema()),
+    }
+    for definition in definitions():
+        found[f"providers/{definition.name}.md"] = provider.page(definition)
+    return found
+
+
+def _json(schema: object) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write what has changed."""
+    for name, text in pages().items():
+        path = FOLDER / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            sys.stdout.write(f"docs/{name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -58,7 +58,6 @@ class Attempt:
         if prepared.draft is not None:
             pages = await self._pages(collector, prepared.draft, conditional=collector.conditional)
             return pages if isinstance(pages, Unchanged) else (Payload(pages=pages),)
-        self.tag = None
         payloads: list[Payload] = []
         for account in await self._accounts():
             values = prepared.values.with_account(account.id)
@@ -84,7 +83,7 @@ class Attempt:
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
     ) -> tuple[Page, ...] | Unchanged:
         at = first(collector.paging)
-        tag = self.tag if conditional else None
+        tag, self.tag = (self.tag if conditional else None), None
         pages: list[Page] = []
         while True:
             answer, judged = await self._page(collector, drafted, at, None if pages else tag)
@@ -94,6 +93,7 @@ class Attempt:
                 case Absent():
                     return _ended(collector, pages)
                 case Unchanged():
+                    self.tag = tag
                     return judged
                 case Failure():
                     raise Refused(_on_page(judged, at))

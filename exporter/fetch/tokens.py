@@ -6,14 +6,20 @@ that fails, or whose token is refused at once, must not be repeated with every p
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from typing import Final
 
 import msgspec
 
 from exporter.fetch.auth import Token
-from exporter.kernel.durations import format_duration
 from exporter.model.outcome import Failure, Reason
 
 LogIn = Callable[[], Awaitable[Token | Failure]]
+
+TOO_FRESH: Final = Failure(
+    reason=Reason.AUTH,
+    detail="the log-in was less than a minute ago, so no other token is asked for",
+)
+"""A token was refused at once: another one would fare no better."""
 
 _PAUSE = 60.0  # seconds between log-ins after trouble, at least
 _LONGEST_PAUSE = 86_400.0
@@ -81,12 +87,8 @@ class Tokens:
             pause = min(max(_PAUSE, entry.failure.wait or 0.0), _LONGEST_PAUSE)
             left = pause - since
             return msgspec.structs.replace(entry.failure, wait=left) if left > 0 else None
-        if refused is not None and entry.token is refused and since < _PAUSE:
-            return Failure(
-                reason=Reason.AUTH,
-                detail=f"the token was refused {format_duration(round(since))} after the log-in",
-            )
-        return None
+        is_fresh = refused is not None and entry.token is refused and since < _PAUSE
+        return TOO_FRESH if is_fresh else None
 
     async def _renew(self, entry: _Entry, log_in: LogIn) -> None:
         result = await log_in()

@@ -61,7 +61,7 @@ async def test_one_page_is_asked_for_with_the_credential() -> None:
         "host": vendor.host,
         "authorization": f"Bearer {CANARY}",
         "user-agent": "usage-exporter/test",
-        "accept": "application/json",
+        "accept": "application/json, */*;q=0.5",
         "accept-encoding": "gzip, deflate",
     }
 
@@ -345,7 +345,8 @@ async def test_cancellation_is_passed_on() -> None:
 
 
 async def test_busy_budgets_keep_their_connections_and_only_some_of_them() -> None:
-    async with Vendor() as vendor, a_client() as client:
+    now = [NOW]
+    async with Vendor() as vendor, a_client(wall=lambda: now[0]) as client:
         for number in range(40):
             target = a_target(
                 vendor.base_url, name=f"t{number}", budget=f"b{number}", interval=60.0
@@ -354,6 +355,10 @@ async def test_busy_budgets_keep_their_connections_and_only_some_of_them() -> No
         slow = a_target(vendor.base_url, name="slow", budget="slow", interval=3600.0)
         assert documents(await fetch(slow, client=client))
         assert len(client._warm) == 32
+        now[0] += 600
+        late = a_target(vendor.base_url, name="late", budget="late", interval=60.0)
+        assert documents(await fetch(late, client=client))
+        assert list(client._warm) == ["late"]
 
 
 async def test_many_targets_do_not_grow_the_memory_without_end(

@@ -1,7 +1,5 @@
 """The signature of one attempt's requests: tokens fetched, kept and renewed."""
 
-from http import HTTPStatus
-
 import msgspec
 
 from exporter.fetch.auth import AuthError, Token, apply, read_token
@@ -56,8 +54,6 @@ class Signer:
         if self._keyring.token is None or self._refusal is not None:
             return False
         if not isinstance(judged, Failure) or judged.reason is not Reason.AUTH:
-            return False
-        if judged.status != HTTPStatus.UNAUTHORIZED:
             return False
         self._refused, self._refusal = self._keyring.token, judged
         return True

@@ -52,14 +52,12 @@ class Tokens:
         `refused` is the token that the vendor just answered 401 to: another one is wanted.
         """
         entry = self._entry(key)
-        if not self._usable(entry, refused):
-            async with entry.lock:
-                if not self._usable(entry, refused):
-                    held = self._held(entry, refused)
-                    if held is not None:
-                        return held
-                    await self._renew(entry, log_in)
-        return entry.token or entry.failure or _lost()
+        token = self._usable(entry, refused)
+        if token is not None:
+            return token
+        async with entry.lock:
+            token = self._usable(entry, refused)  # whoever held the lock may have logged in
+            return token or self._held(entry, refused) or await self._renew(entry, log_in)
 
     def _entry(self, key: Hashable) -> _Entry:
         now = self._wall()
@@ -72,11 +70,12 @@ class Tokens:
         entry.used_at = now
         return entry
 
-    def _usable(self, entry: _Entry, refused: Token | None) -> bool:
+    def _usable(self, entry: _Entry, refused: Token | None) -> Token | None:
         token = entry.token
         if token is None or token is refused:
-            return False
-        return token.renew_at is None or self._wall() < token.renew_at
+            return None
+        alive = token.renew_at is None or self._wall() < token.renew_at
+        return token if alive else None
 
     def _held(self, entry: _Entry, refused: Token | None) -> Failure | None:
         """Return a failure if it is too early to log in again."""
@@ -90,14 +89,9 @@ class Tokens:
         is_fresh = refused is not None and entry.token is refused and since < _PAUSE
         return TOO_FRESH if is_fresh else None
 
-    async def _renew(self, entry: _Entry, log_in: LogIn) -> None:
+    async def _renew(self, entry: _Entry, log_in: LogIn) -> Token | Failure:
         result = await log_in()
         entry.tried_at = self._wall()
-        if isinstance(result, Failure):
-            entry.token, entry.failure = None, result
-        else:
-            entry.token, entry.failure = result, None
-
-
-def _lost() -> Failure:
-    return Failure(reason=Reason.INTERNAL, detail="a log-in left neither token nor failure")
+        entry.token = result if isinstance(result, Token) else None
+        entry.failure = result if isinstance(result, Failure) else None
+        return result

@@ -371,6 +371,19 @@ async def test_many_targets_do_not_grow_the_memory_without_end(
         assert [name for name, _ in client._prepared] == ["t7", "t8", "t9"]
 
 
+async def test_many_digests_do_not_grow_the_memory_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.fetch.transport._DIGESTS", 2)
+    user = compile_template("{credentials.u}")
+    auth = DigestAuth(username=user, password=user, needs=frozenset({"u"}))
+    async with Vendor() as vendor, a_client() as client:
+        for number in range(5):
+            target = a_target(vendor.base_url, auth=auth, secrets={"u": f"user-{number}"})
+            assert documents(await fetch(target, client=client))
+        assert len(client._transport._digests) == 1
+
+
 async def test_the_users_own_headers_go_along() -> None:
     organization = Param(name="org", description="")
     definition = a_definition(params={"org": organization})

@@ -13,6 +13,7 @@ from exporter.model.definition import (
     BasicAuth,
     HeaderAuth,
     Match,
+    NextUrl,
     Param,
     TokenAuth,
     Verdict,
@@ -268,3 +269,14 @@ async def test_the_rate_of_a_log_in_is_not_that_of_the_api() -> None:
         json_answer({"token": "t-1"}, headers={"X-RateLimit-Remaining": "3"}), json_answer({})
     ) as vendor:
         assert (await fetch(target_of(vendor.base_url))).rate is None
+
+
+async def test_all_pages_are_signed_with_one_token() -> None:
+    def answer(asked: Asked) -> Answer:
+        return json_answer({"token": "t-1", "next": None if asked.query else "?page=2"})
+
+    async with Vendor(answer) as vendor:
+        paging = NextUrl(next=paths("next"), max_pages=3)
+        fetched = await fetch(target_of(vendor.base_url), a_collector(paging=paging))
+    assert len(documents(fetched)) == 2
+    assert [asked.path for asked in vendor.asked] == ["/login/", "/usage", "/usage"]

@@ -98,17 +98,16 @@ class Signer:
             answer = await self._exchanges.ask(self._log_in_order(auth, self._moment))
             clean = self._keyring.teller.text
             judged = judge(answer, rules, self._world.wall(), clean=clean)
-            if isinstance(judged, Page):
-                return read_token(auth, judged.document, self._world.wall())
+            if isinstance(judged, Failure):
+                return _log_in_failure(judged)
+            document = judged.document if isinstance(judged, Page) else None
+            return read_token(auth, document, self._world.wall())
         except Refused as refused:
-            judged = refused.failure
+            return _log_in_failure(refused.failure)
         except AuthError as error:
-            judged = Failure(reason=Reason.SCHEMA, detail=str(error))
-        return _log_in_failure(judged)
+            return _log_in_failure(Failure(reason=Reason.SCHEMA, detail=str(error)))
 
 
-def _log_in_failure(judged: Judged) -> Failure:
-    if not isinstance(judged, Failure):
-        return Failure(reason=Reason.SCHEMA, detail="log-in: the answer holds no token")
-    reason = Reason.AUTH if judged.status in _BAD_LOG_IN else judged.reason
-    return msgspec.structs.replace(judged, reason=reason, detail=f"log-in: {judged.detail}")
+def _log_in_failure(failure: Failure) -> Failure:
+    reason = Reason.AUTH if failure.status in _BAD_LOG_IN else failure.reason
+    return msgspec.structs.replace(failure, reason=reason, detail=f"log-in: {failure.detail}")

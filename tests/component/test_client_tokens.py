@@ -223,7 +223,17 @@ async def test_an_answer_without_a_token_is_a_changed_schema() -> None:
         found = failure(await fetch(target_of(vendor.base_url)))
     assert (found.reason, found.detail) == (
         Reason.SCHEMA,
-        'log-in: the log-in\'s answer has no token at "token"',
+        'log-in: the answer has no token at "token"',
+    )
+
+
+async def test_a_log_in_whose_host_is_down_is_a_failure_to_connect() -> None:
+    async with Vendor() as vendor:
+        base_url = vendor.base_url
+    found = failure(await fetch(target_of(base_url)))
+    assert (found.reason, found.detail) == (
+        Reason.CONNECT,
+        f"log-in: {vendor.host}: the connection was refused",
     )
 
 

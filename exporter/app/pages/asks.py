@@ -6,9 +6,10 @@ from datetime import UTC
 from typing import assert_never
 from urllib.parse import quote, unquote
 
-from docs.pages.markdown import code, duration, table
+from exporter.app.pages.markdown import code, duration, table
 from exporter.fetch.paging import first
-from exporter.fetch.request import Signature, draft, known_values, wire
+from exporter.fetch.request import Signature, draft, wire
+from exporter.fetch.values import known_values
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import (
     Auth,

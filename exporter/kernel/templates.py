@@ -116,10 +116,11 @@ def _render(part: str | _Variable | _Moment, values: Mapping[str, str], clock: C
 
 def _moment(moment: _Moment, clock: Clock) -> datetime:
     """Return the instant of `moment`, in the clock's zone."""
-    local = datetime.fromtimestamp(_instant(moment.word, clock), clock.zone)
-    # Arithmetic on an aware datetime is civil, on epoch seconds it is exact.
-    shifted = (local + timedelta(days=moment.days)).timestamp() + moment.seconds
-    return datetime.fromtimestamp(shifted, clock.zone)
+    instant = _instant(moment.word, clock)
+    if moment.days:  # civil days: arithmetic on an aware datetime; it would lose a repeated hour
+        local = datetime.fromtimestamp(instant, clock.zone)
+        instant = (local + timedelta(days=moment.days)).timestamp()
+    return datetime.fromtimestamp(instant + moment.seconds, clock.zone)
 
 
 def _instant(word: str, clock: Clock) -> float:

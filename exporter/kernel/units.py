@@ -141,11 +141,13 @@ def _symbol(name: str) -> Unit | None:
 def _byte_time(name: str) -> Unit | None:
     """Return the unit of bytes held for a time: ``GB hours``, ``GBh``, ``byte seconds``."""
     match = _BYTE_TIME.fullmatch(name)
-    if match is None:
+    if match is None or name.endswith("Bs"):  # the plural of a symbol is no time
+        return None
+    held = _UNITS.get(match[2].lower())
+    if held is None or held.kind is not Kind.SECONDS:
         return None
     size = _symbol(match[1]) or _UNITS.get(match[1].lower())
-    held = _UNITS.get(match[2].lower())
-    if size is None or size.kind is not Kind.BYTES or held is None or held.kind is not Kind.SECONDS:
+    if size is None or size.kind is not Kind.BYTES:
         return None
     return Unit(
         f"{size.name.removesuffix('s')}-{held.name}", Kind.BYTE_SECONDS, size.factor * held.factor

@@ -1,4 +1,4 @@
-"""Three APIs of nobody's, that combine what is hard. They are data: no line of Python knows them."""
+"""Three invented APIs that combine what is hard. They are data: no line of Python knows them."""
 
 from pathlib import Path
 

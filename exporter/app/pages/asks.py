@@ -1,14 +1,14 @@
 """What a definition asks, for its page: requests as they are sent, credentials, calls a day."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC
 from typing import assert_never
 from urllib.parse import quote, unquote
 
 from exporter.app.pages.markdown import code, duration, table
 from exporter.fetch.paging import first
-from exporter.fetch.request import Signature, draft, wire
+from exporter.fetch.request import Signature, draft, templates_of, wire
 from exporter.fetch.values import known_values
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import (
@@ -144,7 +144,7 @@ def as_sent(
 
 def _example(definition: Definition, request: Request) -> Target:
     """Return a target that sets what this request needs, each to its own name."""
-    needed = _variables(request)
+    needed = frozenset(name for one in templates_of(request) for name in one.variables)
     params = {
         name: (f"HOLE_{name}_ELOH",)
         for name, param in definition.params.items()
@@ -175,29 +175,6 @@ def _example(definition: Definition, request: Request) -> Target:
 
 def _in_path(name: str, request: Request) -> bool:
     return f"params.{name}" in request.path.variables
-
-
-def _variables(request: Request) -> frozenset[str]:
-    found = set(request.path.variables)
-    for argument in (*request.query, *request.form):
-        found.update(*(value.variables for value in argument.values))
-    found.update(*(value.variables for value in request.headers.values()))
-    found.update(*(value.variables for value in _texts(request.json)))
-    return frozenset(found)
-
-
-def _texts(json: object) -> Iterator[Template]:
-    match json:
-        case Template():
-            yield json
-        case Mapping():
-            for part in json.values():
-                yield from _texts(part)
-        case tuple():
-            for part in json:
-                yield from _texts(part)
-        case _:
-            return
 
 
 def _readable(text: str) -> str:

@@ -84,7 +84,8 @@ def _resources(definition: Definition) -> Iterator[str]:
         )
         names = [code(kept) for kept in kept_names(one)]
         if names:
-            rows[-1][0] += f": {', '.join(names)}"
+            more = " and others" if one.only is None else ""
+            rows[-1][0] += f": {', '.join(names)}{more}"
     yield from table(["`resource`", "unit", "families", "period", "from"], rows)
     if any(one.limit or one.remaining for one in definition.resources):
         yield ""
@@ -123,9 +124,12 @@ def _unit(rule: UnitRule) -> str:
     if rule.unit is not None:
         return rule.unit.name
     place = code(rule.path.text) if rule.path is not None else "?"
-    words = ", ".join(f"{word} = {unit.name}" for word, unit in rule.words.items())
-    other = f", else {rule.otherwise.name}" if rule.otherwise is not None else ""
-    return f"by {place}: {words}{other}"
+    spellings: dict[str, list[str]] = {}
+    for word, unit in rule.words.items():
+        spellings.setdefault(unit.name, []).append(code(word) if word else '""')
+    words = "; ".join(f"{unit}: {', '.join(found)}" for unit, found in spellings.items())
+    other = f"; any other word: {rule.otherwise.name}" if rule.otherwise is not None else ""
+    return f"{place} tells. {words}{other}"
 
 
 def _period(definition: Definition, one: Resource) -> str:

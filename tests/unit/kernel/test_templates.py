@@ -177,3 +177,10 @@ def test_templates_of_one_text_are_equal_and_cannot_be_changed() -> None:
     assert repr(template) == "Template(text='{params.a}')"
     with pytest.raises(AttributeError):
         template.text = ""  # type: ignore[misc]
+
+
+def test_the_hour_that_comes_twice_is_not_taken_for_the_other() -> None:
+    late = 1285881000.0  # the second 23:10 of 30 September 2010 in Cairo
+    clock = Clock(now=late, zone=ZoneInfo("Africa/Cairo"), anchor_day=1)
+
+    assert compile_template("{now:epoch}").render({}, clock) == "1285881000"

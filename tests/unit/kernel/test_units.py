@@ -228,3 +228,9 @@ def test_an_unknown_currency_has_no_minor_unit(currency: str, hint: str) -> None
     with pytest.raises(ValueError, match="is not a currency") as caught:
         minor_factor(currency)
     assert str(caught.value) == f'"{currency}" is not a currency of ISO 4217.{hint}'
+
+
+@pytest.mark.parametrize("word", ["bogus", "bananas", "GBs"])
+def test_a_word_that_only_begins_like_a_unit_is_none(word: str) -> None:
+    with pytest.raises(ValueError, match="is not a unit"):
+        find_unit(word)

@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from docs.generate import FOLDER, definitions, pages
-from docs.pages.asks import as_sent
+from exporter.app.pages.asks import as_sent
 from docs.pages.metrics import self_metrics
 from exporter.config.catalogue import shipped, text
 from exporter.model.sample import FAMILIES

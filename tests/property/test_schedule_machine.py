@@ -21,7 +21,6 @@ from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner
 from tests.support.schedule import (
-    DAY,
     EPOCH,
     CalendarLoop,
     Events,

@@ -21,6 +21,11 @@ READY_AFTER = 30.0
 
 Load = Callable[[], Plan | Rejected]
 
+_STATE_MOVED = (
+    "state.file: the state cannot move while the exporter runs."
+    " Put the old path back, or restart with the new one."
+)
+
 
 class Daemon:
     """One exporter in one event loop, without its web side. ``load`` reads the configuration anew.
@@ -89,6 +94,8 @@ class Daemon:
                 return self._reject((f"our own bug: {type(error).__name__} while it was read",))
             if isinstance(plan, Rejected):
                 return self._reject(tuple(str(problem) for problem in plan.problems))
+            if plan.state_file != self.engine.plan.state_file:
+                return self._reject((_STATE_MOVED,))
             self.problems = ()
             change = self.engine.apply(plan)
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))

@@ -22,7 +22,6 @@ _VALUE_SAFE = "/:()*@!~"  # the same for one of several values between commas
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
 
 _READY = re.compile(r"[A-Za-z0-9._~%/?#@!$&'()*+,;=:-]*")
-_ACCEPT = "application/json, */*;q=0.5"  # some answer 406 where they have no JSON of their own
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
@@ -221,7 +220,7 @@ def _headers(request: Request, target: Target, values: Values, clock: Clock) -> 
         name: template.render(values.texts, clock) for name, template in request.headers.items()
     }
     given = {name: text for name, text in rendered.items() if text is not None}
-    usual = {"User-Agent": target.user_agent, "Accept": _ACCEPT}
+    usual = {"User-Agent": target.user_agent, "Accept": JSON}
     headers = merged(merged(usual, given), target.http.headers)
     for name, text in headers.items():
         check_header(name, text)

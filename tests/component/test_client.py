@@ -61,7 +61,7 @@ async def test_one_page_is_asked_for_with_the_credential() -> None:
         "host": vendor.host,
         "authorization": f"Bearer {CANARY}",
         "user-agent": "usage-exporter/test",
-        "accept": "application/json, */*;q=0.5",
+        "accept": "application/json",
         "accept-encoding": "gzip, deflate",
     }
 

@@ -49,7 +49,7 @@ class Spoiler:
         self._fault = FAULTS[fault]
         self._page = page
 
-    def __call__(self, vendor: str, asked: Asked, answer: Answer) -> Script | None:
+    def __call__(self, _vendor: str, asked: Asked, answer: Answer) -> Script | None:
         if not self.active or asked.argument("page", "1") != self._page:
             return None
         self.spoilt += 1

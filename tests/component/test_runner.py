@@ -773,3 +773,36 @@ async def test_targets_that_were_never_asked_are_known() -> None:
     assert {status.last_attempt for status in world.runner.statuses()} == {None}
     await world.run(5.0)
     assert world.runner.attempted()
+
+
+@pytest.mark.parametrize(
+    ("reason", "wait", "why", "left"),
+    [
+        (Reason.AUTH, None, "credential refused", 900.0),
+        (Reason.FORBIDDEN, None, "permission refused", 900.0),
+        (Reason.HTTP_5XX, None, "back-off", 300.0),
+        (Reason.RATE_LIMITED, 1000.0, "throttled", 1001.0),
+        (Reason.QUOTA_EXHAUSTED, 5000.0, "quota exhausted", 5001.0),
+    ],
+)
+async def test_the_status_says_what_is_left_of_a_wait_and_why(
+    reason: Reason, wait: float | None, why: str, left: float
+) -> None:
+    world = World(a_job())
+    world.outcomes["video"] = [a_failure(reason, wait)]
+    await world.run(5.0)
+    (status,) = world.runner.statuses()
+    since = world.loop.time() - world.starts["video"][0]
+    assert (status.why, status.reason) == (why, reason)
+    assert status.wait == pytest.approx(left - since)
+    assert status.next_poll == pytest.approx(world.wall() + left - since)
+
+
+async def test_lanes_that_wait_for_the_vendor_owe_nothing() -> None:
+    world = World(*(a_job(f"t{n}", interval=60.0) for n in range(5)))
+    world.outcomes = {f"t{n}": [a_failure(Reason.RATE_LIMITED, 500.0)] for n in range(5)}
+    owed: list[float] = []
+    world.loop.call_later(400.0, lambda: owed.append(world.runner.lateness()))
+    await world.run(450.0)
+    assert owed == [0.0]
+    assert {status.budget.queued for status in world.runner.statuses()} == {4}

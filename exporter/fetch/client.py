@@ -59,7 +59,7 @@ class Client:
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
-        self._warm: set[str] = set()
+        self._warm: dict[str, float] = {}  # budget -> when it was last used
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,17 +73,24 @@ class Client:
         await self._transport.close()
 
     async def fetch(
-        self, target: Target, collector: Collector, *, watch: Watch | None = None
+        self,
+        target: Target,
+        collector: Collector,
+        *,
+        at: float | None = None,
+        watch: Watch | None = None,
     ) -> Fetched:
         """Make one attempt and say what came of it; nothing is raised but cancellation.
 
-        `watch` is called with every exchange as soon as it is over, with the body's beginning.
+        `at` is the instant (epoch seconds, default now) that dates in the request are worked out
+        for. `watch` is called with every exchange as soon as it is over, with the body's beginning.
         The ETag of a good answer is kept: `forget` it when the answer was not learned from.
         """
         key = (target.name, collector.name)
         tag = self._tags.pop(key, None)  # a fetch that is cancelled leaves none
         try:
-            prepared = self._prepare(target, collector)
+            now = self._world.wall() if at is None else at
+            prepared = self._prepare(target, collector, now)
             keyring = self._unlock(prepared)
         except Exception as error:  # noqa: BLE001 - a fetch never raises; its failure says why
             return Fetched(result=_failure(error))
@@ -102,9 +109,8 @@ class Client:
         """Ask for the whole answer next time: the values that the last one held are gone."""
         self._tags.pop((target.name, collector), None)
 
-    def _prepare(self, target: Target, collector: Collector) -> Prepared:
+    def _prepare(self, target: Target, collector: Collector, now: float) -> Prepared:
         key = (target.name, collector.name)
-        now = self._world.wall()
         prepared = self._prepared.get(key)
         if prepared is None or not prepared.serves(target, collector, now):
             self._prepared.pop(key, None)
@@ -123,13 +129,14 @@ class Client:
 
     def _is_warm(self, target: Target) -> bool:
         """Tell whether the connection is kept between two polls: for a few busy budgets."""
-        if target.budget in self._warm:
-            return True
         if min(target.collectors.values(), default=_SOON + 1) > _SOON:
             return False
-        if len(self._warm) >= _MOST_WARM:
-            return False
-        self._warm.add(target.budget)
+        now = self._world.wall()
+        if target.budget not in self._warm and len(self._warm) >= _MOST_WARM:
+            self._warm = {b: at for b, at in self._warm.items() if 0 <= now - at <= 2 * _SOON}
+            if len(self._warm) >= _MOST_WARM:
+                return False
+        self._warm[target.budget] = now
         return True
 
 

@@ -4,8 +4,12 @@ There is no standard that vendors keep. ``Retry-After`` comes as seconds, as a f
 HTTP's dates, as ``2026-11-15 12:10:00 UTC`` and in a twin that counts milliseconds; resets come
 as epoch seconds or milliseconds, as seconds from now, as dates and as Go durations; the IETF's
 drafts have three forms. What cannot be read says nothing, and nothing here ever raises.
+
+Instants are compared with the vendor's own clock, which nearly every answer shows (``Date``): ours
+may be an hour off, and the wait is the vendor's.
 """
 
+import contextlib
 import functools
 import math
 import re
@@ -18,8 +22,11 @@ from exporter.kernel.timestamps import parse_timestamp
 from exporter.model.definition import ResetKind, Throttling
 from exporter.model.reading import RateLimit
 
+_MANY_DIGITS = 16
 _LONGEST = 128  # letters of a header that are worth reading
+_AGREE, _FARTHEST = 5.0, 43_200.0  # seconds by which the vendor's clock and ours may differ
 _EPOCHS_FROM = 1e8  # three years as a wait, 1973 as an instant
+_MILLISECONDS_FROM = 1e11
 _NUMBER = re.compile(r"\+?(\d+(?:\.\d*)?(?:e\+?\d+)?)", re.ASCII | re.IGNORECASE)
 _LEADING = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:[,;]|$)", re.ASCII)
 _GO_DURATION = re.compile(
@@ -43,6 +50,7 @@ def retry_after(lines: Lines, now: float) -> float | None:
     """
     if not any(name.startswith(("retry-", "x-retry-")) for name, _ in lines):
         return None
+    now = _their_clock(lines, now)
     exact = [_number(text) for text in _values(lines, "retry-after-ms")]
     milliseconds = max((number for number in exact if number is not None), default=None)
     if milliseconds is not None:
@@ -68,7 +76,7 @@ def wait(lines: Lines, now: float, throttling: Throttling) -> float | None:
     ]
     if used_up:
         return max(used_up)
-    windows = _windows(told, now, throttling).values()
+    windows = _windows(told, _their_clock(lines, now), throttling).values()
     waits = [window.wait for window in windows if window.wait is not None and not window.remaining]
     return max(waits, default=None)
 
@@ -76,19 +84,38 @@ def wait(lines: Lines, now: float, throttling: Throttling) -> float | None:
 def rate(lines: Lines, now: float, throttling: Throttling) -> RateLimit | None:
     """Return the API's own limit, what is left of it and when it resets; None if nothing says so.
 
+    `now` and the reset are our time, whatever the vendor's clock shows.
+
     Where an answer tells of several limits, it is the one that allows the fewest requests until
     its reset.
     """
     telling = _telling(lines, throttling)
     if not telling:
         return None
-    windows = [*structured(telling).values(), *_windows(telling, now, throttling).values()]
+    there = _their_clock(lines, now)
+    windows = [*structured(telling).values(), *_windows(telling, there, throttling).values()]
     told = [window for window in windows if (window.limit, window.remaining) != (None, None)]
     if not told:
         return None
     tight = max(told, key=_tightness)
     reset_at = None if tight.wait is None else now + tight.wait
     return RateLimit(limit=tight.limit, remaining=tight.remaining, reset_at=reset_at)
+
+
+def _their_clock(lines: Lines, ours: float) -> float:
+    """Return the time at the vendor's when it answered; ours where it does not show another.
+
+    ``Date`` is RFC 9110 6.6.1; ``Age`` (RFC 9111 5.1) are the seconds that a cache has kept it. It
+    is told in whole seconds, so that ours is better where both are right; and a clock that is days
+    off is none.
+    """
+    shown = next(_values(lines, "date"), "")
+    with contextlib.suppress(ValueError):
+        instant = parse_timestamp(shown)
+        if instant is not None:
+            theirs = instant + (_number(next(_values(lines, "age"), "")) or 0.0)
+            return theirs if _AGREE < abs(theirs - ours) < _FARTHEST else ours
+    return ours
 
 
 def _tightness(window: Window) -> tuple[float, float]:
@@ -105,6 +132,8 @@ def _values(lines: Lines, name: str) -> Iterator[str]:
 
 def _number(text: str) -> float | None:
     """Read a number that is not negative; None for everything else, infinity included."""
+    if len(text) < _MANY_DIGITS and text.isascii() and text.isdigit():
+        return float(text)
     found = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -154,7 +183,9 @@ def _reset(text: str, now: float, kind: ResetKind) -> float | None:
         case ResetKind.EPOCH_MS:
             return max(number / 1000 - now, 0.0)
         case ResetKind.AUTO | ResetKind.DATE:
-            return _until(number, now) if number > _EPOCHS_FROM else number
+            if number <= _EPOCHS_FROM:
+                return number
+            return max(number - now, 0.0) if number <= _MILLISECONDS_FROM else _until(number, now)
 
 
 def _go_duration(text: str) -> float | None:
@@ -197,9 +228,11 @@ def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, Wind
 
 def _leading(text: str) -> float | None:
     """Read the number that a limit begins with: ``100;w=21600``, ``10, 10;w=1``."""
+    number = _number(text)
+    if number is not None:
+        return number
     found = _LEADING.match(text[:_LONGEST])
-    number = float(found[1]) if found else _number(text)
-    return number if number is not None and math.isfinite(number) else None
+    return float(found[1]) if found else None
 
 
 def _least(old: float | None, new: float | None) -> float | None:

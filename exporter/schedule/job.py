@@ -10,6 +10,8 @@ from exporter.model.definition import BudgetScope, Throttling
 from exporter.model.target import Limit, Target
 
 TYPICAL_THROTTLING = Throttling()
+GUARD = 1.0
+"""Seconds after its own deadline at which a poll that has not ended by itself is ended."""
 SMALLEST_SHARE = 0.01  # a reserve of everything would mean no poll at all
 
 
@@ -57,7 +59,7 @@ def _job(target: Target, name: str, host: str) -> Job:
         collector=name,
         interval=max(target.collectors[name], minimum),
         min_interval=minimum,
-        timeout=target.poll_timeout,
+        timeout=target.poll_timeout + GUARD,
         budget=target.budget,
         host=host,
         throttling=definition.throttling,

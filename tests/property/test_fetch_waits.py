@@ -23,6 +23,8 @@ NAMES = st.sampled_from(
         "x-ratelimit-reset-tokens",
         "x-organization-rate-limit-reset",
         "x-ms-ratelimit-entity-retry-after",
+        "date",
+        "age",
     ]
 )
 NUMBERS = st.one_of(

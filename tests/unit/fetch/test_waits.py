@@ -69,6 +69,34 @@ def test_retry_after_is_read_or_says_nothing(text: str, seconds: float | None) -
     assert retry_after(lines(retry_after=text), NOW) == seconds
 
 
+@pytest.mark.parametrize("ours", [NOW, NOW + 3600, NOW - 3600, NOW - 40_000])
+def test_instants_count_by_the_vendors_own_clock_where_it_shows_it(ours: float) -> None:
+    shown = {"Date": "Sun, 15 Nov 2026 12:00:00 GMT"}
+    assert retry_after(lines(shown, retry_after="Sun, 15 Nov 2026 12:01:30 GMT"), ours) == 90
+    assert wait(lines(shown, x_ratelimit_reset="1794744017"), ours, USUAL) == 17
+    told = rate(
+        lines(shown, x_ratelimit_remaining="1", x_ratelimit_reset="1794744017"), ours, USUAL
+    )
+    assert told == RateLimit(remaining=1, reset_at=ours + 17)
+
+
+def test_an_answer_out_of_a_cache_tells_how_old_its_clock_is() -> None:
+    shown = {"Date": "Sun, 15 Nov 2026 12:00:00 GMT", "Age": "60"}
+    assert retry_after(lines(shown, retry_after="Sun, 15 Nov 2026 12:01:30 GMT"), NOW) == 30
+
+
+def test_a_clock_that_shows_the_same_is_ours() -> None:
+    shown = {"Date": "Sun, 15 Nov 2026 11:59:59 GMT"}
+    headers = lines(shown, x_ratelimit_remaining="1", x_ratelimit_reset="1794744017")
+    assert rate(headers, NOW + 0.5, USUAL) == RateLimit(remaining=1, reset_at=NOW + 17)
+
+
+@pytest.mark.parametrize("shown", ["", "soon", "0", "-1", "Sun, 08 Nov 2026 12:00:00 GMT"])
+def test_a_clock_that_cannot_be_read_is_ours(shown: str) -> None:
+    headers = lines(date=shown, retry_after="Sun, 15 Nov 2026 12:01:30 GMT")
+    assert retry_after(headers, NOW) == 90
+
+
 def test_of_repeated_lines_the_longest_wait_counts() -> None:
     headers = (("retry-after", "20"), ("retry-after", "40"), ("retry-after", "junk"))
     assert wait(headers, NOW, USUAL) == 40

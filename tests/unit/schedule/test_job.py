@@ -8,7 +8,7 @@ from exporter.kernel.templates import compile_template
 from exporter.kernel.units import Kind
 from exporter.model.definition import BudgetScope, Collector, Definition, NoAuth, Request
 from exporter.model.target import Limit, Target
-from exporter.schedule.job import jobs_of, terms_of
+from exporter.schedule.job import GUARD, jobs_of, terms_of
 from tests.support.schedule import a_job, throttling
 
 
@@ -80,7 +80,7 @@ def a_target(**settings: Any) -> Target:
 def test_a_target_has_a_job_for_each_collector_that_it_polls() -> None:
     usage, costs = jobs_of(a_target())
     assert (usage.target, usage.provider, usage.collector) == ("video", "example", "usage")
-    assert (usage.interval, usage.min_interval, usage.timeout) == (300.0, 120.0, 20.0)
+    assert (usage.interval, usage.min_interval, usage.timeout) == (300.0, 120.0, 20.0 + GUARD)
     assert (usage.budget, usage.reserve) == ("api.example.com#ab12", 0.3)
     assert usage.data_cadence == 3600.0
     assert usage.throttling.rate == 4.0

@@ -67,9 +67,9 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as self._group:
                 async with self._reloading:  # a reload waits for the start
-                    failing = await self.engine.start()
+                    before = await self.engine.start()
                     self._loaded(self.engine.plan)
-                    self._telling.waits.recall(failing)
+                    self._telling.waits.recall(before.failing, before.waiting)
                     self._started = True
                 self._group.create_task(self.engine.run())
                 self._group.create_task(self._look())

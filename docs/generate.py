@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from docs.pages import metrics, provider
+from docs.pages import metrics
+from exporter.app.pages import provider
 from exporter.config.catalogue import shipped
 from exporter.config.load import load_shipped
 from exporter.config.schema import config_schema, provider_schema

@@ -46,7 +46,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
                 )
                 outcome = await _learn(target, collector, fetched, at)
         except TimeoutError:
-            outcome = _too_late(target, seen)
+            outcome = too_late(target, len(seen))
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
         except Exception as error:  # noqa: BLE001 - our own bug must not end who polls
             outcome = _crashed(error)
@@ -83,11 +83,12 @@ async def _map(
     return read(target, collector, payloads, at)
 
 
-def _too_late(target: Target, seen: list[Exchange]) -> Failure:
+def too_late(target: Target, answered: int) -> Failure:
+    """Return the failure of a poll that was ended at its deadline."""
     return Failure(
         reason=Reason.TIMEOUT,
         detail=f"no complete answer within {format_duration(target.poll_timeout)}"
-        f" ({len(seen)} answered); raise poll_timeout if the vendor is just slow",
+        f" ({answered} answered); raise poll_timeout if the vendor is just slow",
     )
 
 

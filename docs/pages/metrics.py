@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from docs.pages.markdown import code, table
+from exporter.app.pages.markdown import code, table
 from exporter.model.event import PollFinished, SeriesDropped
 from exporter.model.outcome import Exchange, Failure, Poll, Reason
 from exporter.model.sample import FAMILIES

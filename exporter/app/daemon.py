@@ -21,6 +21,11 @@ READY_AFTER = 30.0
 
 Load = Callable[[], Plan | Rejected]
 
+_STATE_MOVED = (
+    "state.file: the state cannot move while the exporter runs."
+    " Put the old path back, or restart with the new one."
+)
+
 
 class Daemon:
     """One exporter in one event loop, without its web side. ``load`` reads the configuration anew.
@@ -44,7 +49,7 @@ class Daemon:
         self._began = world.clock()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._group: asyncio.TaskGroup | None = None
+        self._reload_wanted = asyncio.Event()
         self._started = False
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
@@ -52,9 +57,15 @@ class Daemon:
         self.engine = Engine(plan, msgspec.structs.replace(world, emit=self.emit))
         telling.ask(self.engine.runner, self.engine.shelf)
 
+    def catch_signals(self) -> None:
+        """End at SIGTERM and SIGINT, reload at SIGHUP: from now on, the start included."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+
     async def run(self) -> None:
-        """Poll until SIGTERM or SIGINT, which also end a start that takes long."""
-        self._catch_signals()
+        """Poll until told to stop, which also ends a start that takes long."""
         try:
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._work())
@@ -64,17 +75,15 @@ class Daemon:
             await self.engine.stop()
 
     async def _work(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                async with self._reloading:  # a reload waits for the start
-                    before = await self.engine.start()
-                    self._loaded(self.engine.plan)
-                    self._telling.waits.recall(before.failing, before.waiting)
-                    self._started = True
-                self._group.create_task(self.engine.run())
-                self._group.create_task(self._look())
-        finally:
-            self._group = None
+        async with self._reloading:  # a reload waits for the start
+            before = await self.engine.start()
+            self._loaded(self.engine.plan)
+            self._telling.waits.recall(before.failing, before.waiting)
+            self._started = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.engine.run())
+            group.create_task(self._look())
+            group.create_task(self._obey())
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return every problem, none when it is in force."""
@@ -85,6 +94,8 @@ class Daemon:
                 return self._reject((f"our own bug: {type(error).__name__} while it was read",))
             if isinstance(plan, Rejected):
                 return self._reject(tuple(str(problem) for problem in plan.problems))
+            if plan.state_file != self.engine.plan.state_file:
+                return self._reject((_STATE_MOVED,))
             self.problems = ()
             change = self.engine.apply(plan)
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
@@ -132,15 +143,9 @@ class Daemon:
                 await self.reload()
             seen = present
 
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-
-    def _reload_soon(self) -> None:
-        if self._group is not None:
-            self._group.create_task(self._reload_and_log())
-
-    async def _reload_and_log(self) -> None:
-        await self.reload()  # what it found is an event, and so a log line
+    async def _obey(self) -> None:
+        """Reload whenever SIGHUP came; what that finds is an event, and so a log line."""
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            await self.reload()

@@ -1,5 +1,6 @@
 """One poll of a target told as a story: request, answer, paths, conversions, series."""
 
+import asyncio
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Unchange
 from exporter.model.reading import Reading
 from exporter.model.target import Target
 from exporter.observe.redact import Redactor
+from exporter.pipeline import too_late
 from exporter.store.exposition import render
 
 TELLING = ("content-type", "retry-after", "etag", "link", "www-authenticate", "location")
@@ -47,7 +49,11 @@ async def explain(target: Target) -> Story:
             exchanges: list[Exchange] = []
             at = time.time()
             collector = target.definition.collectors[name]
-            fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
+            try:
+                async with asyncio.timeout(target.poll_timeout):
+                    fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
+            except TimeoutError:
+                fetched = Fetched(result=too_late(target, len(exchanges)))
             lines += ["", f"collector {name}" + (f": {collector.title}" if collector.title else "")]
             lines += [line for exchange in exchanges for line in _exchange(exchange)]
             learned, told = _learned(target, name, fetched, at)

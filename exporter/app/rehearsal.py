@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from glob import escape
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ def target_for(definition: Definition, path: Path, params: Mapping[str, str]) ->
     """Return a target of the definition in ``path``, with made-up credentials."""
     needs = sorted(definition.auth[0].needs)
     config = {
-        "providers": {"files": [str(path)]},
+        "providers": {"files": [escape(str(path))]},
         "targets": [
             {
                 "name": "test",

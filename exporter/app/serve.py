@@ -59,6 +59,7 @@ async def serve(
     )
     table = routes(site(daemon, options, telling, viewer), telemetry_path=options.telemetry_path)
     server = Server(Dispatch(table, failed=broke, guard=gate))
+    daemon.catch_signals()
     addresses = [parse_address(text) for text in options.listen]
     bound = await server.start(addresses, tls=gate.context if gate else None)
     try:

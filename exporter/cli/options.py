@@ -1,6 +1,9 @@
 """Options that several commands share, spelled as the Go exporters spell them."""
 
 import argparse
+import re
+
+from exporter.web.addresses import parse_address
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("logfmt", "json", "console")
@@ -41,6 +44,7 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         "--web.listen-address",
         dest="listen",
         metavar="ADDRESS",
+        type=_address,
         action="append",
         help="where to listen: :10187, 127.0.0.1:10187, [::1]:10187; may be repeated"
         " (default: :10187)",
@@ -56,6 +60,7 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         "--web.telemetry-path",
         dest="telemetry_path",
         metavar="PATH",
+        type=_path,
         default="/metrics",
         help="where the exposition is served (default: %(default)s)",
     )
@@ -71,3 +76,20 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="leave out the metrics about the process itself (process_*, python_info)",
     )
+
+
+def _address(text: str) -> str:
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _path(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text):
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a path. Write a slash, then letters, digits, "-", "_" and "."'
+            " as in /metrics."
+        )
+    return text

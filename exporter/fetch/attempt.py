@@ -57,34 +57,30 @@ class Attempt:
         collector = prepared.collector
         if prepared.draft is not None:
             pages = await self._pages(collector, prepared.draft, conditional=collector.conditional)
-            return pages if isinstance(pages, Unchanged) else (Payload(pages=pages),)
-        self.tag = None
+            return Unchanged() if pages is None else (Payload(pages=pages),)
         payloads: list[Payload] = []
         for account in await self._accounts():
             values = prepared.values.with_account(account.id)
             drafted = draft(collector.request, self._target, values, prepared.moment)
             pages = await self._pages(collector, drafted)
-            if not isinstance(pages, Unchanged):
-                payloads.append(Payload(pages=pages, account=account.label))
+            payloads.append(Payload(pages=pages or (), account=account.label))
         return tuple(payloads)
 
     async def _accounts(self) -> tuple[Account, ...]:
-        if self._target.accounts:
-            return tuple(Account(name, name) for name in self._target.accounts)
         rules = self._target.definition.accounts
-        if rules is None:
-            return ()
+        if self._target.accounts or rules is None:
+            return tuple(Account(name, name) for name in self._target.accounts)
         prepared = self._prepared
         request = rules.collector.request
         drafted = draft(request, self._target, prepared.values, prepared.moment)
-        pages = await self._pages(rules.collector, drafted)
-        return () if isinstance(pages, Unchanged) else find_accounts(rules, pages)
+        return find_accounts(rules, await self._pages(rules.collector, drafted) or ())
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
-    ) -> tuple[Page, ...] | Unchanged:
+    ) -> tuple[Page, ...] | None:
+        """Return all pages of a request; None when they are what they were."""
         at = first(collector.paging)
-        tag = self.tag if conditional else None
+        tag, self.tag = (self.tag if conditional else None), None
         pages: list[Page] = []
         while True:
             answer, judged = await self._page(collector, drafted, at, None if pages else tag)
@@ -94,7 +90,8 @@ class Attempt:
                 case Absent():
                     return _ended(collector, pages)
                 case Unchanged():
-                    return judged
+                    self.tag = tag
+                    return None
                 case Failure():
                     raise Refused(_on_page(judged, at))
             seen = Seen(url=answer.url, document=judged.document, lines=answer.lines)

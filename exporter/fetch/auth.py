@@ -78,7 +78,7 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
     value = _first(auth.token, document)
     if not isinstance(value, str) or not value:
         paths = " or ".join(f'"{path.text}"' for path in auth.token)
-        raise AuthError(f"the log-in's answer has no token at {paths}")
+        raise AuthError(f"the answer has no token at {paths}")
     _sendable("token", value)
     lifetime = _lifetime(auth, document, now)
     if lifetime is None:

@@ -59,7 +59,7 @@ class Client:
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
-        self._warm: set[str] = set()
+        self._warm: dict[str, float] = {}  # budget -> when it was last used
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,13 +129,14 @@ class Client:
 
     def _is_warm(self, target: Target) -> bool:
         """Tell whether the connection is kept between two polls: for a few busy budgets."""
-        if target.budget in self._warm:
-            return True
         if min(target.collectors.values(), default=_SOON + 1) > _SOON:
             return False
-        if len(self._warm) >= _MOST_WARM:
-            return False
-        self._warm.add(target.budget)
+        now = self._world.wall()
+        if target.budget not in self._warm and len(self._warm) >= _MOST_WARM:
+            self._warm = {b: at for b, at in self._warm.items() if 0 <= now - at <= 2 * _SOON}
+            if len(self._warm) >= _MOST_WARM:
+                return False
+        self._warm[target.budget] = now
         return True
 
 

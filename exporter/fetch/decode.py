@@ -14,6 +14,7 @@ from exporter.model.definition import Format
 
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTALL)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.ASCII | re.IGNORECASE)
+_PLACE = re.compile(r"\(byte (\d+)\)")
 _HEAD = 4096  # bytes of a body in which a title is looked for
 _WIDE = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -55,11 +56,13 @@ def _decode(body: bytes, form: Format) -> object:
 
 
 def _reason(body: bytes, said: str) -> str:
-    if not body.strip():
+    if not body or body.isspace():
         return "the body is empty"
-    if body.lstrip()[:1] == b"<":
+    if body[:_HEAD].lstrip()[:1] == b"<":
         return "HTML or XML instead of JSON"
-    if re.search(rb"[:,\[]\s*-?(?:NaN|Infinity)\b", body):
+    place = _PLACE.search(said)
+    at = int(place[1]) if place else 0
+    if re.match(rb".?-?(?:NaN|Infinity)", body[max(at - 1, 0) : at + 10]):
         return "NaN and Infinity are not JSON"
     return said
 

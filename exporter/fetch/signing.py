@@ -1,13 +1,12 @@
 """The signature of one attempt's requests: tokens fetched, kept and renewed."""
 
-from http import HTTPStatus
-
 import msgspec
 
 from exporter.fetch.auth import AuthError, Token, apply, read_token
 from exporter.fetch.exchanges import Exchanges, Order, Refused, World
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.request import Signature, draft, wire
+from exporter.fetch.tokens import TOO_FRESH
 from exporter.fetch.verdict import Judged, Rules, judge
 from exporter.kernel.templates import Clock
 from exporter.model.definition import TokenAuth, Verdict
@@ -33,6 +32,7 @@ class Signer:
         self._world = world
         self._exchanges = exchanges
         self._refused: Token | None = None
+        self._refusal: Failure | None = None
 
     async def sign(self) -> Signature:
         """Return the signature of a request. Raises Refused and AuthError."""
@@ -51,22 +51,20 @@ class Signer:
 
     def renews(self, judged: Judged) -> bool:
         """Tell whether a token that may be old was refused; `sign` then gets another, once."""
-        token = self._keyring.token
-        stale = (
-            token is not None
-            and self._refused is None
-            and isinstance(judged, Failure)
-            and judged.reason is Reason.AUTH
-            and judged.status == HTTPStatus.UNAUTHORIZED
-        )
-        if stale:
-            self._refused = token
-        return stale
+        if self._keyring.token is None or self._refusal is not None:
+            return False
+        if not isinstance(judged, Failure) or judged.reason is not Reason.AUTH:
+            return False
+        self._refused, self._refusal = self._keyring.token, judged
+        return True
 
     async def _a_token(self, auth: TokenAuth) -> Token:
         found = await self._world.tokens.get(
             self._log_in_key(auth), lambda: self._log_in(auth), refused=self._refused
         )
+        if found is TOO_FRESH and self._refusal is not None:
+            detail = f"{self._refusal.detail}; {TOO_FRESH.detail}"
+            raise Refused(msgspec.structs.replace(self._refusal, detail=detail))
         if isinstance(found, Failure):
             raise Refused(found)
         return found
@@ -100,17 +98,16 @@ class Signer:
             answer = await self._exchanges.ask(self._log_in_order(auth, self._moment))
             clean = self._keyring.teller.text
             judged = judge(answer, rules, self._world.wall(), clean=clean)
-            if isinstance(judged, Page):
-                return read_token(auth, judged.document, self._world.wall())
+            if isinstance(judged, Failure):
+                return _log_in_failure(judged)
+            document = judged.document if isinstance(judged, Page) else None
+            return read_token(auth, document, self._world.wall())
         except Refused as refused:
-            judged = refused.failure
+            return _log_in_failure(refused.failure)
         except AuthError as error:
-            judged = Failure(reason=Reason.SCHEMA, detail=str(error))
-        return _log_in_failure(judged)
+            return _log_in_failure(Failure(reason=Reason.SCHEMA, detail=str(error)))
 
 
-def _log_in_failure(judged: Judged) -> Failure:
-    if not isinstance(judged, Failure):
-        return Failure(reason=Reason.SCHEMA, detail="log-in: the answer holds no token")
-    reason = Reason.AUTH if judged.status in _BAD_LOG_IN else judged.reason
-    return msgspec.structs.replace(judged, reason=reason, detail=f"log-in: {judged.detail}")
+def _log_in_failure(failure: Failure) -> Failure:
+    reason = Reason.AUTH if failure.status in _BAD_LOG_IN else failure.reason
+    return msgspec.structs.replace(failure, reason=reason, detail=f"log-in: {failure.detail}")

@@ -26,6 +26,7 @@ class Teller:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._secrets: tuple[Secret, ...] = ()
         self._needles: tuple[str, ...] = ()
+        self._sought: tuple[tuple[Secret, bytes], ...] = ()  # in documents; b"": in many forms
         self._plain = True
         self._last: tuple[Wire, str, Mapping[str, str]] | None = None
         self.learn(*secrets)
@@ -36,9 +37,11 @@ class Teller:
         new = [secret for secret in written if secret.reveal() and secret not in self._secrets]
         self._secrets += tuple(new)
         self._needles += tuple(secret.reveal() for secret in new)
+        self._sought += tuple(
+            (secret, _needle(secret)) for secret in new if len(secret.reveal()) >= _LONG_ENOUGH
+        )
+        self._plain = self._plain and all(map(_needle, new))
         self._last = None
-        # A secret of these letters looks the same in a URL, in JSON and in a header.
-        self._plain = self._plain and all(_PLAIN.fullmatch(secret.reveal()) for secret in new)
 
     def text(self, text: str) -> str:
         """Return `text` without the secrets."""
@@ -62,11 +65,7 @@ class Teller:
 
         The same object where there are none. Raises RecursionError for what is nested very deep.
         """
-        echoed = [
-            secret
-            for secret in self._secrets
-            if len(secret.reveal()) >= _LONG_ENOUGH and _echoes(body, secret)
-        ]
+        echoed = [secret for secret, needle in self._sought if _echoes(body, secret, needle)]
         return _masked(document, echoed) if echoed else document
 
     def exchange(
@@ -124,11 +123,20 @@ def _spellings(secret: Secret) -> list[Secret]:
     return [secret, Secret(text.encode("utf-8", "replace").decode("latin-1"))]
 
 
-def _echoes(body: bytes, secret: Secret) -> bool:
+def _needle(secret: Secret) -> bytes:
+    """Return the one form of a secret whose letters look the same in a URL, JSON and a header.
+
+    The others have many forms: b"".
+    """
     text = secret.reveal()
-    if _PLAIN.fullmatch(text):
-        return text.encode() in body
-    return redact_text(body.decode("utf-8", "replace"), [secret]).count(MASK) > 0
+    return text.encode() if _PLAIN.fullmatch(text) else b""
+
+
+def _echoes(body: bytes, secret: Secret, needle: bytes) -> bool:
+    if needle:
+        return needle in body
+    text = body.decode("utf-8", "replace")
+    return redact_text(text, [secret]) != text
 
 
 def _masked(value: object, secrets: list[Secret]) -> object:

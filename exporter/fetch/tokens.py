@@ -6,14 +6,20 @@ that fails, or whose token is refused at once, must not be repeated with every p
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from typing import Final
 
 import msgspec
 
 from exporter.fetch.auth import Token
-from exporter.kernel.durations import format_duration
 from exporter.model.outcome import Failure, Reason
 
 LogIn = Callable[[], Awaitable[Token | Failure]]
+
+TOO_FRESH: Final = Failure(
+    reason=Reason.AUTH,
+    detail="the log-in was less than a minute ago, so no other token is asked for",
+)
+"""A token was refused at once: another one would fare no better."""
 
 _PAUSE = 60.0  # seconds between log-ins after trouble, at least
 _LONGEST_PAUSE = 86_400.0
@@ -46,14 +52,12 @@ class Tokens:
         `refused` is the token that the vendor just answered 401 to: another one is wanted.
         """
         entry = self._entry(key)
-        if not self._usable(entry, refused):
-            async with entry.lock:
-                if not self._usable(entry, refused):
-                    held = self._held(entry, refused)
-                    if held is not None:
-                        return held
-                    await self._renew(entry, log_in)
-        return entry.token or entry.failure or _lost()
+        token = self._usable(entry, refused)
+        if token is not None:
+            return token
+        async with entry.lock:
+            token = self._usable(entry, refused)  # whoever held the lock may have logged in
+            return token or self._held(entry, refused) or await self._renew(entry, log_in)
 
     def _entry(self, key: Hashable) -> _Entry:
         now = self._wall()
@@ -66,11 +70,12 @@ class Tokens:
         entry.used_at = now
         return entry
 
-    def _usable(self, entry: _Entry, refused: Token | None) -> bool:
+    def _usable(self, entry: _Entry, refused: Token | None) -> Token | None:
         token = entry.token
         if token is None or token is refused:
-            return False
-        return token.renew_at is None or self._wall() < token.renew_at
+            return None
+        alive = token.renew_at is None or self._wall() < token.renew_at
+        return token if alive else None
 
     def _held(self, entry: _Entry, refused: Token | None) -> Failure | None:
         """Return a failure if it is too early to log in again."""
@@ -81,21 +86,12 @@ class Tokens:
             pause = min(max(_PAUSE, entry.failure.wait or 0.0), _LONGEST_PAUSE)
             left = pause - since
             return msgspec.structs.replace(entry.failure, wait=left) if left > 0 else None
-        if refused is not None and entry.token is refused and since < _PAUSE:
-            return Failure(
-                reason=Reason.AUTH,
-                detail=f"the token was refused {format_duration(round(since))} after the log-in",
-            )
-        return None
+        is_fresh = refused is not None and entry.token is refused and since < _PAUSE
+        return TOO_FRESH if is_fresh else None
 
-    async def _renew(self, entry: _Entry, log_in: LogIn) -> None:
+    async def _renew(self, entry: _Entry, log_in: LogIn) -> Token | Failure:
         result = await log_in()
         entry.tried_at = self._wall()
-        if isinstance(result, Failure):
-            entry.token, entry.failure = None, result
-        else:
-            entry.token, entry.failure = result, None
-
-
-def _lost() -> Failure:
-    return Failure(reason=Reason.INTERNAL, detail="a log-in left neither token nor failure")
+        entry.token = result if isinstance(result, Token) else None
+        entry.failure = result if isinstance(result, Failure) else None
+        return result

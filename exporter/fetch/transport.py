@@ -5,14 +5,16 @@ wrong becomes a failure in words of our own: the texts of exceptions may hold UR
 """
 
 import asyncio
+import functools
 import ssl
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
 
 import aiohttp
 from yarl import URL
 
-from exporter.fetch.inflate import inflate
+from exporter.fetch.inflate import InflateError, inflate
 from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
 from exporter.fetch.wire import Answer, Wire, joined, origin_of
 from exporter.model.outcome import Failure, Reason
@@ -23,6 +25,7 @@ _HEADER_LINE = 32 * 1024  # bytes; some send long policies and links
 _KEEP_ALIVE = 15.0  # seconds that an idle connection is kept
 _KEEP_WARM = 150.0  # the same for those that are soon used again
 _ENCODINGS = "gzip, deflate"  # what is inflated below, and no more
+_LARGEST_ERROR = 1024 * 1024  # bytes
 _DIGESTS = 1024  # nonces that are remembered
 
 _Stamp: TypeAlias = tuple[tuple[int, int], ...]
@@ -86,7 +89,7 @@ class Transport:
     ) -> Answer:
         async with session.request(
             wire.method,
-            URL(wire.url, encoded=True),
+            _address(wire.url),
             headers=wire.headers,
             data=wire.body,
             allow_redirects=False,
@@ -94,11 +97,12 @@ class Transport:
             server_hostname=http.tls.server_name or None,
             middlewares=self._digest(wire),
         ) as response:
-            body = await _read(response, most)
-            lines = tuple([(k.lower(), _readable(v)) for k, v in response.headers.items()])
+            body = await _body(response, most)
+            lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
             headers = joined(lines)
-            if body and "content-encoding" in headers:
-                body = await _inflated(body, headers["content-encoding"], most)
+            if not all(map(str.isascii, headers.values())):
+                lines = tuple([(name, _readable(value)) for name, value in lines])
+                headers = joined(lines)
             return Answer(
                 status=response.status,
                 lines=lines,
@@ -169,10 +173,14 @@ class Transport:
         )
 
 
+@functools.lru_cache(maxsize=2048)
+def _address(url: str) -> URL:
+    """Parse a URL that is sent as it stands. Raises ValueError."""
+    return URL(url, encoded=True)
+
+
 def _readable(value: str) -> str:
     """Return a header's value without the lone surrogates of bytes that are no UTF-8."""
-    if value.isascii():
-        return value
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -220,11 +228,30 @@ def _unusable(word: str, files: str, error: OSError) -> str:
     return f"tls_config: {word} {files}: {why}"
 
 
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read the body, inflated. That of an error is dropped if it cannot be read.
+
+    The status and the headers of an error say more than its body: a wait must not be lost because
+    the text beside it is too long or cut off.
+    """
+    if response.method == "HEAD":
+        return b""
+    is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
+    try:
+        most = min(most, _LARGEST_ERROR) if is_error else most
+        body = await _read(response, most)
+        encoding = response.headers.get("Content-Encoding")
+        return await _inflated(body, encoding, most) if body and encoding else body
+    except (TooLargeError, InflateError, aiohttp.ClientError, TimeoutError):
+        if not is_error:
+            raise
+        response.close()
+        return b""
+
+
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Read the body as it travels, never more than `most` bytes of it."""
     length = response.content_length
-    if response.method == "HEAD":
-        return b""
     if length is not None:
         if length <= most:
             return await response.read()

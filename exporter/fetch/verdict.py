@@ -139,6 +139,8 @@ def _document(answer: Answer, rules: Rules) -> object:
 def _by_rules(case: _Case) -> Failure | Absent | None:
     """Apply the definition's own rules, in the order of the fields."""
     verdict = case.rules.verdict
+    if not (verdict.quota_exhausted or verdict.throttled or verdict.forbidden or verdict.absent):
+        return None
     for reason, matches in (
         (Reason.QUOTA_EXHAUSTED, verdict.quota_exhausted),
         (Reason.RATE_LIMITED, verdict.throttled),

@@ -22,9 +22,11 @@ from exporter.kernel.timestamps import parse_timestamp
 from exporter.model.definition import ResetKind, Throttling
 from exporter.model.reading import RateLimit
 
+_MANY_DIGITS = 16
 _LONGEST = 128  # letters of a header that are worth reading
 _AGREE, _FARTHEST = 5.0, 43_200.0  # seconds by which the vendor's clock and ours may differ
 _EPOCHS_FROM = 1e8  # three years as a wait, 1973 as an instant
+_MILLISECONDS_FROM = 1e11
 _NUMBER = re.compile(r"\+?(\d+(?:\.\d*)?(?:e\+?\d+)?)", re.ASCII | re.IGNORECASE)
 _LEADING = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:[,;]|$)", re.ASCII)
 _GO_DURATION = re.compile(
@@ -130,6 +132,8 @@ def _values(lines: Lines, name: str) -> Iterator[str]:
 
 def _number(text: str) -> float | None:
     """Read a number that is not negative; None for everything else, infinity included."""
+    if len(text) < _MANY_DIGITS and text.isascii() and text.isdigit():
+        return float(text)
     found = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -179,7 +183,9 @@ def _reset(text: str, now: float, kind: ResetKind) -> float | None:
         case ResetKind.EPOCH_MS:
             return max(number / 1000 - now, 0.0)
         case ResetKind.AUTO | ResetKind.DATE:
-            return _until(number, now) if number > _EPOCHS_FROM else number
+            if number <= _EPOCHS_FROM:
+                return number
+            return max(number - now, 0.0) if number <= _MILLISECONDS_FROM else _until(number, now)
 
 
 def _go_duration(text: str) -> float | None:
@@ -222,9 +228,11 @@ def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, Wind
 
 def _leading(text: str) -> float | None:
     """Read the number that a limit begins with: ``100;w=21600``, ``10, 10;w=1``."""
+    number = _number(text)
+    if number is not None:
+        return number
     found = _LEADING.match(text[:_LONGEST])
-    number = float(found[1]) if found else _number(text)
-    return number if number is not None and math.isfinite(number) else None
+    return float(found[1]) if found else None
 
 
 def _least(old: float | None, new: float | None) -> float | None:

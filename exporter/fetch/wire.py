@@ -78,7 +78,10 @@ def host_of(url: str) -> str:
 
 def joined(lines: Lines) -> dict[str, str]:
     """Return the lines as a map; the values of a repeated name are joined by a comma."""
-    headers: dict[str, str] = {}
+    headers = dict(lines)
+    if len(headers) == len(lines):
+        return headers
+    headers.clear()
     for name, value in lines:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable
+from html import escape
 from typing import Final, NoReturn, Self
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -172,7 +173,19 @@ def _written_forms(secret: Secret) -> set[str]:
     quoted = {quote(text), quote(text, safe=""), quote_plus(text)}
     lower = {re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), form) for form in quoted}
     escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    return ({value, repr(value)[1:-1]} | quoted | lower | escaped) - {""}
+    slashed = {form.replace("/", "\\/") for form in escaped}  # as PHP writes JSON
+    written = {value, repr(value)[1:-1]} | quoted | lower | escaped | slashed | _in_pages(value)
+    return written - {""}
+
+
+def _in_pages(value: str) -> set[str]:
+    """Return how a web page shows a text; each library writes quotation marks its own way."""
+    page = escape(value, quote=False)
+    return {
+        page.replace('"', double).replace("'", single)
+        for double in ('"', "&quot;", "&#34;")
+        for single in ("'", "&#x27;", "&#39;", "&#039;", "&apos;")
+    }
 
 
 def clip(text: str, length: int = 256) -> str:

@@ -3,6 +3,7 @@
 import math
 
 JITTER = 0.25  # of our own steps, upward: clients that failed together come back apart
+WAIT_MARGIN = 1.0  # second: some vendors round their waits down
 WAIT_JITTER = 0.1  # of a wait that the vendor asked for, upward too
 WAIT_JITTER_MAX = 30.0  # seconds
 EXPONENT_MAX = 62  # 2**62 s is far beyond every cap; 2.0**1024 would overflow
@@ -21,13 +22,15 @@ def backoff(failures: int, chance: float, *, floor: float, base: float, cap: flo
 
 
 def above(wait: float, chance: float) -> float:
-    """Return `wait` seconds rounded up and spread upward: a floor is never undercut.
+    """Return `wait` seconds, rounded up and spread upward: a floor is never undercut.
 
-    Vendors round their waits down to seconds and reset their counters a moment late; and whoever
-    shares the key was told the same instant. Not a number, negative: 0, as nothing was said.
+    Vendors round, and reset their counters a moment late; and whoever shares the key was told the
+    same instant. Not a number, negative: 0, as nothing was said.
     """
     if not wait > 0.0:
         return 0.0
     if math.isinf(wait):
         return wait
-    return math.ceil(wait) + chance * min(max(1.0, wait * WAIT_JITTER), WAIT_JITTER_MAX)
+    return (
+        math.ceil(wait) + WAIT_MARGIN + chance * min(max(1.0, wait * WAIT_JITTER), WAIT_JITTER_MAX)
+    )

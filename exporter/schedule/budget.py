@@ -24,13 +24,15 @@ from exporter.schedule.backoff import above, backoff
 from exporter.schedule.job import Terms
 from exporter.schedule.window import Window
 
-UNTOLD_BASE = 60.0  # first wait after a refusal without any word: the commonest window
+UNTOLD_MIN = 60.0  # first wait after a refusal without any word: the commonest window, or longer:
+UNTOLD_MAX = 3600.0  # the interval of who was refused, who loses nothing by it; within an hour
 TOLD_BASE = 1.0  # with a word: only refusals again and again outgrow it
-UNTOLD_CAP = 3600.0  # as windows are rarely longer than an hour
+UNTOLD_CAP = 7200.0  # as windows are rarely longer than an hour
 QUOTA_BASE = 3600.0  # a quota that says nothing of its reset: some tries a day
 QUOTA_CAP = 21_600.0
-RECOVERY_MAX = 3600.0
-RECOVERY_PACE = 2.0  # times the steady demand: a backlog must not become the next refusal
+RECOVERY_MAX = 7200.0
+RECOVERY_PACE = 1.5  # times the steady demand: a backlog must not become the next refusal
+TOKENS_KEPT = 86_400.0  # seconds until a bucket that nobody uses is surely full
 EPSILON = 1e-9  # of a token: sums of floats must not cost a turn
 
 
@@ -61,7 +63,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     strikes: int = 0
     refusals: int = 0
     tokens: float | None = None
-    stamp: float = 0.0
+    stamp: float = -math.inf
     window: Window | None = None
     next_start: float = -math.inf
     paced: Why | None = None
@@ -168,7 +170,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """How a poll ended, in numbers: `cost` was expected, `spent` requests were made.
 
     `now` is loop time, `wall` the same instant in epoch seconds; `chance` in [0, 1).
-    `period_end` is epoch seconds: when a quota begins anew, where a reading told.
+    `interval` is the job's. `period_end` is epoch seconds: when a quota begins anew, where a
+    reading told.
     """
 
     now: float
@@ -176,6 +179,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
     cost: float
     spent: float
+    interval: float = 0.0
     period_end: float | None = None
 
 
@@ -237,7 +241,7 @@ def _refuse(
     elif quota:
         base, cap = QUOTA_BASE, QUOTA_CAP
     else:
-        base, cap = UNTOLD_BASE, UNTOLD_CAP
+        base, cap = min(max(UNTOLD_MIN, facts.interval), UNTOLD_MAX), UNTOLD_CAP
     struck = msgspec.structs.replace(budget, strikes=budget.strikes + 1)
     ours = backoff(struck.strikes, facts.chance, floor=0.0, base=base, cap=cap)
     why = Why.QUOTA if quota else Why.THROTTLED
@@ -263,7 +267,7 @@ def _stay_away(
     cut = Cut(told, wait) if told > terms.max_wait else None
     if until <= budget.until:
         return budget, cut
-    recovered = until + min(wait, RECOVERY_MAX)
+    recovered = until + min(wait / (RECOVERY_PACE - 1.0), RECOVERY_MAX)
     return msgspec.structs.replace(budget, until=until, why=why, recovered=recovered), cut
 
 
@@ -293,7 +297,8 @@ def forgive(budget: Budget) -> Budget:
 
 def idle(budget: Budget, now: float) -> bool:
     """Tell whether the budget holds nothing back any more, nor will: it may be forgotten."""
-    bound = (budget.until, budget.next_start, budget.recovered, budget.stamp + RECOVERY_MAX)
+    full = -math.inf if budget.tokens is None else budget.stamp + TOKENS_KEPT
+    bound = (budget.until, budget.next_start, budget.recovered, full)
     over = budget.window is None or budget.window.over(now)
     return over and all(when <= now for when in bound)
 

@@ -146,15 +146,20 @@ class Runner:
         behind = 0.0 if due is None else now - due
         return max(0.0, behind, self._slots.owed(now))
 
-    def snapshot(self) -> Snapshot:
-        """Return what must survive a restart, in wall time."""
-        known = {lane.key: lane.budget for lane in self._roster.lanes.values()}
-        return memory.snapshot(
-            self._roster.entries(),
-            self._roster.kept_states,
-            self._roster.kept_budgets | known,
-            self._clocks(),
-        )
+    def snapshot(self, targets: Iterable[str] | None = None) -> Snapshot:
+        """Return what must survive a restart, in wall time.
+
+        Of `targets` alone, with their budgets: to write down what one poll changed. When a
+        PollFinished is emitted its poll is in it.
+        """
+        roster = self._roster
+        if targets is None:
+            budgets_now = {lane.key: lane.budget for lane in roster.lanes.values()}
+            known = roster.kept_budgets | budgets_now
+            return memory.snapshot(roster.entries(), roster.kept_states, known, self._clocks())
+        entries = [entry for name in targets for entry in roster.targets.get(name, ())]
+        known = {entry.lane.key: entry.lane.budget for entry in entries}
+        return memory.snapshot(entries, {}, known, self._clocks())
 
     def snapshot_of(self, target: str) -> Snapshot:
         """Return what must survive of one target's jobs, and of the budgets that they share."""
@@ -163,7 +168,10 @@ class Runner:
         return memory.snapshot(entries, {}, budgets_of, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Remember what an earlier process knew. Call it before the first `swap`."""
+        """Remember what an earlier process knew. Call it before the first `swap`.
+
+        A snapshot may be put together of parts; its `at` is then the newest part's.
+        """
         recollection = memory.recall(snapshot, self._clocks())
         self._roster.kept_states.update(recollection.states)
         self._roster.kept_budgets.update(recollection.budgets)
@@ -316,6 +324,7 @@ class Runner:
             chance=chance,
             cost=running.cost,
             spent=len(ended.poll.exchanges) or running.cost,
+            interval=entry.job.interval,
             period_end=old.period_end,
         )
         lane.budget, cut = budgets.settle(lane.budget, lane.terms, ended.poll, facts)

@@ -77,8 +77,8 @@ class Connection(web.RequestHandler):
         self,
         request: web.BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002 (aiohttp's signature)
-        message: str | None = None,  # noqa: ARG002 (aiohttp's signature)
+        exc: BaseException | None = None,
+        message: str | None = None,
     ) -> web.StreamResponse:
         # What is no HTTP (a port scan, TLS on the plain port) is answered and not logged; what
         # a handler raised has been logged by the dispatch.

@@ -344,28 +344,6 @@ async def test_cancellation_is_passed_on() -> None:
     assert len(vendor.asked) == 1
 
 
-async def test_busy_budgets_keep_their_connections_and_only_some_of_them() -> None:
-    async with Vendor() as vendor, a_client() as client:
-        for number in range(40):
-            target = a_target(
-                vendor.base_url, name=f"t{number}", budget=f"b{number}", interval=60.0
-            )
-            assert documents(await fetch(target, client=client))
-        slow = a_target(vendor.base_url, name="slow", budget="slow", interval=3600.0)
-        assert documents(await fetch(slow, client=client))
-        assert len(client._warm) == 32
-
-
-async def test_many_targets_do_not_grow_the_memory_without_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("exporter.fetch.client._MOST_PREPARED", 3)
-    async with Vendor() as vendor, a_client() as client:
-        for number in range(10):
-            await fetch(a_target(vendor.base_url, name=f"t{number}"), client=client)
-        assert [name for name, _ in client._prepared] == ["t7", "t8", "t9"]
-
-
 async def test_the_users_own_headers_go_along() -> None:
     organization = Param(name="org", description="")
     definition = a_definition(params={"org": organization})

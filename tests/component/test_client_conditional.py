@@ -4,7 +4,7 @@ from typing import Any
 
 from exporter.demo.wire import Answer, Asked, json_answer
 from exporter.fetch.client import Client
-from exporter.model.definition import Collector, LinkHeader, NextUrl, Paging
+from exporter.model.definition import Collector, LinkHeader, Match, NextUrl, Paging, Verdict
 from exporter.model.outcome import Fetched, Unchanged
 from exporter.model.target import Target
 from tests.support.fetching import (
@@ -76,6 +76,15 @@ async def test_a_failure_forgets_the_version() -> None:
         await poll(client, target)
         failure(await poll(client, target))
         assert payloads(await poll(client, target))
+    assert conditions(vendor) == [False, True, False]
+
+
+async def test_an_absent_answer_forgets_the_version() -> None:
+    absent = Verdict(absent=(Match(statuses=frozenset({404})),))
+    async with Vendor(tagged, json_answer({}, status=404), tagged) as vendor, a_client() as client:
+        target, collector = a_target(vendor.base_url), conditional(verdict=absent)
+        for _ in range(3):
+            assert payloads(await poll(client, target, collector))
     assert conditions(vendor) == [False, True, False]
 
 

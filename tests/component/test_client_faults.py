@@ -193,3 +193,21 @@ async def test_a_wait_on_a_later_page_is_kept() -> None:
     ) as vendor:
         found = failure(await fetch(a_target(vendor.base_url), PAGED))
     assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 77)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        (Send(b"Content-Length: 99\r\n\r\n{"), Close()),
+        (Send(b"Content-Length: 99\r\n\r\n{"), Pause(0.3), Close()),
+        (Send(b"Content-Length: 99999999\r\n\r\n{"), Close()),
+        (Send(b"Content-Encoding: br\r\nContent-Length: 4\r\n\r\nabcd"),),
+        (Send(b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"),),
+    ],
+    ids=["cut", "slow", "large", "unknown packing", "broken packing"],
+)
+async def test_a_refusal_counts_although_its_text_cannot_be_read(body: Script) -> None:
+    head = Send(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 77\r\n")
+    async with Vendor((head, *body)) as vendor, a_client(read_timeout=0.1) as client:
+        found = failure(await fetch(a_target(vendor.base_url), client=client))
+    assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 77)

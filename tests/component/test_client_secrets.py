@@ -26,6 +26,7 @@ from tests.support.fetching import (
     a_collector,
     a_request,
     a_target,
+    an_answer,
     fetch,
     paths,
 )
@@ -135,3 +136,26 @@ async def test_a_header_that_cannot_be_sent_keeps_the_secret() -> None:
     assert isinstance(fetched.result, Failure)
     assert "look for a stray line" in fetched.result.detail
     assert CANARY not in repr(fetched)
+
+
+async def test_an_echo_in_the_deep_does_not_get_through() -> None:
+    depth = 900  # deeper than some Pythons can look, and not than others
+    body = b'{"a":' * depth + f'"{CANARY}"'.encode() + b"}" * depth
+    async with Vendor(Answer(body=body)) as vendor:
+        target = a_target(vendor.base_url, auth=BEARER, secrets={"token": CANARY})
+        fetched = await fetch(target)
+    match fetched.result:
+        case Failure() as failure:
+            assert failure.detail == "the answer is nested too deeply"
+        case (payload,):
+            document = payload.pages[0].document
+            while isinstance(document, dict):
+                document = document["a"]
+            assert document == "<secret>"
+        case _:
+            pytest.fail("there is one answer")
+
+
+async def test_neither_requests_nor_answers_show_what_they_hold() -> None:
+    seen = an_answer({"key": CANARY}, url=f"https://api.example.com/u?key={CANARY}")
+    assert repr(seen) == f"Answer(200 from api.example.com, {len(seen.body)} bytes)"

@@ -61,7 +61,7 @@ def target_of(vendor: Vendor, **tls: str | bool) -> Target:
         server_name=str(tls.get("server_name", "")),
         insecure_skip_verify=bool(tls.get("insecure_skip_verify")),
     )
-    return a_target(vendor.base_url, http=Http(tls=setting))
+    return a_target(vendor.base_url, http=Http(tls=setting), name=str(tls.get("name", "prod")))
 
 
 async def test_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
@@ -75,6 +75,16 @@ async def test_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
 async def test_an_authority_of_ones_own_is_trusted(authority: trustme.CA, ca_file: str) -> None:
     async with Vendor(GOOD, tls=server(authority)) as vendor:
         assert documents(await fetch(target_of(vendor, ca_file=ca_file))) == [{"used": 1}]
+
+
+async def test_polls_at_once_share_one_context(authority: trustme.CA, ca_file: str) -> None:
+    async with Vendor(GOOD, tls=server(authority)) as vendor, a_client() as client:
+        async with asyncio.TaskGroup() as group:
+            for number in range(5):
+                target = target_of(vendor, ca_file=ca_file, name=f"t{number}")
+                group.create_task(fetch(target, client=client))
+        assert len(vendor.asked) == 5
+        assert len(client._transport._pools) == 1
 
 
 async def test_a_certificate_for_another_name_is_refused(

@@ -13,6 +13,7 @@ from exporter.model.definition import (
     BasicAuth,
     HeaderAuth,
     Match,
+    NextUrl,
     Param,
     TokenAuth,
     Verdict,
@@ -163,7 +164,8 @@ async def test_a_token_that_is_refused_again_is_a_failure_of_the_credential() ->
         now[0] += 3600
         second = await poll(client, target)
     assert first.reason is Reason.AUTH
-    assert "refused 0s after the log-in" in first.detail
+    assert "Invalid token <secret>." in first.detail
+    assert first.detail.endswith("a minute ago, so no other token is asked for")
     assert failure(second).reason is Reason.AUTH
     assert "Invalid token <secret>." in failure(second).detail
     assert [exchange.status for exchange in second.exchanges] == [401, 200, 401]
@@ -221,7 +223,17 @@ async def test_an_answer_without_a_token_is_a_changed_schema() -> None:
         found = failure(await fetch(target_of(vendor.base_url)))
     assert (found.reason, found.detail) == (
         Reason.SCHEMA,
-        'log-in: the log-in\'s answer has no token at "token"',
+        'log-in: the answer has no token at "token"',
+    )
+
+
+async def test_a_log_in_whose_host_is_down_is_a_failure_to_connect() -> None:
+    async with Vendor() as vendor:
+        base_url = vendor.base_url
+    found = failure(await fetch(target_of(base_url)))
+    assert (found.reason, found.detail) == (
+        Reason.CONNECT,
+        f"log-in: {vendor.host}: the connection was refused",
     )
 
 
@@ -267,3 +279,14 @@ async def test_the_rate_of_a_log_in_is_not_that_of_the_api() -> None:
         json_answer({"token": "t-1"}, headers={"X-RateLimit-Remaining": "3"}), json_answer({})
     ) as vendor:
         assert (await fetch(target_of(vendor.base_url))).rate is None
+
+
+async def test_all_pages_are_signed_with_one_token() -> None:
+    def answer(asked: Asked) -> Answer:
+        return json_answer({"token": "t-1", "next": None if asked.query else "?page=2"})
+
+    async with Vendor(answer) as vendor:
+        paging = NextUrl(next=paths("next"), max_pages=3)
+        fetched = await fetch(target_of(vendor.base_url), a_collector(paging=paging))
+    assert len(documents(fetched)) == 2
+    assert [asked.path for asked in vendor.asked] == ["/login/", "/usage", "/usage"]

@@ -147,12 +147,12 @@ async def test_a_retry_after_of_two_minutes_is_kept() -> None:
     world = World(a_job(interval=60.0))
     world.outcomes["video"] = [a_failure(Reason.RATE_LIMITED, 120.0)]
     await world.run(190.0)
-    assert world.gaps("video") == close(120.0, 60.0)
+    assert world.gaps("video") == close(121.0, 60.0)
     (down,) = world.events.of(TargetDown)
     assert down.reason is Reason.RATE_LIMITED
-    assert down.next_poll == pytest.approx(EPOCH + world.starts["video"][0] + 120.0)
+    assert down.next_poll == pytest.approx(EPOCH + world.starts["video"][0] + 121.0)
     (back,) = world.events.of(TargetBack)
-    assert (back.failures, back.down_for) == (1, pytest.approx(120.0))
+    assert (back.failures, back.down_for) == (1, pytest.approx(121.0))
 
 
 async def test_two_targets_on_one_key_of_which_one_is_throttled_both_wait() -> None:
@@ -260,7 +260,7 @@ async def test_a_clock_that_jumps_changes_no_wait() -> None:
     for at, jump in ((20.0, 3600.0), (100.0, -7200.0), (200.0, 3600.0)):
         world.loop.call_later(at, world.jump, jump)
     await world.run(420.0)
-    assert world.gaps("video") == close(300.0, 60.0)
+    assert world.gaps("video") == close(301.0, 60.0)
 
 
 # -------------------------------------------------------------------------------- refused, failed
@@ -289,7 +289,7 @@ async def test_a_new_secret_does_not_break_a_wait_for_throttling() -> None:
     world.loop.call_later(500.0, world.runner.wake, "video")
     world.loop.call_later(501.0, world.runner.wake, "no such target")
     await world.run(1010.0)
-    assert world.gaps("video") == close(1000.0)
+    assert world.gaps("video") == close(1001.0)
 
 
 async def test_a_secret_that_changes_during_a_poll_is_tried_after_it() -> None:
@@ -535,7 +535,7 @@ async def test_who_leaves_the_config_and_comes_again_has_not_won_a_poll() -> Non
         world.loop.call_later(at + 10.0, world.runner.swap, [])
         world.loop.call_later(at + 20.0, world.runner.swap, [job])
     await world.run(2500.0)
-    assert world.gaps("video")[:2] == close(300.0, 2000.0)
+    assert world.gaps("video")[:2] == close(300.0, 2001.0)
 
 
 async def test_a_target_that_was_changed_begins_anew_but_not_below_the_minimum() -> None:
@@ -621,6 +621,32 @@ async def test_after_a_restart_a_retry_after_is_still_honoured() -> None:
     again = await restarted(world, world.runner.snapshot(), *jobs)
     await again.run(2000.0)
     assert min(start for starts in again.starts.values() for start in starts) >= refused + 1000.0
+
+
+async def test_what_one_poll_changed_can_be_written_down_at_once() -> None:
+    written: dict[str, Snapshot] = {}
+
+    def write(event: Event) -> None:
+        if isinstance(event, PollFinished):
+            target = event.poll.target
+            written[target] = world.runner.snapshot([target])
+
+    jobs = [a_job("one"), a_job("two", budget="b")]
+    world = World(*jobs, emit=write)
+    world.outcomes["one"] = [a_failure(Reason.RATE_LIMITED, 1000.0)]
+    await world.run(50.0)
+    assert [memo.key for memo in written["one"].budgets] == ["host#key"]
+    assert written["two"].budgets == ()
+    parts = written.values()
+    whole = Snapshot(
+        at=max(part.at for part in parts),
+        jobs=tuple(memo for part in parts for memo in part.jobs),
+        budgets=tuple(memo for part in parts for memo in part.budgets),
+    )
+    again = await restarted(world, whole, *jobs)
+    await again.run(1100.0)
+    assert again.starts["one"][0] >= world.starts["one"][0] + 1000.0
+    assert again.starts["two"][0] == pytest.approx(world.starts["two"][0] + 300.0)
 
 
 async def test_a_crash_loop_cannot_poll_more_often_than_the_interval() -> None:
@@ -747,3 +773,36 @@ async def test_targets_that_were_never_asked_are_known() -> None:
     assert {status.last_attempt for status in world.runner.statuses()} == {None}
     await world.run(5.0)
     assert world.runner.attempted()
+
+
+@pytest.mark.parametrize(
+    ("reason", "wait", "why", "left"),
+    [
+        (Reason.AUTH, None, "credential refused", 900.0),
+        (Reason.FORBIDDEN, None, "permission refused", 900.0),
+        (Reason.HTTP_5XX, None, "back-off", 300.0),
+        (Reason.RATE_LIMITED, 1000.0, "throttled", 1001.0),
+        (Reason.QUOTA_EXHAUSTED, 5000.0, "quota exhausted", 5001.0),
+    ],
+)
+async def test_the_status_says_what_is_left_of_a_wait_and_why(
+    reason: Reason, wait: float | None, why: str, left: float
+) -> None:
+    world = World(a_job())
+    world.outcomes["video"] = [a_failure(reason, wait)]
+    await world.run(5.0)
+    (status,) = world.runner.statuses()
+    since = world.loop.time() - world.starts["video"][0]
+    assert (status.why, status.reason) == (why, reason)
+    assert status.wait == pytest.approx(left - since)
+    assert status.next_poll == pytest.approx(world.wall() + left - since)
+
+
+async def test_lanes_that_wait_for_the_vendor_owe_nothing() -> None:
+    world = World(*(a_job(f"t{n}", interval=60.0) for n in range(5)))
+    world.outcomes = {f"t{n}": [a_failure(Reason.RATE_LIMITED, 500.0)] for n in range(5)}
+    owed: list[float] = []
+    world.loop.call_later(400.0, lambda: owed.append(world.runner.lateness()))
+    await world.run(450.0)
+    assert owed == [0.0]
+    assert {status.budget.queued for status in world.runner.statuses()} == {4}

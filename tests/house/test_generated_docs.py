@@ -9,8 +9,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from docs.generate import FOLDER, definitions, pages
-from docs.pages.asks import as_sent
 from docs.pages.metrics import self_metrics
+from exporter.app.pages.asks import as_sent
 from exporter.config.catalogue import shipped, text
 from exporter.model.sample import FAMILIES
 from tests.support.catalogue import PROVIDERS, exchanges_of

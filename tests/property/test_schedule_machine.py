@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.kernel.override import override
 from exporter.model.event import PollCrashed, RunnerMended
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
+from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner
 from tests.support.schedule import (
-    DAY,
     EPOCH,
     CalendarLoop,
     Events,
@@ -33,12 +33,13 @@ from tests.support.schedule import (
 NAMES = ("one", "two", "three", "four", "five", "six")
 BUDGET_OF = {"one": "open", "two": "open", "three": "open", "four": "rated", "five": "rated"}
 COLLECTORS = {"one": ("usage", "costs"), "six": ("usage", "costs")}
-RATE, BURST, MAX_PAGES = 0.2, 4, 3
+RATE, BURST, MAX_PAGES = 0.03, 2, 3
+LIMIT, RESERVE, HOUR = 200, 40, 3600.0
 MAX_WAIT = 7200.0
 REFUSED = 900.0  # seconds after a refused credential
 SLACK = 1e-5  # seconds: floats
 names = st.sampled_from(NAMES)
-modes = st.sampled_from(["ok", "ok", "5xx", "schema", "forbidden", "hang", "crash", "pages"])
+modes = st.sampled_from(["ok", "pages", "5xx", "schema", "forbidden", "hang", "crash", "pages"])
 
 
 def jobs_of(name: str, interval: float) -> Iterator[Job]:
@@ -61,35 +62,49 @@ def jobs_of(name: str, interval: float) -> Iterator[Job]:
 class Vendor:
     """One budget as the vendor sees it."""
 
-    rated: bool
+    rated: bool = False
+    windowed: bool = False
     wait: float | None = None  # the next request is refused with this Retry-After
     waits_until: float = -1.0
     dead: bool = False
     level: float = 0.0  # of a leaky bucket
     counted: float = 0.0
+    used: int = 0
+    hour: int = 0
     refused_keys: list[float] = field(default_factory=list)
 
     def request(self, now: float) -> tuple[Failure | None, list[str]]:
         """Answer a request: a refusal or None, and the laws that it breaks."""
-        broken = []
-        if now < self.waits_until - SLACK:
-            broken.append(f"{self.waits_until - now:.3f} s inside a wait")
-        if self.rated:
-            self.level = max(0.0, self.level - RATE * (now - self.counted)) + 1.0
-            self.counted = now
-            if self.level > BURST + MAX_PAGES + SLACK:
-                broken.append(f"above the rate: {self.level:.1f} requests at once")
+        broken = [*self.laws(now)]
         if self.wait is not None:
             wait, self.wait = self.wait, None
             return a_failure(Reason.RATE_LIMITED, wait), broken
         if self.dead:
-            self.refused_keys.append(now)
-            day = [at for at in self.refused_keys if at > now - DAY]
-            # Three targets, each once more per secret and config, and the key's own few tries.
-            if len(day) > 12:
-                broken.append(f"a dead key was tried {len(day)} times a day")
+            self.refused_keys = [at for at in self.refused_keys if at > now - 2 * HOUR] + [now]
+            if len(self.refused_keys) > 7:
+                broken.append(f"a dead key was tried {len(self.refused_keys)} times in two hours")
             return a_failure(Reason.AUTH), broken
         return None, broken
+
+    def laws(self, now: float) -> Iterator[str]:
+        if now < self.waits_until - SLACK:
+            yield f"{self.waits_until - now:.3f} s inside a wait"
+        if self.rated:
+            self.level = max(0.0, self.level - RATE * (now - self.counted)) + 1.0
+            self.counted = now
+            if self.level > BURST + MAX_PAGES + SLACK:
+                yield f"above the rate: {self.level:.1f} requests at once"
+        if self.hour != int(now // HOUR):
+            self.used, self.hour = 0, int(now // HOUR)
+        self.used += 1
+        if self.windowed and self.used > LIMIT - RESERVE + MAX_PAGES:
+            yield f"the reserve was touched: {self.used} requests of {LIMIT}"
+
+    def headers(self, now: float, wall: float) -> RateLimit | None:
+        if not self.windowed:
+            return None
+        reset_at = wall + (self.hour + 1) * HOUR - now
+        return RateLimit(limit=LIMIT, remaining=LIMIT - self.used, reset_at=reset_at)
 
     def told(self, refusal: Failure, now: float) -> None:
         """Note that a refusal arrived: only now can anybody keep to it."""
@@ -115,7 +130,11 @@ class Schedules(RuleBasedStateMachine):
         self.events = Events()
         self.broken: list[str] = []
         self.modes: dict[str, str] = {}
-        self.vendors = {"open": Vendor(False), "rated": Vendor(True), "alone": Vendor(False)}
+        self.vendors = {
+            "open": Vendor(windowed=True),
+            "rated": Vendor(rated=True),
+            "alone": Vendor(),
+        }
         self.plan: dict[str, float] = {}
         self.ledgers: dict[tuple[str, str], Ledger] = {}
         self.rotated: dict[str, float] = {}
@@ -147,7 +166,8 @@ class Schedules(RuleBasedStateMachine):
         finally:
             self.running.discard(job.target)
         self.keep(job, now, outcome)
-        return a_poll(job, outcome, at=self.wall(), requests=requests)
+        rate = self.vendors[job.budget].headers(self.loop.time(), self.wall())
+        return a_poll(job, outcome, at=self.wall(), rate=rate, requests=requests)
 
     async def answer(self, mode: str) -> Failure | Unchanged:
         match mode:
@@ -224,8 +244,11 @@ class Schedules(RuleBasedStateMachine):
 
         self.task = self.aio.run(start())
 
-    @initialize(interval=st.sampled_from([60.0, 90.0, 300.0]))
-    def begin(self, interval: float) -> None:
+    @initialize(
+        interval=st.sampled_from([60.0, 90.0, 300.0]), mode=st.sampled_from(["ok", "pages"])
+    )
+    def begin(self, interval: float, mode: str) -> None:
+        self.modes = dict.fromkeys(NAMES, mode)
         self.plan = dict.fromkeys(NAMES[:5], interval)
         self.runner = self.make()
         self.swap()
@@ -320,6 +343,8 @@ class Schedules(RuleBasedStateMachine):
     @override
     def teardown(self) -> None:
         try:
+            self.aio.run(asyncio.sleep(3 * HOUR))  # in whatever weather there is
+            self.no_law_is_broken()
             self.everybody_is_polled_in_good_weather()
         finally:
             self.stop()
@@ -331,7 +356,7 @@ class Schedules(RuleBasedStateMachine):
         for vendor in self.vendors.values():
             vendor.dead, vendor.wait = False, None
         self.good.clear()
-        self.aio.run(asyncio.sleep(8 * 3600.0))
+        self.aio.run(asyncio.sleep(8 * HOUR))
         self.no_law_is_broken()
         assert self.good == set(self.plan)
 

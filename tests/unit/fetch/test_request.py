@@ -253,6 +253,15 @@ def test_a_form_body_is_encoded() -> None:
     assert found.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
+@pytest.mark.parametrize(
+    ("style", "body"),
+    [(ArrayStyle.BRACKETS, b"a%5B%5D=1&a%5B%5D=2"), (ArrayStyle.COMMA, b"a=1%2C2")],
+)
+def test_a_form_has_the_vendors_style_too(style: ArrayStyle, body: bytes) -> None:
+    form = (argument("a", "1", "2", style=style), argument("b", "{params.b}", style=style))
+    assert sent(a_request("/u", method="POST", form=form)).body == body
+
+
 def test_a_page_replaces_the_argument_of_the_same_name() -> None:
     plan = drafted(a_request("/u", query=(argument("page", "1"), argument("limit", "5"))))
     found = wire(plan, UNSIGNED, page=(("page", "2"), ("page[x]", "a b")))

@@ -219,6 +219,18 @@ def test_a_secret_is_found_as_it_is_written_in_urls_and_json(written: str) -> No
     )
 
 
+def test_a_secret_is_found_as_php_and_web_pages_write_it() -> None:
+    secret = Secret("a/b\"c'd&e")
+    for text in (
+        "a\\/b\\\"c'd&e",
+        "a/b&quot;c&#x27;d&amp;e",
+        "a/b&quot;c&#039;d&amp;e",
+        "a/b&#34;c&#39;d&amp;e",
+        "a/b\"c'd&amp;e",
+    ):
+        assert redact_text(f"<p>{text}</p>", [secret]) == f"<p>{MASK}</p>"
+
+
 def test_the_longer_of_two_secrets_goes_first() -> None:
     text = redact_text("abc abcdef", [Secret("abc"), Secret("abcdef")])
     assert text == "<secret> <secret>"

@@ -21,9 +21,9 @@ def test_a_hundred_thousand_failures_overflow_nothing() -> None:
     assert backoff(100_000, 0.0, floor=0.0, base=1.0, cap=3600.0) == 2880.0
 
 
-def test_a_floor_is_rounded_up_and_spread_upward() -> None:
-    assert backoff(1, 0.0, floor=119.2, base=1.0, cap=86_400.0) == 120.0
-    assert backoff(1, 0.5, floor=120.0, base=1.0, cap=86_400.0) == 126.0
+def test_a_floor_is_rounded_up_by_a_second_more_and_spread_upward() -> None:
+    assert backoff(1, 0.0, floor=119.2, base=1.0, cap=86_400.0) == 121.0
+    assert backoff(1, 0.5, floor=120.0, base=1.0, cap=86_400.0) == 127.0
 
 
 def test_the_cap_wins_over_the_floor() -> None:
@@ -32,7 +32,7 @@ def test_the_cap_wins_over_the_floor() -> None:
 
 
 def test_a_long_wait_is_spread_by_half_a_minute_at_most() -> None:
-    assert above(36_000.0, 1.0) == 36_030.0
+    assert above(36_000.0, 1.0) == 36_031.0
 
 
 @pytest.mark.parametrize("nothing", [0.0, -5.0, math.nan, -math.inf])

@@ -1,6 +1,7 @@
 """Budgets: waits, the declared rate, the vendor's window, the reserve."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -33,12 +34,11 @@ def settle_both(
     rate: RateLimit | None = None,
     cost: float = 1.0,
     spent: float = 1.0,
-    period_end: float | None = None,
+    **facts: float | None,
 ) -> tuple[Budget, Cut | None]:
-    facts = Settlement(
-        now=now, wall=EPOCH + now, chance=0.0, cost=cost, spent=spent, period_end=period_end
-    )
-    return budgets.settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts)
+    told: dict[str, Any] = {"chance": 0.0, "cost": cost, "spent": spent} | facts
+    facts_of_poll = Settlement(now=now, wall=EPOCH + now, **told)
+    return budgets.settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts_of_poll)
 
 
 def settle(
@@ -65,23 +65,30 @@ def test_a_budget_of_which_nothing_is_known_holds_nothing() -> None:
 
 def test_a_retry_after_holds_every_poll_until_it_is_over() -> None:
     budget = settle(FRESH, throttled(120.0), 10.0)
-    assert hold(budget, 10.0) == Hold(130.0, Why.THROTTLED)
-    assert hold(budget, 129.9) == Hold(130.0, Why.THROTTLED)
-    assert hold(budget, 130.0) is None
+    assert hold(budget, 10.0) == Hold(131.0, Why.THROTTLED)
+    assert hold(budget, 130.9) == Hold(131.0, Why.THROTTLED)
+    assert hold(budget, 131.0) is None
 
 
 def test_a_shorter_wait_that_is_told_later_takes_nothing_off() -> None:
     budget = settle(settle(FRESH, throttled(120.0), 0.0), throttled(5.0), 1.0)
-    assert budget.until == 120.0
+    assert budget.until == 121.0
 
 
-def test_without_a_word_the_wait_doubles_with_each_refusal_up_to_an_hour() -> None:
+def test_without_a_word_the_wait_doubles_with_each_refusal_up_to_hours() -> None:
     budget, now, waits = FRESH, 0.0, []
     for _ in range(8):
         budget = settle(budget, throttled(), now)
         waits.append(budget.until - now)
         now = budget.until
-    assert waits == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 2880.0, 2880.0]
+    assert waits == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 5760.0]
+
+
+@pytest.mark.parametrize(("interval", "wait"), [(5.0, 60.0), (300.0, 300.0), (DAY, 3600.0)])
+def test_without_a_word_the_first_wait_is_the_interval_of_who_was_refused(
+    interval: float, wait: float
+) -> None:
+    assert settle(FRESH, throttled(), 0.0, interval=interval).until == wait
 
 
 def test_a_wait_of_nothing_is_still_a_moment_and_grows() -> None:
@@ -97,7 +104,7 @@ def test_a_success_ends_the_count_of_refusals() -> None:
 
 def test_the_reset_of_the_headers_is_the_wait_where_no_other_is_told() -> None:
     rate = RateLimit(limit=60.0, remaining=0.0, reset_at=EPOCH + 17.0)
-    assert settle(FRESH, throttled(), 0.0, rate=rate).until == 17.0
+    assert settle(FRESH, throttled(), 0.0, rate=rate).until == 18.0
 
 
 def test_a_wait_beyond_the_longest_is_cut_and_told() -> None:
@@ -114,12 +121,12 @@ def test_a_wait_without_end_is_cut_too() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.HTTP_5XX, Reason.HTTP_4XX, Reason.FORBIDDEN])
 def test_a_retry_after_counts_whatever_the_failure(reason: Reason) -> None:
-    assert settle(FRESH, a_failure(reason, 120.0), 0.0).until == 120.0
+    assert settle(FRESH, a_failure(reason, 120.0), 0.0).until == 121.0
     assert settle(FRESH, a_failure(reason), 0.0) is FRESH
 
 
 def test_a_retry_after_on_a_good_answer_counts() -> None:
-    assert settle(FRESH, good(), 0.0, rate=RateLimit(wait=600.0)).until == 600.0
+    assert settle(FRESH, good(), 0.0, rate=RateLimit(wait=600.0)).until == 601.0
 
 
 @pytest.mark.parametrize("reason", [Reason.SCHEMA, Reason.CONNECT, Reason.RATE_LIMITED])
@@ -131,8 +138,8 @@ def test_a_retry_after_on_a_good_page_counts_when_a_later_one_fails(reason: Reas
 def test_a_used_up_quota_waits_for_the_vendors_word_then_the_period_then_hours() -> None:
     exhausted = a_failure(Reason.QUOTA_EXHAUSTED)
     told = settle(FRESH, a_failure(Reason.QUOTA_EXHAUSTED, 7200.0), 0.0)
-    assert (told.until, told.why) == (7200.0, Why.QUOTA)
-    assert settle(FRESH, exhausted, 0.0, period_end=EPOCH + 5000.0).until == 5000.0
+    assert (told.until, told.why) == (7201.0, Why.QUOTA)
+    assert settle(FRESH, exhausted, 0.0, period_end=EPOCH + 5000.0).until == 5001.0
     assert settle(FRESH, exhausted, 0.0, period_end=EPOCH - 5.0).until == 3600.0
     twice = settle(settle(FRESH, exhausted, 0.0), exhausted, 3600.0)
     assert twice.until == 3600.0 + 7200.0
@@ -146,12 +153,15 @@ def test_a_period_that_ends_in_weeks_is_asked_again_every_day() -> None:
     assert cut == Cut(20 * DAY, DAY)
 
 
-def test_after_a_wait_the_backlog_comes_at_twice_the_steady_demand() -> None:
+def test_after_a_wait_the_backlog_comes_at_half_as_much_again_as_the_steady_demand() -> None:
     budget = settle(settle(FRESH, throttled(100.0), 0.0), good(), 100.0)
-    budget = spend(budget, 101.0, demand=0.05)
-    assert hold(budget, 101.0) == Hold(111.0, Why.RECOVERING)
-    later = spend(budget, 250.0, demand=0.05)
-    assert hold(later, 250.0) is None
+    budget = spend(budget, 101.0, demand=0.02)
+    held = hold(budget, 101.0)
+    assert held is not None
+    assert held.until == pytest.approx(134.33, abs=0.01)
+    assert held.why is Why.RECOVERING
+    later = spend(budget, 310.0, demand=0.02)
+    assert hold(later, 310.0) is None
 
 
 def test_after_a_refusal_polls_come_one_by_one() -> None:
@@ -190,7 +200,7 @@ def test_a_new_secret_ends_the_refusal_but_not_the_throttling() -> None:
     refused = settle(settle(FRESH, a_failure(Reason.AUTH), 0.0), a_failure(Reason.AUTH), 1.0)
     assert hold(budgets.forgive(refused), 1.0) is None
     waiting = settle(FRESH, throttled(120.0), 0.0)
-    assert hold(budgets.forgive(waiting), 1.0) == Hold(120.0, Why.THROTTLED)
+    assert hold(budgets.forgive(waiting), 1.0) == Hold(121.0, Why.THROTTLED)
     assert budgets.forgive(FRESH) is FRESH
 
 
@@ -330,6 +340,9 @@ def test_a_budget_is_forgotten_only_when_it_holds_nothing_back() -> None:
     assert not budgets.idle(waiting, 4050.0)
     assert not budgets.idle(window(5.0, reset=8000.0), 4000.0)
     assert budgets.idle(waiting, 8000.0)
+    spent = spend(FRESH, 4000.0, Terms(rate=1.0))
+    assert not budgets.idle(spent, 4001.0)
+    assert budgets.idle(spent, 4000.0 + DAY)
 
 
 def test_a_remembered_wait_beyond_the_longest_is_cut() -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from docs.pages.asks import asks, auth_in_words, calls_a_day, interval_of
-from docs.pages.markdown import code, duration, table
-from docs.pages.publishes import kept_names, name, publishes
+from exporter.app.pages.asks import asks, auth_in_words, calls_a_day, interval_of
+from exporter.app.pages.markdown import code, duration, table
+from exporter.app.pages.publishes import kept_names, name, publishes
 from exporter.kernel.durations import format_duration
 from exporter.model.definition import BudgetScope, Definition, Param, Throttling
 

@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import assert_never
 from urllib.parse import quote, unquote
 
-from docs.pages.markdown import code, duration, table
+from exporter.app.pages.markdown import code, duration, table
 from exporter.fetch.paging import first
 from exporter.fetch.request import Signature, draft, templates_of, wire
 from exporter.fetch.values import known_values

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from docs.pages.markdown import code, table
+from exporter.app.pages.markdown import code, table
 from exporter.kernel.templates import Template
 from exporter.kernel.units import Kind
 from exporter.model.definition import (

@@ -1,0 +1,252 @@
+"""``once``, ``explain``, ``run`` and ``demo`` on real sockets, and their exit codes."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.cli.main import main
+from exporter.demo.wire import Close, Pause, json_answer
+from tests.support.exposed import Exposed
+from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from tests.support.process import ROOT, Done, exporter
+from tests.support.vendor import NOW
+
+Command = Callable[..., Coroutine[Any, Any, Done]]
+DOWN = json_answer({"detail": "maintenance"}, status=503)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in a thread of this process, with a wall clock that stands at `NOW`."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
+    async def run(*words: str) -> Done:
+        capfd.readouterr()
+        code = await asyncio.to_thread(main, list(words))
+        told = capfd.readouterr()
+        return Done(code, told.out, told.err)
+
+    return run
+
+
+@asynccontextmanager
+async def two(folder: Path, home: Meter, work: Meter) -> AsyncIterator[Path]:
+    async with home.vendor, work.vendor:
+        yield write_config(folder, target(home, "home"), target(work, "work"))
+
+
+async def test_once_prints_all_and_ends_with_0(tmp_path: Path, command: Command) -> None:
+    async with two(tmp_path, Meter(), Meter()) as path:
+        done = await command("once", f"--config.file={path}")
+    seen = done.exposed()
+    assert (done.code, done.err) == (0, "")
+    assert [one.value for one in seen.all("usage_bytes")] == [250, 250]
+    assert seen.get("usage_last_success_timestamp_seconds", account="home") == NOW
+    assert seen.get("usage_exporter_polls_total", account="home") == 1
+
+
+async def test_once_prints_what_it_has_and_ends_with_5(tmp_path: Path, command: Command) -> None:
+    async with two(tmp_path, Meter(), Meter(usage=DOWN)) as path:
+        done = await command("once", f"--config.file={path}")
+    seen = done.exposed()
+    assert done.code == 5
+    assert seen.get("usage_up", account="home") == 1
+    assert seen.get("usage_up", account="work") == 0
+    assert [one.labels["account"] for one in seen.all("usage_bytes")] == ["home"]
+    assert "maintenance" in done.line("account=work")
+
+
+async def test_once_polls_the_one_target_that_is_named(tmp_path: Path, command: Command) -> None:
+    home, work = Meter(), Meter(usage=DOWN)
+    async with two(tmp_path, home, work) as path:
+        done = await command("once", f"--config.file={path}", "--target=home")
+        wrong = await command("once", f"--config.file={path}", "--target=hom")
+    assert done.code == 0
+    assert {one.labels["account"] for one in done.exposed().series} == {"home"}
+    assert work.asked == []
+    assert wrong.code == 1
+    assert 'Did you mean "home"?' in wrong.err
+
+
+async def test_once_replaces_a_file_as_a_whole(tmp_path: Path, command: Command) -> None:
+    out = tmp_path / "out" / "usage.prom"
+    out.parent.mkdir()
+    out.write_text("old")
+    async with two(tmp_path, Meter(), Meter()) as path:
+        done = await command("once", f"--config.file={path}", f"--output={out}")
+    assert (done.code, done.out) == (0, "")
+    assert Exposed(out.read_text()).get("usage_bytes", account="home") == 250
+    assert stat.S_IMODE(out.stat().st_mode) == 0o644  # node_exporter is another user
+    assert [path.name for path in out.parent.iterdir()] == ["usage.prom"]
+
+
+@pytest.mark.parametrize("place", ["missing/usage.prom", "config.yaml/usage.prom", "folder"])
+async def test_once_says_when_it_cannot_write(tmp_path: Path, place: str, command: Command) -> None:
+    (tmp_path / "folder").mkdir()
+    async with two(tmp_path, Meter(), Meter()) as path:
+        done = await command("once", f"--config.file={path}", f"--output={tmp_path / place}")
+    assert done.code == 1
+    assert done.err.startswith(f"--output: cannot write {tmp_path / place}: ")
+    assert "Traceback" not in done.err
+    assert sorted(os.listdir(tmp_path)) == ["config.yaml", "folder", "meter.yaml"]  # noqa: PTH208
+
+
+async def test_once_ends_in_time_when_a_vendor_hangs(tmp_path: Path, command: Command) -> None:
+    hangs = Meter(usage=(Pause(60.0), Close()))
+    async with hangs.vendor:
+        path = write_config(tmp_path, target(hangs, poll_timeout="500ms"))
+        async with asyncio.timeout(10):
+            done = await command("once", f"--config.file={path}")
+    assert done.code == 5
+    assert done.exposed().failed("home") == {"timeout": 1}
+    assert "no complete answer within 500ms" in done.line("account=home")
+
+
+async def test_once_refuses_two_series_that_are_one(tmp_path: Path, command: Command) -> None:
+    meter = Meter(usage=rows(row("a b"), row("a_b")))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        done = await command("once", f"--config.file={path}")
+    assert "Traceback" not in done.err
+    assert len(done.exposed().all("usage_bytes")) <= 1
+
+
+async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Command) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        done = await command("explain", f"--config.file={path}", "home")
+    assert (done.code, done.err) == (0, "")
+    for words in (
+        f"GET {meter.base_url}/usage",
+        "Authorization: Bearer <secret>",
+        "← 200",
+        "rows: list of 1",
+        "rows / line.used: 1 of 1 row(s)",
+        'usage_bytes{provider="meter",account="home",resource="traffic"} 250',
+    ):
+        assert words in done.out
+    assert TOKEN not in done.out
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (DOWN, "http_5xx: 127.0.0.1"),
+        (json_answer({"rows": "none"}), 'found the text "none" in the place of a list'),
+        ((Pause(60.0), Close()), "timeout: no complete answer within 500ms"),
+        (json_answer({}, status=429, headers={"Retry-After": "7"}), "come again in 7 s"),
+    ],
+    ids=["down", "schema", "hangs", "throttled"],
+)
+async def test_explain_tells_why_it_failed(
+    tmp_path: Path, reply: object, words: str, command: Command
+) -> None:
+    meter = Meter()
+    meter.answers["usage"] = reply  # type: ignore[assignment]
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, poll_timeout="500ms"))
+        async with asyncio.timeout(10):
+            done = await command("explain", f"--config.file={path}", "home")
+    assert done.code == 5
+    assert words in done.out
+    assert "Traceback" not in done.err
+
+
+async def test_explain_knows_its_targets(tmp_path: Path, command: Command) -> None:
+    async with two(tmp_path, Meter(), Meter()) as path:
+        done = await command("explain", f"--config.file={path}", "hom")
+    assert done.code == 1
+    assert 'Did you mean "home"?' in done.err
+
+
+async def test_run_says_that_an_address_is_taken(tmp_path: Path) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            listen = f"--web.listen-address=127.0.0.1:{port}"
+            done = await exporter("run", f"--config.file={path}", listen)
+    assert done.code == 4
+    assert f'cannot listen on "127.0.0.1:{port}": address already in use.' in done.err
+    assert "Traceback" not in done.err
+    assert meter.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "No such file"),
+        ("tls_server_config: {cert_file: nowhere.pem, key_file: nowhere.key}", "nowhere"),
+        ("basic_auth_users: {me: plain}", "me"),
+        ("users: {}", "users: unknown key"),
+    ],
+    ids=["missing", "no certificate", "no hash", "unknown key"],
+)
+async def test_run_refuses_a_bad_web_config(tmp_path: Path, text: str | None, words: str) -> None:
+    web = tmp_path / "web.yaml"
+    if text is not None:
+        web.write_text(text)
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        listen = "--web.listen-address=127.0.0.1:0"
+        config = (f"--config.file={path}", f"--web.config.file={web}")
+        done = await exporter("run", *config, listen)
+    assert done.code == 1
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
+    """Start the demo; give the process and its log as soon as it says where it listens."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        async with asyncio.timeout(10):
+            told = await process.stdout.readuntil(b"Ctrl-C ends it.")
+            assert b"metrics      http://127.0.0.1:" in told
+            yield process, process.stderr
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_demo_ends_with_0_however_early_it_is_told_to(number: int) -> None:
+    async with demo() as (process, log):
+        process.send_signal(number)
+        told = await log.read()
+        assert await process.wait() == 0
+    assert b"Traceback" not in told
+
+
+async def test_a_hangup_at_the_start_is_a_reload_and_no_end() -> None:
+    async with demo() as (process, log):
+        process.send_signal(signal.SIGHUP)
+        loaded = 0
+        while loaded < 2:
+            line = await log.readuntil(b"\n")
+            loaded += b"configuration loaded" in line
+        process.terminate()
+        assert await process.wait() == 0

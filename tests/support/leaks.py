@@ -1,0 +1,122 @@
+"""A vendor that tells everything it was told, and the search for what must not be told."""
+
+import base64
+import contextlib
+import html
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, quote_plus
+
+from exporter.demo.wire import Answer, Asked, json_answer
+
+
+def forms(secret: str) -> set[str]:
+    """Return the ways in which a secret could stand in a text."""
+    plain = secret.encode()
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
+        html.escape(secret),
+        repr(secret)[1:-1],
+        base64.b64encode(plain).decode(),
+        base64.b64encode(plain).decode().rstrip("="),
+    }
+
+
+def leaks(text: str, secrets: Iterable[str], *, least: int = 12) -> list[str]:
+    """Return what of the secrets stands in a text: whole ones, or their first letters."""
+    found = [form for secret in secrets for form in forms(secret) if form in text]
+    return found + [secret[:least] for secret in secrets if secret[:least] in text]
+
+
+def _told(asked: Asked) -> list[str]:
+    """Return all that a request tells: header values, arguments, body."""
+    token = asked.headers.get("authorization", "").partition(" ")[2]
+    told = [token, asked.headers.get("x-api-key", ""), *(value for _, value in asked.query)]
+    if asked.body:
+        told += [str(value) for value in json.loads(asked.body).values()]
+    with contextlib.suppress(ValueError):
+        told += base64.b64decode(token, validate=True).decode().split(":", 1)
+    return [text for text in told if text]
+
+
+def _html(asked: Asked, text: str) -> Answer:
+    page = f"<html><head><title>No: {html.escape(text)}</title></head></html>"
+    headers = (("Content-Type", "text/html"), ("X-Echo", quote(text)))
+    return Answer(status=500, headers=headers, body=page.encode())
+
+
+def _php(asked: Asked, text: str) -> Answer:
+    body = json.dumps({"oops": text}).replace("/", "\\/")
+    return Answer(status=400, headers=(("Content-Type", "application/json"),), body=body.encode())
+
+
+def _redirect(asked: Asked, text: str) -> Answer:
+    there = (
+        f"https://user:{quote(text, safe='')}@elsewhere.example/{quote(text)}?next={quote(text)}"
+    )
+    return Answer(status=302, headers=(("Location", there),))
+
+
+def _values(asked: Asked, text: str) -> Answer:
+    row = {"name": text, "used": 1, "limit": 2, f"x {text}": text}
+    return json_answer({"rows": [row], "plan": text, "next": None})
+
+
+def _next(asked: Asked, text: str) -> Answer:
+    there = f"https://elsewhere.example/usage?token={quote(text)}&{quote(text)}"
+    return json_answer({"rows": [], "next": there})
+
+
+def _late(asked: Asked, text: str) -> Answer:
+    """Fill the line, so that a cut goes through the secret wherever lines are cut."""
+    document = {f"detail{n}": "x" * n for n in range(3)} | {"detail": f"{'y' * 240} {text}"}
+    return json_answer(document, status=400)
+
+
+def _late_body(asked: Asked, text: str) -> Answer:
+    return Answer(status=400, body=f"{'z' * 190} {text}".encode())
+
+
+REPLIES: tuple[Callable[[Asked, str], Answer], ...] = (
+    lambda asked, text: json_answer({"detail": f"{text} is no key"}, status=401),
+    lambda asked, text: json_answer({"error": {"message": quote(text)}}, status=403),
+    lambda asked, text: json_answer({text: {text: [text]}}, status=400),
+    _html,
+    _php,
+    _redirect,
+    _values,
+    _next,
+    _late,
+    _late_body,
+    lambda asked, text: Answer(body=f'{{"half": "{text}'.encode()),
+    lambda asked, text: json_answer({"rows": text}),
+    lambda asked, text: json_answer({"rows": [{"name": "a", "used": text}]}),
+    lambda asked, text: json_answer(
+        {"detail": text}, status=429, headers={"Retry-After": quote(text), "X-Key": quote(text)}
+    ),
+)
+
+
+class Blabber:
+    """Answers every request with something that it should not have repeated."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+        self._turn = itertools.count()
+
+    def __call__(self, asked: Asked) -> Answer:
+        texts = _told(asked)
+        self.told |= set(texts)
+        if asked.path == "/login":
+            return json_answer({"access": LOGIN_TOKEN, "note": " ".join(texts)})
+        turn = next(self._turn)
+        return REPLIES[turn % len(REPLIES)](asked, " ".join(texts))
+
+
+LOGIN_TOKEN = 'login-"issued"/token+7c1d=='  # noqa: S105 - planted, to be looked for

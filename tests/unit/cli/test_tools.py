@@ -1,0 +1,206 @@
+"""``schema``, ``providers``: what writers of definitions use."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from exporter.cli.main import main
+from exporter.config import catalogue
+from tests.support.meter import DEFINITION, row
+
+
+@pytest.mark.parametrize("what", ["config", "provider"])
+def test_a_schema_is_printed(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", what]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_schema_of_definitions_accepts_the_shipped_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["schema", "provider"])
+    validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    for name in catalogue.shipped():
+        validator.validate(yaml.safe_load(catalogue.text(name)))
+
+
+def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "list"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["PROVIDER", "VENDOR", "EVERY", "READS"]
+    assert [line.split()[0] for line in lines] == list(catalogue.shipped())
+
+
+def test_a_definition_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "show", "tpstreams"]) == 0
+    assert capsys.readouterr().out == catalogue.text("tpstreams")
+
+
+def test_an_unknown_definition_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "show", "tpstream"]) == 1
+    assert 'Did you mean "tpstreams"?' in capsys.readouterr().err
+
+
+def test_a_new_definition_passes_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "acme.yaml"
+    assert main(["providers", "new", str(path)]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "written" in told.out
+    target = {"name": "x", "provider": "acme", "credentials": {"token": "x"}}
+    config = {"providers": {"files": ["acme.yaml"]}, "targets": [target]}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    assert main(["check", f"--config.file={tmp_path / 'config.yaml'}"]) == 0
+
+
+def test_a_new_definition_guesses_from_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, answer = tmp_path / "acme.yaml", tmp_path / "answer.json"
+    answer.write_text(json.dumps({"data": {"used_bytes": 7, "limit_bytes": 10}}))
+    assert main(["providers", "new", str(path), f"--from-sample={answer}"]) == 0
+    assert "guesses to check" in capsys.readouterr().out
+    assert "data.used_bytes" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), ("{", "truncated"), ("", "truncated")],
+    ids=["missing", "cut", "empty"],
+)
+def test_a_sample_that_is_none_is_refused(
+    content: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = tmp_path / "answer.json"
+    if content is not None:
+        answer.write_text(content)
+    path = tmp_path / "acme.yaml"
+    assert main(["providers", "new", str(path), f"--from-sample={answer}"]) == 1
+    assert words in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_file_that_is_there_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "acme.yaml"
+    path.write_text("mine")
+    assert main(["providers", "new", str(path)]) == 1
+    assert "it stays as it is" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+
+
+def test_a_new_definition_needs_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["providers", "new", str(tmp_path / "no" / "acme.yaml")]) == 1
+    assert "acme.yaml" in capsys.readouterr().err
+
+
+class Desk:
+    """A folder with the meter's definition and answers to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "meter.yaml"
+        self.answers = folder / "answers"
+        self.file.write_text(DEFINITION)
+        self.answers.mkdir()
+        self.put("usage.json", {"rows": [row()]})
+        self.put("seats.json", {"used": 3, "limit": 5})
+
+    def put(self, name: str, document: object) -> None:
+        (self.answers / name).write_text(json.dumps(document))
+
+    def test(self, *more: str) -> int:
+        return main(["providers", "test", str(self.file), f"--answers={self.answers}", *more])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_answers_that_fit_give_their_series(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.put("usage.json", {"rows": [row(start=None, end=None)]})
+    assert desk.test() == 0
+    told = capfd.readouterr()
+    assert 'usage_bytes{provider="meter",account="test",resource="traffic"} 250' in told.out
+    assert 'usage_limit_quantity{provider="meter",account="test",resource="seats"} 5' in told.out
+    assert told.err == ""
+
+
+def test_pages_are_read_in_their_order(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    (desk.answers / "usage.json").unlink()
+    for number in range(1, 12):
+        desk.put(f"usage.{number}.json", {"rows": [row(f"r{number}", start=None, end=None)]})
+    desk.test()
+    out = capfd.readouterr().out
+    order = [
+        line.split('resource="')[1].split('"')[0]
+        for line in out.splitlines()
+        if "usage_bytes{" in line
+    ]
+    assert order == [f"r{number}" for number in range(1, 12)]
+
+
+def test_a_path_that_finds_nothing_is_a_complaint(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.put("seats.json", {"used": 3})
+    assert desk.test() == 1
+    assert "seats: seats limit: limit: nothing" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("usage.json", "{", "truncated"),
+        ("usage.json", '{"rows": "none"}', "list"),
+        ("usage.json", '{"rows": [{"name": "a", "used": "plenty"}]}', "plenty"),
+        ("seats.json", "", "truncated"),
+    ],
+    ids=["cut", "no list", "no number", "empty"],
+)
+def test_a_bad_answer_is_a_complaint(
+    desk: Desk, name: str, content: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (desk.answers / name).write_text(content)
+    assert desk.test() == 1
+    told = capfd.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_a_missing_answer_is_a_complaint(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    (desk.answers / "seats.json").unlink()
+    assert desk.test() == 1
+    assert "seats: no answer" in capfd.readouterr().err
+
+
+def test_a_broken_definition_is_told(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
+    assert desk.test() == 1
+    assert 'Did you mean "collectors"?' in capfd.readouterr().err
+
+
+def test_a_parameter_that_does_not_exist_is_told(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.test("--param=sight=a") == 1
+    assert 'Did you mean "site"?' in capfd.readouterr().err
+
+
+def test_a_folder_with_brackets_is_no_pattern(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my [odd] folder"
+    folder.mkdir()
+    desk = Desk(folder)
+    desk.test()
+    assert "usage_bytes{" in capfd.readouterr().out

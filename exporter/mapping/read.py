@@ -67,9 +67,9 @@ def _read_payload(
         account=payload.account,
     )
     learned = gathered.size()
-    rules = _apply_rules(scene, collector, gathered)
+    rules = _apply_rules(scene, collector, gathered) - scene.left_out
     nothing = gathered.size() == learned and not scene.matched and not scene.answered
-    if rules and nothing and not _is_headers(target, collector):
+    if rules > 0 and nothing and not _is_headers(target, collector):
         raise Misfit("", f"nothing in the answer matched: none of {rules} rule(s) found a value.")
     gathered.notes += scene.notes
     gathered.matched |= scene.matched

@@ -112,6 +112,27 @@ def test_an_empty_list_is_an_answer_and_so_is_an_absent_optional_one() -> None:
     assert reading(target(may_lack), {"usage": {}}).usages == ()
 
 
+def test_an_absent_optional_list_does_not_answer_for_the_other_rules() -> None:
+    of = target(
+        resource("a", used=value("usage.n")),
+        resource("b", rows(optional("usage.parts")), used=value("n")),
+    )
+    expected = "nothing in the answer matched: none of 1 rule(s) found a value."
+    assert failure(of, {"error": "maintenance"}).detail == expected
+    assert failure(of, {"usage": None}).detail == expected
+    assert reading(of, {"usage": {"n": 1}}).usages
+    assert reading(of, {"usage": {"parts": []}}).usages == ()
+
+
+def test_an_absent_map_is_no_empty_one() -> None:
+    of = target(
+        resource("{m.key}", rows(("items(data.metrics)[?value]", "m")), used=value("m.value.used"))
+    )
+    assert reading(of, {"data": {"metrics": {}}}).usages == ()
+    for document in ({"data": None}, {"data": {"metrics": None}}, {}):
+        assert "there is no list here" in failure(of, document).detail
+
+
 def test_rows_without_values_are_an_answer() -> None:
     rule = resource("{k}", rows("results"), used=value("n"))
     assert reading(target(rule), {"results": [{"k": "a", "n": None}]}).usages == ()

@@ -1,6 +1,7 @@
 """The polling half of the exporter: from the plan to the shelf, without a way in or out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -32,8 +33,6 @@ SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 """Refusals that make all targets of a budget wait."""
 REFUSED = "refused\0"
 """How the rows of the ledger begin that tell which secrets were refused."""
-LATE = 1.0
-"""Seconds after which a poll that its own deadline did not end is ended by the runner."""
 
 _Memo = TypeVar("_Memo", JobMemo, BudgetMemo)
 
@@ -52,6 +51,16 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     emit: Callable[[Event], None]
 
 
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """What was when the earlier process ended.
+
+    The targets and collectors whose polls were ``failing``, the budgets that may be ``waiting``.
+    """
+
+    failing: tuple[tuple[str, str], ...]
+    waiting: tuple[str, ...]
+
+
 class Engine:
     """Polls the targets of a plan and keeps the shelf true.
 
@@ -61,6 +70,7 @@ class Engine:
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan = plan
+        self._sharing = _sharing(plan.targets)
         self.board = Board()
         self.shelf = Shelf()
         self.chronicle = Chronicle()
@@ -86,18 +96,15 @@ class Engine:
             emit=world.emit,
         )
 
-    async def start(self) -> tuple[tuple[str, str], ...]:
-        """Bring back what the ledger knows and schedule the first polls.
-
-        Return the targets and collectors whose polls failed when the earlier process ended.
-        """
+    async def start(self) -> Before:
+        """Bring back what the ledger knows and schedule the first polls."""
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
         since = self._world.wall() - Chronicle.LENGTH
         restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
         schedule = _snapshot(restored.schedule, restored.written_at or 0.0)
         self.runner.restore(schedule)
-        self.runner.swap(_jobs(targets.values()))
+        self.runner.swap(_jobs(targets))
         for name, readings in restored.readings.items():
             for reading, at in readings:
                 self.board.accept(name, reading, at)
@@ -109,7 +116,10 @@ class Engine:
         for key, row in restored.schedule.items():
             if key.startswith(REFUSED):
                 self._refused.recall(key.removeprefix(REFUSED), row.decode("ascii", "replace"))
-        return tuple((memo.target, memo.collector) for memo in schedule.jobs if memo.reason)
+        return Before(
+            failing=tuple((memo.target, memo.collector) for memo in schedule.jobs if memo.reason),
+            waiting=tuple(memo.key for memo in schedule.budgets),
+        )
 
     def apply(self, plan: Plan) -> PlanDiff:
         """Put another plan into force: unchanged targets keep timers, budgets and series.
@@ -119,6 +129,7 @@ class Engine:
         """
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
+        self._sharing = _sharing(plan.targets)
         for name in change.removed:
             self._ledger.forget(name)
         others = [
@@ -128,7 +139,7 @@ class Engine:
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
-        self.runner.swap(_jobs(plan.targets.values()), changed=anew)
+        self.runner.swap(_jobs(plan.targets), changed=anew)
         for name in change.changed:
             if name not in others:
                 self.publisher.publish(plan.targets[name])
@@ -170,23 +181,22 @@ class Engine:
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
         self._save(self.runner.snapshot_of(target.name))
-        if isinstance(poll.outcome, Failure):
-            self._mark(target, poll.outcome)
+        if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
+            self._mark(target)
+        if _holds_all(poll):
+            self._show_waits(target)
         self.publisher.publish(target)
 
-    def _mark(self, target: Target, failure: Failure) -> None:
-        if failure.reason in REFUSALS:
-            digest = self._refused.note(target)
-            if self.plan.state_file:
-                self._ledger.save_schedule({f"{REFUSED}{target.name}": digest.encode()})
-        if failure.reason in SHARED:
-            self._show_waits(target)
+    def _mark(self, target: Target) -> None:
+        digest = self._refused.note(target)
+        if self.plan.state_file:
+            self._ledger.save_schedule({f"{REFUSED}{target.name}": digest.encode()})
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""
         now = self._world.wall()
-        for name, target in self.plan.targets.items():
-            if target.budget == waiting.budget and name != waiting.name:
+        for name in self._sharing[waiting.budget]:
+            if name != waiting.name:
                 self.runner.at(now, partial(self._refresh, name))
 
     def _refresh(self, name: str) -> None:
@@ -235,13 +245,23 @@ def asks_the_same(old: Target, new: Target) -> bool:
     )
 
 
-def _jobs(targets: Iterable[Target]) -> list[Job]:
-    """Return the jobs of targets. Their deadline is for polls that do not hear the pipeline's."""
-    return [
-        msgspec.structs.replace(job, timeout=job.timeout + LATE)
-        for target in targets
-        for job in jobs_of(target)
-    ]
+def _jobs(targets: Mapping[str, Target]) -> list[Job]:
+    return [job for target in targets.values() for job in jobs_of(target)]
+
+
+def _sharing(targets: Mapping[str, Target]) -> dict[str, list[str]]:
+    """Return the names of the targets of each budget."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, target in targets.items():
+        names[target.budget].append(name)
+    return names
+
+
+def _holds_all(poll: Poll) -> bool:
+    """Tell whether all targets of the budget may have to wait after this."""
+    if isinstance(poll.outcome, Failure) and poll.outcome.reason in SHARED:
+        return True
+    return poll.rate is not None and poll.rate.wait is not None
 
 
 def _rows(snapshot: Snapshot) -> dict[str, bytes]:

@@ -78,14 +78,21 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(self, jobs: Iterable[Job], *, changed: Collection[str] = ()) -> None:
+    def swap(
+        self,
+        jobs: Iterable[Job],
+        *,
+        changed: Collection[str] = (),
+        replaced: Collection[str] = (),
+    ) -> None:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
-        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew.
-        Raises ValueError, and changes nothing, if a target has two jobs of one collector.
+        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew; those
+        in `replaced`, which are other accounts now, also forget how their polls ended. Raises
+        ValueError, and changes nothing, if a target has two jobs of one collector.
         """
-        change = self._roster.swap(jobs, changed, self._loop.time())
+        change = self._roster.swap(jobs, self._loop.time(), changed=changed, replaced=replaced)
         for entry in change.retired:
             self._agenda.drop(entry)
         self._call_off(change.retired)
@@ -160,12 +167,6 @@ class Runner:
         entries = [entry for name in targets for entry in roster.targets.get(name, ())]
         known = {entry.lane.key: entry.lane.budget for entry in entries}
         return memory.snapshot(entries, {}, known, self._clocks())
-
-    def snapshot_of(self, target: str) -> Snapshot:
-        """Return what must survive of one target's jobs, and of the budgets that they share."""
-        entries = self._roster.targets.get(target, ())
-        budgets_of = {entry.lane.key: entry.lane.budget for entry in entries}
-        return memory.snapshot(entries, {}, budgets_of, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Remember what an earlier process knew. Call it before the first `swap`.

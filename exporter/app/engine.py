@@ -126,11 +126,18 @@ class Engine:
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
+        for name in (*change.removed, *anew):
+            self._forget_versions(before[name])
         self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
         for name in change.changed:
             if name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
+
+    def _forget_versions(self, target: Target) -> None:
+        """Ask for whole answers: what an unchanged one would renew is gone, or was read otherwise."""
+        for collector in target.collectors:
+            self._client.forget(target, collector)
 
     def wake_renewed(self) -> list[str]:
         """Poll at once where a refused secret was replaced; return these targets."""

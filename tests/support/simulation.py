@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import pytest
 
 from exporter.app.engine import Engine, World
 from exporter.config.files import SecretReader
@@ -104,7 +103,7 @@ class Process:
         )
         self.engine = Engine(plan, world)
         client = self.engine._client
-        client._world = msgspec.structs.replace(client._world, transport=Wires(vendor))  # type: ignore[arg-type]
+        client._world = msgspec.structs.replace(client._world, transport=Wires(vendor))
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -55,9 +55,12 @@ async def test_the_demo_shows_three_vendors_and_values_that_grow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with showing(monkeypatch) as exporter:
-        seen = await exporter.first(*ACCOUNTS)
-        for account, provider in ACCOUNTS.items():
-            assert seen.all("usage_percent", account=account, provider=provider)
+        seen = await exporter.until(
+            lambda now: all(
+                now.all("usage_percent", account=account, provider=provider)
+                for account, provider in ACCOUNTS.items()
+            )
+        )
         assert seen.all("usage_cost", account="video-prod")
         assert seen.all("usage_item_quantity", account="network")
         assert seen.all("usage_api_rate_limit_remaining", account="network")

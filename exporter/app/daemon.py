@@ -76,9 +76,9 @@ class Daemon:
 
     async def _work(self) -> None:
         async with self._reloading:  # a reload waits for the start
-            failing = await self.engine.start()
+            before = await self.engine.start()
             self._loaded(self.engine.plan)
-            self._telling.waits.recall(failing)
+            self._telling.waits.recall(before.failing, before.budgets)
             self._started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())

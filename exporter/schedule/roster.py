@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from exporter.schedule import budget as budgets
-from exporter.schedule import cadence, state
+from exporter.schedule import cadence, memory, state
 from exporter.schedule.budget import Budget
 from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
+from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
 
 
@@ -43,15 +44,23 @@ class Roster:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
 
-    def swap(self, jobs: Iterable[Job], changed: Collection[str], now: float) -> Change:
+    def swap(
+        self,
+        jobs: Iterable[Job],
+        now: float,
+        *,
+        changed: Collection[str] = (),
+        replaced: Collection[str] = (),
+    ) -> Change:
         """Make `jobs` the scheduled ones.
 
-        Jobs of targets in `changed`, and those with another budget or host, begin anew. Raises
+        Jobs of targets in `changed`, and those with another budget or host, begin anew; those in
+        `replaced`, which are of other accounts now, also forget how their polls ended. Raises
         ValueError, and changes nothing, if two jobs are of one target and collector.
         """
         wanted = _by_key(jobs)
         change = Change()
-        stay = self._sift(wanted, changed, change, now)
+        stay = self._sift(wanted, changed, replaced, change, now)
         self._admit([job for job in wanted.values() if _key(job) not in stay], change, now)
         stay.update((_key(entry.job), entry) for entry in change.admitted)
         self._regroup([stay[key] for key in wanted])
@@ -59,10 +68,28 @@ class Roster:
         self._forget_idle(now)
         return change
 
+    def snapshot(self, clocks: Clocks) -> Snapshot:
+        """Return what must survive a restart."""
+        known = self.kept_budgets | {lane.key: lane.budget for lane in self.lanes.values()}
+        return memory.snapshot(self.entries(), self.kept_states, known, clocks)
+
+    def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        entries = self.targets.get(target, ())
+        known = {entry.lane.key: entry.lane.budget for entry in entries}
+        return memory.snapshot(entries, {}, known, clocks)
+
+    def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
+        """Keep what an earlier process knew for the jobs that come."""
+        recollection = memory.recall(snapshot, clocks)
+        self.kept_states.update(recollection.states)
+        self.kept_budgets.update(recollection.budgets)
+
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
         changed: Collection[str],
+        replaced: Collection[str],
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:
@@ -71,6 +98,9 @@ class Roster:
         for entry in self.entries():
             old, key = entry.job, _key(entry.job)
             job = wanted.get(key)
+            if old.target in replaced:
+                self._retire(entry, change, anew=job, forget=True)
+                continue
             if job is None or old.target in changed or _moved(old, job):
                 self._retire(entry, change, anew=job)
                 continue
@@ -81,17 +111,21 @@ class Roster:
                 change.refitted.append(entry)
         return stay
 
-    def _retire(self, entry: Entry, change: Change, *, anew: Job | None) -> None:
+    def _retire(
+        self, entry: Entry, change: Change, *, anew: Job | None, forget: bool = False
+    ) -> None:
         entry.place = Place.GONE
         change.retired.append(entry)
         running = entry.running
         started = entry.state.started if running is None else running.started
-        if anew is not None:
+        if anew is not None and forget:
             kept = state.fresh(anew, started + anew.min_interval)
+        elif anew is not None:
+            kept = state.anew(anew, entry.state, started + anew.min_interval)
         elif running is not None:
-            kept = msgspec.structs.replace(entry.state, due=started + entry.state.interval)
+            kept = state.removed(entry.state, started + entry.state.interval)
         else:
-            kept = entry.state
+            kept = state.removed(entry.state, entry.state.due)
         self.kept_states[_key(entry.job)] = msgspec.structs.replace(kept, started=started)
 
     def _admit(self, jobs: list[Job], change: Change, now: float) -> None:
@@ -106,7 +140,7 @@ class Roster:
         kept = self.kept_states.pop(_key(job), None)
         if kept is not None:
             known = state.restored(job, kept, now)
-            due = known.due if known.due >= now else first
+            due = known.due if known.due >= now else max(first, known.started + job.min_interval)
             return msgspec.structs.replace(known, due=due)
         settle = share * (cadence.steady_spread(crowd, job.interval) - spread)
         return state.fresh(job, first, settle=settle)

@@ -12,11 +12,14 @@ from exporter.model.event import (
     Event,
     PollCrashed,
     PollFinished,
+    SeriesDropped,
     TargetBack,
     TargetDown,
     ValuesExpired,
 )
 from exporter.model.outcome import Failure, Reason
+from exporter.model.sample import Sample
+from exporter.model.target import Target
 from tests.support.meter import MONTH_END, MONTH_START, Meter, row, rows, target, write_config
 from tests.support.rig import Rig, plan_of, running
 from tests.support.vendor import NOW
@@ -332,3 +335,25 @@ async def test_a_period_is_as_long_as_the_vendor_says(tmp_path: Path) -> None:
         seen = await rig.first()
     assert seen.get("usage_period_start_timestamp_seconds") == MONTH_START
     assert seen.get("usage_period_end_timestamp_seconds") == MONTH_END
+
+
+@warped
+async def test_series_that_cannot_be_written_cost_the_target_its_values_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = [Sample(family="usage_bytes", labels=("meter", "home", "a"), value=n) for n in (1, 2)]
+    good, bad = Meter(), Meter()
+
+    def found(target: Target, *rest: object) -> tuple[list[Sample], tuple[()]]:
+        return (twice if target.name == "home" else twice[:0], ())
+
+    monkeypatch.setattr("exporter.app.publisher.samples", found)
+    async with good.vendor, bad.vendor:
+        path = write_config(tmp_path, target(bad, "home"), target(good, "work"))
+        async with running(plan_of(path)) as rig:
+            seen = await rig.first()
+    assert seen.all("usage_bytes") == []
+    assert [one.value for one in seen.all("usage_up")] == [1, 1]
+    (dropped,) = rig.told(SeriesDropped)
+    assert isinstance(dropped, SeriesDropped)
+    assert (dropped.target, dropped.reason) == ("home", "duplicate")

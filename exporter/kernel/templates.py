@@ -97,6 +97,8 @@ class Template:
 
         None is how an optional part of a request says that it is to be left out.
         """
+        if len(self._parts) == 1 and isinstance(hole := self._parts[0], _Variable):
+            return values.get(hole.name)
         if not self.variables <= values.keys():
             return None
         return "".join(_render(part, values, clock) for part in self._parts)

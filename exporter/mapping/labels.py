@@ -44,7 +44,9 @@ def name(parts: NameParts, view: object, seen: set[str]) -> str:
 
 def fixed(parts: NameParts) -> bool:
     """Tell whether a name is the same for every row."""
-    return all(isinstance(part, str) for part in parts)
+    return (len(parts) == 1 and isinstance(parts[0], str)) or all(
+        isinstance(part, str) for part in parts
+    )
 
 
 def _part(part: str | Selector, view: object, seen: set[str]) -> str:

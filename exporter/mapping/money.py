@@ -25,12 +25,8 @@ def money(rule: Cost, scene: Scene) -> list[Money]:
     found = scene.rows(rule.rows)
     if not found.rows:
         return _of_no_rows(rule, scene) if found.present else []
-    groups: dict[str, list[Row]] = {}
-    for row in found.rows:
-        code = currency(rule.currency, rule.fixed_currency, row[0], scene)
-        groups.setdefault(code, []).append(row)
     read = []
-    for code, rows in groups.items():
+    for code, rows in _by_currency(rule, found.rows, scene).items():
         try:
             one = _money(rule, code, rows, scene)
         except Misfit as misfit:
@@ -39,6 +35,16 @@ def money(rule: Cost, scene: Scene) -> list[Money]:
             read.append(one)
     scene.remember(rule.rows)
     return read
+
+
+def _by_currency(rule: Cost, rows: list[Row], scene: Scene) -> dict[str, list[Row]]:
+    if not rule.currency:
+        return {currency((), rule.fixed_currency, None, scene): rows}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        code = currency(rule.currency, rule.fixed_currency, row[0], scene)
+        groups.setdefault(code, []).append(row)
+    return groups
 
 
 def currency(

@@ -7,8 +7,16 @@ from exporter.mapping.asked import Asked
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.period import NO_PERIOD, Billing, billing
 from exporter.mapping.reduce import reduced
-from exporter.mapping.scope import Row, Scope, scope, trail
-from exporter.mapping.values import UNLIMITED, Amount, Measure, amount, converted, limit_fact
+from exporter.mapping.scope import Row, Scope, scope
+from exporter.mapping.values import (
+    UNLIMITED,
+    Amount,
+    Measure,
+    amount,
+    converted,
+    limit_fact,
+    plain_amounts,
+)
 from exporter.model.definition import Period, Reduce, Rows, Value, Zero
 from exporter.model.reading import Known, LimitFact, Note, Unlimited
 from exporter.model.target import Target
@@ -37,23 +45,26 @@ class Scene:
     answered: bool = False
     left_out: int = 0
     _periods: dict[int, Billing] = field(default_factory=dict)
+    _scopes: dict[int, Scope] = field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
-        """Return the rows of all pages."""
-        found = scope(rows, self.documents)
+        """Return the rows of all pages; rules with the same rows share one list of them."""
+        found = self._scopes.get(id(rows))
+        if found is None:
+            found = self._scopes[id(rows)] = scope(rows, self.documents)
         if rows.steps:
             if found.present or len(rows.steps) > 1:
                 self.answered = True
             else:
                 self.left_out += 1
             if found.rows:
-                self.matched.add(trail(rows) + ROWS)
+                self.matched.add(rows.place + ROWS)
         return found
 
     def remember(self, rows: Rows) -> None:
         """Keep the paths of a rule that gave something, with the place of its rows."""
         if rows.steps:
-            place = trail(rows) + ROWS
+            place = rows.place + ROWS
             self.matched.update([f"{place} {path}" for path in self.seen])
         else:
             self.matched |= self.seen
@@ -103,6 +114,9 @@ class Scene:
         rule = value.reduce or otherwise
         if rule is None and len(rows) == 1:
             return converted(amount(value, rows[0][0], self.seen), units[0].unit.factor)
+        amounts: Sequence[Amount | None] | None = plain_amounts(value, rows, units, self.seen)
+        if amounts is not None:
+            return reduced(rule, rows, amounts)
         amounts = [
             converted(amount(value, row[0], self.seen), one.unit.factor)
             for row, one in zip(rows, units, strict=True)

@@ -47,11 +47,6 @@ def scope(rows: Rows, documents: Sequence[object]) -> Scope:
     return Scope(_kept(found, rows.where), present)
 
 
-def trail(rows: Rows) -> str:
-    """Return the steps as text: the place of the rows in the answer, "" for the document."""
-    return " / ".join(step.path.text for step in rows.steps)
-
-
 def _kept(found: list[Row], where: Selector | None) -> list[Row]:
     return found if where is None else [row for row in found if where(row[0])]
 

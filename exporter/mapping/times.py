@@ -6,8 +6,11 @@ from datetime import UTC, tzinfo
 from exporter.kernel.timestamps import parse_timestamp
 from exporter.mapping.misfit import Misfit
 
+
 # Typed, because to a dictionary True is 1, and 1 is a time.
-_known = functools.lru_cache(maxsize=4096, typed=True)(parse_timestamp)
+@functools.lru_cache(maxsize=4096, typed=True)
+def _known(found: str | float, zone: tzinfo) -> float | None:
+    return parse_timestamp(found, zone=zone)
 
 
 def epoch(found: object, path: str, zone: tzinfo = UTC) -> float | None:
@@ -17,7 +20,7 @@ def epoch(found: object, path: str, zone: tzinfo = UTC) -> float | None:
     """
     try:
         if isinstance(found, str | int | float):
-            return _known(found, zone=zone)
+            return _known(found, zone)
         return parse_timestamp(found, zone=zone)
     except ValueError as error:
         raise Misfit(path, str(error)) from error

@@ -13,7 +13,7 @@ from exporter.kernel.select import SelectError, Selector
 from exporter.mapping.labels import fixed, label_at, name
 from exporter.mapping.meaning import instant_meant, number_meant, text_meant
 from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.scope import Row, scope, trail
+from exporter.mapping.scope import Row, scope
 from exporter.model.definition import (
     Cost,
     Definition,
@@ -221,7 +221,7 @@ def _currency(_path: Selector, _view: object, given: object) -> str:
 def _matched(
     rule: str, wanted: Rows, documents: Sequence[object], searches: Iterable[_Search]
 ) -> Iterator[Match]:
-    place = trail(wanted)
+    place = wanted.place
     try:
         rows = list(scope(wanted, documents).rows)
     except (Misfit, SelectError) as error:

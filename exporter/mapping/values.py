@@ -23,6 +23,7 @@ UNLIMITED = Unlimited()
 Amount: TypeAlias = float | Unlimited
 """A number, or the vendor's word that there is no end to it."""
 
+_NUMBERS = {int, float}
 _clip = functools.lru_cache(maxsize=256)(functools.partial(clip, length=40))
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,'_\s]\d{3})+(?:[.,]\d*)?|\d+,\d+", re.ASCII)
@@ -101,6 +102,31 @@ def amount(value: Value, view: object, seen: set[str]) -> Amount | None:
                 return found  # the usual case; `converted` looks whether it is finite
             return _understood(value, found, path)
     return _absent(value)
+
+
+def plain_amounts(
+    value: Value, rows: Sequence[Row], units: Sequence[Measure], seen: set[str]
+) -> list[float] | None:
+    """Return what `amount` and `converted` give for many rows, all at once.
+
+    None where that is not possible: each row then has to be looked at by itself. Most answers have
+    a plain number in each row, under one key.
+    """
+    path = value.paths[0]
+    if path.plain is None or len(value.paths) > 1 or value.add or value.unlimited:
+        return None
+    found = [path(view) for view, _ in rows]
+    factor = units[0].unit.factor
+    if not _NUMBERS.issuperset(map(type, found)) or len({id(one) for one in units}) > 1:
+        return None
+    try:
+        numbers = [number * factor + 0.0 for number in found]  # type: ignore[operator]
+    except OverflowError:
+        return None
+    if not all(map(isfinite, numbers)):
+        return None
+    seen.add(path.text)
+    return numbers
 
 
 def first(paths: tuple[Selector, ...], view: object, seen: set[str]) -> object:

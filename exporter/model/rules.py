@@ -49,6 +49,11 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     joins: tuple[Join, ...] = ()
     where: Selector | None = None
+    place: str = ""  # made of the steps: where in the answer the rows are; "" is the document
+
+    def __post_init__(self) -> None:
+        place = " / ".join(step.path.text for step in self.steps)
+        msgspec.structs.force_setattr(self, "place", place)
 
 
 class How(StrEnum):

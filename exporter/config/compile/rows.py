@@ -1,5 +1,6 @@
 """Which rows a rule reads, and which names its paths see."""
 
+import functools
 import re
 from typing import Final, TypeAlias
 
@@ -43,7 +44,13 @@ def rows(
     if not isinstance(where, UnsetType):
         condition = leaves.path(place / "where", where)
         check_names(place / "where", condition, names)
-    return Rows(steps=tuple(steps), joins=tuple(joins), where=condition), names
+    return _shared(Rows(steps=tuple(steps), joins=tuple(joins), where=condition)), names
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(rows: Rows) -> Rows:
+    """Return one object for all equal rows: they are then looked up once in each answer."""
+    return rows
 
 
 def _name_of(text: str | StepText) -> str | None:

@@ -15,6 +15,8 @@ from exporter.kernel.problems import did_you_mean
 _LAST_DAY = 31
 _JUST_BEFORE = 0.001  # seconds; far above the resolution of today's epochs
 
+_MOST_REMEMBERED = 1024
+
 
 class Span(msgspec.Struct, frozen=True):
     """Epoch seconds from `start` (inclusive) to `end` (exclusive); never empty."""
@@ -32,6 +34,10 @@ class Cycle(StrEnum):
     YEAR = "year"
 
 
+_LAST: dict[tuple[Cycle, tzinfo, int], Span] = {}
+"""What was found last by cycle, zone and anchor day; every poll asks for the same few."""
+
+
 def span(
     cycle: Cycle, now: float, *, zone: tzinfo = UTC, anchor_day: int = 1, back: int = 0
 ) -> Span:
@@ -42,9 +48,9 @@ def span(
     """
     if not 1 <= anchor_day <= _LAST_DAY or back < 0:
         raise ValueError(f"anchor_day {anchor_day} is not 1 to 31, or back {back} below 0.")
-    found = _holding(cycle, now, zone, anchor_day)
+    found = _held(cycle, now, zone, anchor_day)
     for _ in range(back):
-        found = _holding(cycle, found.start - _JUST_BEFORE, zone, anchor_day)
+        found = _held(cycle, found.start - _JUST_BEFORE, zone, anchor_day)
     return found
 
 
@@ -76,6 +82,18 @@ def find_zone(name: str) -> tzinfo:
         if "Did you mean" not in hint:
             hint = " Write a name of the IANA database: UTC, Europe/Berlin, America/New_York."
         raise ValueError(f'"{shown}" is not a time zone.{hint}') from error
+
+
+def _held(cycle: Cycle, now: float, zone: tzinfo, anchor_day: int) -> Span:
+    """Return the cycle that holds `now`: mostly the one of the last time."""
+    key = (cycle, zone, anchor_day)
+    last = _LAST.get(key)
+    if last is not None and last.start <= now < last.end:
+        return last
+    if len(_LAST) >= _MOST_REMEMBERED:
+        _LAST.clear()
+    found = _LAST[key] = _holding(cycle, now, zone, anchor_day)
+    return found
 
 
 def _holding(cycle: Cycle, now: float, zone: tzinfo, anchor_day: int) -> Span:

@@ -74,10 +74,11 @@ class Selector:
 
         Raises SelectError for anything that a search raises.
         """
-        if self.plain is None:
+        plain = self.plain
+        if plain is None:
             return self._search(document)
-        for key in self.plain:
-            if not isinstance(document, dict):
+        for key in plain:
+            if type(document) is not dict and not isinstance(document, dict):
                 return None
             document = document.get(key)
         return document

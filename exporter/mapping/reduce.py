@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from exporter.kernel.select import Selector
-from exporter.mapping.misfit import Misfit, told
+from exporter.mapping.misfit import Misfit
 from exporter.mapping.scope import Row
-from exporter.mapping.times import epoch
+from exporter.mapping.times import epochs
 from exporter.mapping.values import UNLIMITED, Amount, total
 from exporter.model.definition import How, Reduce
 from exporter.model.reading import Unlimited
@@ -59,14 +58,7 @@ def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]
     if rule.by is None:
         return amounts[given[0 if rule.how is How.FIRST else -1]]
     by = rule.by
-    times = [(_time(by, rows[number][0]), number) for number in given]
+    times = epochs([by(rows[number][0]) for number in given], by.text)
     # Of rows with one time, such as a day that was restated, position decides.
-    return amounts[(min if rule.how is How.FIRST else max)(times)[1]]
-
-
-def _time(by: Selector, view: object) -> float:
-    found = by(view)
-    time = epoch(found, by.text)
-    if time is None:
-        raise Misfit(by.text, f"found {told(found)} in the place of the time that orders the rows.")
-    return time
+    ordered = zip(times, given, strict=True)
+    return amounts[(min if rule.how is How.FIRST else max)(ordered)[1]]

@@ -44,7 +44,8 @@ class Scene:
     seen: set[str] = field(default_factory=set)
     answered: bool = False
     left_out: int = 0
-    _periods: dict[int, Billing] = field(default_factory=dict)
+    _periods: dict[tuple[int, ...], Billing] = field(default_factory=dict)
+    _rooted: dict[int, bool] = field(default_factory=dict)
     _scopes: dict[int, Scope] = field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
@@ -79,19 +80,34 @@ class Scene:
         default = self.target.definition.period
         if own is not None and own is not default:
             if own.start is None and own.end is None:
-                return self._kept(own, own, None)
+                return self._kept((own,), own, None)
+            if len(rows) == 1 and self._is_rooted(own, rows[0]):
+                return self._kept((own, rows[0][1]), own, rows[0][0])
             found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
             return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
         if default is None or (level and own is None):
             return NO_PERIOD
         document = rows[-1][1] if rows else self.documents[-1]
-        return self._kept(document, default, document)
+        return self._kept((default, document), default, document)
 
-    def _kept(self, key: object, rule: Period, view: object) -> Billing:
-        """Work a period out once for all that it is the same for."""
-        known = self._periods.get(id(key))
+    def _kept(self, same: tuple[object, ...], rule: Period, view: object) -> Billing:
+        """Work a period out once for all that has the `same` rule and document."""
+        key = tuple(map(id, same))
+        known = self._periods.get(key)
         if known is None:
-            known = self._periods[id(key)] = self._billing(rule, view)
+            known = self._periods[key] = self._billing(rule, view)
+        return known
+
+    def _is_rooted(self, rule: Period, row: Row) -> bool:
+        """Tell whether a period reads nothing of its row but the document that it is from."""
+        known = self._rooted.get(id(rule))
+        if known is None:
+            view, document = row
+            named = isinstance(view, dict) and view.get("root") is document
+            sides = [side for side in (rule.start, rule.end) if side is not None]
+            paths = [path.plain for side in sides for path in side.paths]
+            known = named and all(path is not None and path[0] == "root" for path in paths)
+            self._rooted[id(rule)] = known
         return known
 
     def _billing(self, rule: Period, view: object) -> Billing:

@@ -78,7 +78,7 @@ class Daemon:
         async with self._reloading:  # a reload waits for the start
             before = await self.engine.start()
             self._loaded(self.engine.plan)
-            self._telling.waits.recall(before.failing, before.waiting)
+            self._telling.waits.recall(before.failing, before.budgets)
             self._started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())

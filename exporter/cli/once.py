@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Poll and print. 1 for a bad configuration, 5 if any poll failed."""
+    """Poll and print. 1: bad configuration, 2: unknown target, 5: any poll failed."""
     plan = load_plan(args.config_file, environ=os.environ)
     if isinstance(plan, Rejected):
         show(plan.problems)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.target and args.target not in plan.targets:
         known = did_you_mean(args.target, plan.targets)
         sys.stderr.write(f'--target: "{args.target}" is no target of {args.config_file}.{known}\n')
-        return exits.CONFIG
+        return exits.USAGE
     exposition, failed = asyncio.run(_poll(plan, args))
     if args.output and (trouble := _replace(Path(args.output), exposition)):
         sys.stderr.write(f"--output: cannot write {args.output}: {trouble}\n")

@@ -53,7 +53,7 @@ def _list() -> int:
     definitions = [load_shipped(name) for name in catalogue.shipped()]
     rows = [_row(one) for one in definitions if isinstance(one, Definition)]
     head = ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
-    _print(terminal.table(head, rows, terminal.width()))
+    _print(terminal.table(head, rows, terminal.width(), tallest=2))
     return exits.FINE
 
 
@@ -97,7 +97,7 @@ def _show(wanted: str, *, as_yaml: bool) -> int:
     else:
         hint = did_you_mean(wanted, catalogue.shipped())
         sys.stderr.write(f'There is no provider and no file "{wanted}".{hint}\n')
-        return exits.CONFIG
+        return exits.USAGE
     if isinstance(loaded, Rejected):
         show(loaded.problems)
         return exits.CONFIG

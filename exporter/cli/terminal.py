@@ -92,6 +92,12 @@ def _wrapped(text: str, most: int, hanging: str = "") -> list[str]:
     return textwrap.wrap(text, most, subsequent_indent=hanging, break_on_hyphens=False) or [""]
 
 
+def _cut(lines: list[str], wide: int, tallest: int | None) -> list[str]:
+    if tallest is None or len(lines) <= tallest:
+        return lines
+    return [*lines[: tallest - 1], f"{lines[tallest - 1][: wide - 2].rstrip()} …"]
+
+
 def _widths(natural: list[int], most: int | None) -> list[int]:
     """Take from the widest columns until all fit."""
     widths = list(natural)

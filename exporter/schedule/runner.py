@@ -78,14 +78,21 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(self, jobs: Iterable[Job], *, changed: Collection[str] = ()) -> None:
+    def swap(
+        self,
+        jobs: Iterable[Job],
+        *,
+        changed: Collection[str] = (),
+        replaced: Collection[str] = (),
+    ) -> None:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
-        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew.
-        Raises ValueError, and changes nothing, if a target has two jobs of one collector.
+        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew; those
+        in `replaced`, which are other accounts now, also forget how their polls ended. Raises
+        ValueError, and changes nothing, if a target has two jobs of one collector.
         """
-        change = self._roster.swap(jobs, changed, self._loop.time())
+        change = self._roster.swap(jobs, self._loop.time(), changed=changed, replaced=replaced)
         for entry in change.retired:
             self._agenda.drop(entry)
         self._call_off(change.retired)

@@ -135,7 +135,7 @@ class Engine:
         return change
 
     def _forget_versions(self, target: Target) -> None:
-        """Ask for whole answers: what an unchanged one would renew is gone, or was read otherwise."""
+        """Ask for whole answers: what an unchanged one would renew is gone."""
         for collector in target.collectors:
             self._client.forget(target, collector)
 

@@ -25,7 +25,7 @@ from exporter.schedule.runner import Runner
 from exporter.store.board import Board
 from exporter.store.chronicle import Chronicle
 from exporter.store.identity import fingerprint
-from exporter.store.ledger import Ledger
+from exporter.store.no_ledger import open_ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
@@ -64,7 +64,7 @@ class Engine:
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
+        self._ledger = open_ledger(plan.state_file, emit=world.emit, wall=world.wall)
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,

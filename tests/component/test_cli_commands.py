@@ -133,6 +133,7 @@ async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Comman
         "← 200",
         "rows: list of 1",
         "rows / line.used",
+        "traffic: the number 250 → 250 bytes",
         'usage_bytes{provider="meter",account="home",resource="traffic"} 250',
     ):
         assert words in done.out

@@ -32,7 +32,11 @@ async def vendor(wire: Wire) -> Answer:
 
 def plan(folder: Path, *names: str, **more: Any) -> Plan:
     (folder / "meter.yaml").write_text(DEFINITION)
-    usual = {"provider": "meter", "base_url": "https://meter.example", "credentials": {"token": "x"}}
+    usual = {
+        "provider": "meter",
+        "base_url": "https://meter.example",
+        "credentials": {"token": "x"},
+    }
     targets = [{"name": name, **usual, **more} for name in names]
     document = {"providers": {"files": ["meter.yaml"]}, "targets": targets}
     return plan_from(folder, document)

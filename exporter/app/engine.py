@@ -169,7 +169,7 @@ class Engine:
 
     def _restate(self, name: str) -> None:
         """Write and show anew when a target was polled and will be."""
-        self._write(rows(self.runner.snapshot((name,))))
+        self._write(rows(self.runner.snapshot_of(name)))
         if self.plan.state_file:
             for collector, at in self.board.successes(name).items():
                 self._ledger.renew(name, collector, at)

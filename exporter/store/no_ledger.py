@@ -37,6 +37,10 @@ class NoLedger:
     def forget(self, target: str) -> None:
         """Do nothing: nothing is known of it."""
 
+    async def settle(self, patience: float) -> bool:
+        """Wait for nothing: there is no disk."""
+        return True
+
     async def close(self) -> None:
         """Do nothing: nothing is open."""
 

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.app.recalled import Recalled, account_rows, recalled, refused_row, useless
+from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
 from exporter.app.refused import REFUSALS, Refused
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
@@ -25,7 +25,7 @@ from exporter.schedule.runner import Runner
 from exporter.store.board import Board
 from exporter.store.chronicle import Chronicle
 from exporter.store.identity import fingerprint
-from exporter.store.ledger import Ledger
+from exporter.store.no_ledger import open_ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
@@ -71,7 +71,7 @@ class Engine:
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
+        self._ledger = open_ledger(plan.state_file, emit=world.emit, wall=world.wall)
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,
@@ -169,7 +169,7 @@ class Engine:
 
     def _restate(self, name: str) -> None:
         """Write and show anew when a target was polled and will be."""
-        self._write(rows(self.runner.snapshot((name,))))
+        self._write(rows(self.runner.snapshot_of(name)))
         if self.plan.state_file:
             for collector, at in self.board.successes(name).items():
                 self._ledger.renew(name, collector, at)
@@ -211,7 +211,7 @@ class Engine:
         self.publisher.learn(target, poll)
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
-        self._write(rows(self.runner.snapshot((target.name,))))
+        self._write(rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
         if _holds_all(poll):
@@ -219,7 +219,8 @@ class Engine:
         self.publisher.publish(target)
 
     def _mark(self, target: Target) -> None:
-        self._write(refused_row(target.name, self._refused.note(target)))
+        sharing = [self.plan.targets[name] for name in self._sharing[target.budget]]
+        self._write(refused_rows(self._refused.note(target, sharing)))
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""

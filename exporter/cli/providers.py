@@ -2,18 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
-from exporter.cli import exits
+from exporter.app.pages.publishes import kept_names, name
+from exporter.cli import drafting, exits, rehearse, terminal
 from exporter.cli.problems import show
 from exporter.config import catalogue
 from exporter.config.load import load_definition, load_shipped
-from exporter.config.sample import sketch
-from exporter.config.skeleton import skeleton
 from exporter.kernel.durations import format_duration
 from exporter.kernel.problems import did_you_mean
+from exporter.model.auth import Auth
 from exporter.model.definition import Definition
 from exporter.model.plan import Rejected
 
@@ -21,24 +20,20 @@ from exporter.model.plan import Rejected
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands of ``providers``."""
     chooser = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    chooser.add_parser("list", help="the shipped definitions")
-    one = chooser.add_parser("show", help="a definition as it is written")
-    one.add_argument("name", metavar="NAME")
-    new = chooser.add_parser("new", help="write a commented skeleton")
+    chooser.add_parser("list", help="the shipped definitions", allow_abbrev=False)
+    one = chooser.add_parser("show", help="what a provider asks and publishes", allow_abbrev=False)
+    one.add_argument("name", metavar="NAME", help="a shipped definition, or a file")
+    one.add_argument("--yaml", action="store_true", help="print the definition itself")
+    new = chooser.add_parser("new", help="write a new definition", allow_abbrev=False)
     new.add_argument("file", metavar="FILE")
-    new.add_argument("--from-sample", metavar="ANSWER.json", help="guess from a captured answer")
-    test = chooser.add_parser("test", help="replay captured answers; for CI")
-    test.add_argument("file", metavar="FILE")
-    test.add_argument(
-        "--answers",
-        metavar="DIR",
-        required=True,
-        help="a folder with an answer for each collector: usage.json, or usage.1.json, usage.2.json"
-        " for pages; usage.headers.json for headers",
+    new.add_argument(
+        "--from-sample",
+        metavar="ANSWER.json",
+        default="",
+        help="propose resources, units, limits, costs, period and paging from a captured answer",
     )
-    test.add_argument(
-        "--param", metavar="NAME=VALUE", action="append", default=[], help="may be repeated"
-    )
+    test = chooser.add_parser("test", help="replay captured answers; for CI", allow_abbrev=False)
+    rehearse.arguments(test)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,65 +42,70 @@ def run(args: argparse.Namespace) -> int:
         case "list":
             return _list()
         case "show":
-            return _show(args.name)
+            return _show(args.name, as_yaml=args.yaml)
         case "new":
-            return _new(Path(args.file), args.from_sample)
+            return drafting.new(Path(args.file), args.from_sample)
         case _:
-            from exporter.cli import rehearse  # noqa: PLC0415 - the mapping, for this alone
-
-            return rehearse.test(args.file, Path(args.answers), args.param)
+            return rehearse.test(args)
 
 
 def _list() -> int:
     definitions = [load_shipped(name) for name in catalogue.shipped()]
-    rows = [("PROVIDER", "VENDOR", "EVERY", "READS")]
-    rows += [_row(one) for one in definitions if isinstance(one, Definition)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        sys.stdout.write("  ".join([*cells, row[3]]).rstrip() + "\n")
+    rows = [_row(one) for one in definitions if isinstance(one, Definition)]
+    head = ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
+    _print(terminal.table(head, rows, terminal.width(), tallest=2))
     return exits.FINE
 
 
-def _row(definition: Definition) -> tuple[str, str, str, str]:
-    names: dict[str, None] = {}
-    for rule in definition.resources:
-        names["".join(part if isinstance(part, str) else "*" for part in rule.name)] = None
-    if definition.costs:
-        names["spend"] = None
-    every = format_duration(definition.interval)
-    return definition.name, definition.title, every, ", ".join(names)
+def _row(definition: Definition) -> tuple[str, str, str, str, str]:
+    read = [text for one in definition.resources for text in kept_names(one) or [name(one.name)]]
+    spend = ["spend"] if definition.costs else []
+    return (
+        definition.name,
+        definition.title,
+        format_duration(definition.interval),
+        _needs(definition),
+        ", ".join(dict.fromkeys(read + spend)),
+    )
 
 
-def _show(name: str) -> int:
-    if name not in catalogue.shipped():
-        sys.stderr.write(
-            f'There is no provider "{name}".{did_you_mean(name, catalogue.shipped())}\n'
-        )
-        return exits.CONFIG
-    sys.stdout.write(catalogue.text(name))
-    return exits.FINE
+def _needs(definition: Definition) -> str:
+    """Return what a target must set: credentials, parameters, an address."""
+    ways = dict.fromkeys(_credentials(definition, auth) for auth in definition.auth)
+    params = [one.name for one in definition.params.values() if one.required]
+    address = ["base_url"] if definition.base_url is None else []
+    return "; ".join(filter(None, [" or ".join(ways), ", ".join(params + address)]))
 
 
-def _new(path: Path, sample: str | None) -> int:
-    document: object = None
-    try:
-        if sample:
-            document = msgspec.json.decode(Path(sample).read_bytes())
-        guesses = sketch(document) if sample else None
-        text = skeleton(
-            path.stem, file=str(path), schema="docs/schema/provider.json", sketch=guesses
-        )
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        sys.stderr.write(f"{path}: there is such a file already; it stays as it is.\n")
-        return exits.CONFIG
-    except (OSError, msgspec.DecodeError) as error:
-        sys.stderr.write(f"{sample or path}: {error}\n")
-        return exits.CONFIG
-    loaded = load_definition(str(path))
+def _credentials(definition: Definition, auth: Auth) -> str:
+    names = [one for one in definition.credentials if one in auth.needs]
+    return " + ".join(names) or "nothing"
+
+
+def _show(wanted: str, *, as_yaml: bool) -> int:
+    """Print the page of a provider: a shipped one by its name, or that of a file."""
+    if wanted in catalogue.shipped():
+        if as_yaml:
+            sys.stdout.write(catalogue.text(wanted))
+            return exits.FINE
+        loaded = load_shipped(wanted)
+    elif Path(wanted).suffix in (".yaml", ".yml") or Path(wanted).exists():
+        if as_yaml and Path(wanted).is_file():
+            sys.stdout.write(Path(wanted).read_text("utf-8"))
+            return exits.FINE
+        loaded = load_definition(wanted)
+    else:
+        hint = did_you_mean(wanted, catalogue.shipped())
+        sys.stderr.write(f'There is no provider and no file "{wanted}".{hint}\n')
+        return exits.USAGE
     if isinstance(loaded, Rejected):
         show(loaded.problems)
-    sys.stdout.write(f"{path}: written{', with guesses to check' if sample else ''}\n")
+        return exits.CONFIG
+    from exporter.app.pages.provider import lines  # noqa: PLC0415 - the fetch stage, for this alone
+
+    _print(terminal.page(lines(loaded, file=loaded.origin), terminal.width()))
     return exits.FINE
+
+
+def _print(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)

@@ -7,10 +7,11 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.schedule import budget as budgets
-from exporter.schedule import cadence, state
+from exporter.schedule import cadence, memory, state
 from exporter.schedule.budget import Budget
 from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
+from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
 
 Names: TypeAlias = Collection[str]
@@ -75,6 +76,23 @@ class Roster:
         self._close_empty(change)
         self._forget_idle(now)
         return change
+
+    def snapshot(self, clocks: Clocks) -> Snapshot:
+        """Return what must survive a restart."""
+        known = self.kept_budgets | {lane.key: lane.budget for lane in self.lanes.values()}
+        return memory.snapshot(self.entries(), self.kept_states, known, clocks)
+
+    def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        entries = self.targets.get(target, ())
+        known = {entry.lane.key: entry.lane.budget for entry in entries}
+        return memory.snapshot(entries, {}, known, clocks)
+
+    def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
+        """Keep what an earlier process knew for the jobs that come."""
+        recollection = memory.recall(snapshot, clocks)
+        self.kept_states.update(recollection.states)
+        self.kept_budgets.update(recollection.budgets)
 
     def _sift(
         self,

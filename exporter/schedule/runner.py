@@ -151,29 +151,23 @@ class Runner:
         behind = 0.0 if due is None else now - due
         return max(0.0, behind, self._slots.owed(now))
 
-    def snapshot(self, targets: Iterable[str] | None = None) -> Snapshot:
-        """Return what must survive a restart, in wall time.
+    def snapshot(self) -> Snapshot:
+        """Return what must survive a restart, in wall time."""
+        return self._roster.snapshot(self._clocks())
 
-        Of `targets` alone, with their budgets: to write down what one poll changed. When a
-        PollFinished is emitted its poll is in it.
+    def snapshot_of(self, target: str) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share.
+
+        To write down what one poll changed: when a PollFinished is emitted its poll is in it.
         """
-        roster = self._roster
-        if targets is None:
-            budgets_now = {lane.key: lane.budget for lane in roster.lanes.values()}
-            known = roster.kept_budgets | budgets_now
-            return memory.snapshot(roster.entries(), roster.kept_states, known, self._clocks())
-        entries = [entry for name in targets for entry in roster.targets.get(name, ())]
-        known = {entry.lane.key: entry.lane.budget for entry in entries}
-        return memory.snapshot(entries, {}, known, self._clocks())
+        return self._roster.snapshot_of(target, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Remember what an earlier process knew. Call it before the first `swap`.
 
         A snapshot may be put together of parts; its `at` is then the newest part's.
         """
-        recollection = memory.recall(snapshot, self._clocks())
-        self._roster.kept_states.update(recollection.states)
-        self._roster.kept_budgets.update(recollection.budgets)
+        self._roster.restore(snapshot, self._clocks())
 
     async def run(self) -> None:
         """Poll until cancelled; then cancel the running polls, and wait for them to end."""
@@ -204,22 +198,21 @@ class Runner:
         now, due = self._loop.time(), self._agenda.next_time()
         if due is not None and now - due > STUCK and self._timer is None:
             self._mend("the timer of the poll loop was lost")
-        for entry in tuple(self._slots.running.values()):
-            running = entry.running
-            if running is None or running.deaf:
-                continue
-            if now - running.started > entry.job.timeout + DEAF:
+        for entry, running in self._slots.overdue(now - DEAF):
+            if not running.deaf:
                 running.deaf = True
                 running.cancel()
                 self._emit(tell.crash(entry, "a poll went on after its deadline"))
+            elif entry.running is running:
+                self._conclude(entry, running, self._crash(entry, running, "a poll does not end"))
+                self._arm()
 
     def _stop(self) -> None:
         """Start nothing more; the group is about to cancel what runs, and we let it."""
         self._slots.closed = True
         self._group = None
-        for entry in self._slots.running.values():
-            if entry.running is not None:
-                entry.running.dropped = True
+        for _, running in self._slots.overdue(math.inf):
+            running.dropped = True
 
     def _arm(self) -> None:
         """Set the one timer to the first due time."""
@@ -277,19 +270,26 @@ class Runner:
             self._call(partial(self._started, memory.job_memo(entry, self._clocks())))
 
     def _ended(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
-        self._guard(self._conclude, entry, running, task)
+        if entry.running is not running:
+            return  # it was given up, and what it brings now is nobody's
+        ended: Attempt | None = None
+        if not task.cancelled() and task.exception() is None:
+            ended = task.result()
+        elif not running.dropped:
+            ended = self._crash(entry, running, "a poll was cancelled by somebody else")
+        self._guard(self._conclude, entry, running, ended)
         self._arm()
 
-    def _conclude(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
+    def _crash(self, entry: Entry, running: Running, error: str) -> Attempt:
+        seconds = self._loop.time() - running.started
+        return crashed(entry.job, error, at=self._wall() - seconds, seconds=seconds)
+
+    def _conclude(self, entry: Entry, running: Running, ended: Attempt | None) -> None:
+        """Take in the end of a poll; None: we called it off."""
         self._slots.free(entry, running)
         clocks = self._clocks()
-        if not task.cancelled() and task.exception() is None:
-            self._settle(entry, running, task.result(), clocks)
-        elif not running.dropped:
-            seconds = clocks.now - running.started
-            error = "a poll was cancelled by somebody else"
-            at = clocks.wall - seconds
-            self._settle(entry, running, crashed(entry.job, error, at=at, seconds=seconds), clocks)
+        if ended is not None:
+            self._settle(entry, running, ended, clocks)
         elif entry.place is not Place.GONE:
             cut = state.stopped if self._group is None else state.cut_short
             entry.state = cut(entry.job, entry.state, running.started)
@@ -317,15 +317,7 @@ class Runner:
         """Take in how a poll ended: budget, state, events."""
         lane, old, chance = entry.lane, entry.state, self._dice()
         waited = lane.budget.until
-        facts = budgets.Settlement(
-            now=clocks.now,
-            wall=clocks.wall,
-            chance=chance,
-            cost=running.cost,
-            spent=len(ended.poll.exchanges) or running.cost,
-            interval=entry.job.interval,
-            period_end=old.period_end,
-        )
+        facts = entry.settlement(running, ended.poll, clocks.now, clocks.wall, chance)
         lane.budget, cut = budgets.settle(lane.budget, lane.terms, ended.poll, facts)
         if lane.budget.until > waited:
             self._call_off(lane.running)

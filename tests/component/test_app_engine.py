@@ -12,11 +12,15 @@ from exporter.model.event import (
     Event,
     PollCrashed,
     PollFinished,
+    SchemaNote,
+    SeriesDropped,
     TargetBack,
     TargetDown,
     ValuesExpired,
 )
 from exporter.model.outcome import Failure, Reason
+from exporter.model.sample import Sample
+from exporter.model.target import Target
 from tests.support.meter import MONTH_END, MONTH_START, Meter, row, rows, target, write_config
 from tests.support.rig import Rig, plan_of, running
 from tests.support.vendor import NOW
@@ -332,3 +336,66 @@ async def test_a_period_is_as_long_as_the_vendor_says(tmp_path: Path) -> None:
         seen = await rig.first()
     assert seen.get("usage_period_start_timestamp_seconds") == MONTH_START
     assert seen.get("usage_period_end_timestamp_seconds") == MONTH_END
+
+
+@warped
+async def test_series_that_cannot_be_written_cost_the_target_its_values_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = [Sample(family="usage_bytes", labels=("meter", "home", "a"), value=n) for n in (1, 2)]
+    good, bad = Meter(), Meter()
+
+    def found(target: Target, *rest: object) -> tuple[list[Sample], tuple[()]]:
+        return (twice if target.name == "home" else twice[:0], ())
+
+    monkeypatch.setattr("exporter.app.publisher.samples", found)
+    async with good.vendor, bad.vendor:
+        path = write_config(tmp_path, target(bad, "home"), target(good, "work"))
+        async with running(plan_of(path)) as rig:
+            seen = await rig.first()
+    assert seen.all("usage_bytes") == []
+    assert [one.value for one in seen.all("usage_up")] == [1, 1]
+    (dropped,) = rig.told(SeriesDropped)
+    assert isinstance(dropped, SeriesDropped)
+    assert (dropped.target, dropped.reason) == ("home", "duplicate")
+
+
+def seats(asked: Asked) -> Answer:
+    """Answer with a version, and 304 to who has it."""
+    version = (("ETag", '"v1"'),)
+    if asked.headers.get("if-none-match") == '"v1"':
+        return Answer(status=304, headers=version)
+    return Answer(headers=version, body=b'{"used": 3, "limit": 5}')
+
+
+@warped
+async def test_an_answer_that_still_holds_renews_the_age(tmp_path: Path) -> None:
+    meter = Meter(seats=seats)
+    async with meter.vendor:
+        ours = target(meter, collectors={"usage": False, "seats": True})
+        plan = plan_of(write_config(tmp_path, ours, state={"file": "state.db"}))
+        async with running(plan) as rig:
+            before = await rig.first()
+            after = await rig.go(600)
+            at = rig.wall()
+        async with running(plan, start=at) as rig:
+            restarted = rig.scrape()
+    age = "usage_last_success_timestamp_seconds"
+    assert len(meter.asked) == 2
+    assert after.get("usage_quantity", resource="seats") == 3
+    assert (after.get(age) or 0) - (before.get(age) or 0) == pytest.approx(600, abs=30)
+    assert restarted.get("usage_quantity", resource="seats") == 3
+    assert restarted.get(age) == after.get(age)
+
+
+@warped
+async def test_a_field_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
+    meter = Meter(seats=json_answer({"used": 3, "limit": 5}))
+    async with one(meter, tmp_path, collectors={"usage": False, "seats": True}) as rig:
+        await rig.first()
+        meter.answers["seats"] = json_answer({"used": 3, "limitV2": 5})
+        seen = await rig.go(1300)
+    assert seen.get("usage_limit_quantity", resource="seats") is None
+    (note,) = rig.told(SchemaNote)
+    assert isinstance(note, SchemaNote)
+    assert (note.collector, note.reason, note.detail) == ("seats", "path_gone", "limit")

@@ -102,7 +102,7 @@ class Process:
         )
         self.engine = Engine(plan, world)
         client = self.engine._client
-        client._world = msgspec.structs.replace(client._world, transport=Wires(vendor))
+        client._world = msgspec.structs.replace(client._world, send=Wires(vendor).send)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

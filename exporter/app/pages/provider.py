@@ -10,22 +10,26 @@ from exporter.model.definition import BudgetScope, Definition, Param, Throttling
 
 
 def page(definition: Definition) -> str:
-    """Return the Markdown of a provider's page."""
-    return "\n".join(_lines(definition)) + "\n"
-
-
-def _lines(definition: Definition) -> Iterator[str]:
+    """Return the Markdown of a shipped provider's page in the documentation."""
     file = f"exporter/providers/{definition.name}.yaml"
-    yield f"<!-- Made from {file} by `make docs`: change that file, not this one. -->"
+    made = f"<!-- Made from {file} by `make docs`: change that file, not this one. -->"
+    return "\n".join([made, *lines(definition, file=f"[`{file}`](../../{file})")]) + "\n"
+
+
+def lines(definition: Definition, *, file: str) -> Iterator[str]:
+    """Yield the lines of a provider's page; `file` is how its definition is spoken of."""
     yield f"# {definition.title}"
     yield ""
-    yield f"Provider `{definition.name}`, defined in [`{file}`](../../{file}). The vendor's own"
-    yield f"documentation: <{definition.documentation}>."
+    if definition.documentation:
+        yield f"Provider `{definition.name}`, defined in {file}. The vendor's own"
+        yield f"documentation: <{definition.documentation}>."
+    else:
+        yield f"Provider `{definition.name}`, defined in {file}."
     yield ""
     yield "```yaml"
     yield from _example(definition)
     yield "```"
-    for title, lines in (
+    for title, part in (
         ("Credentials and parameters", _needs(definition)),
         ("What it asks", asks(definition)),
         ("What it publishes", publishes(definition)),
@@ -35,7 +39,7 @@ def _lines(definition: Definition) -> Iterator[str]:
         yield ""
         yield f"## {title}"
         yield ""
-        yield from lines
+        yield from part
 
 
 def _example(definition: Definition) -> Iterator[str]:
@@ -56,8 +60,9 @@ def _example(definition: Definition) -> Iterator[str]:
 
 
 def _needs(definition: Definition) -> Iterator[str]:
-    yield f"Permission: {definition.permission}"
-    yield ""
+    if definition.permission:
+        yield f"Permission: {definition.permission}"
+        yield ""
     ways = [auth_in_words(auth) for auth in definition.auth]
     if len(ways) == 1:
         yield f"Requests are signed {ways[0]}."

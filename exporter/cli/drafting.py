@@ -1,0 +1,63 @@
+"""``providers new``: the text of a new definition, empty or guessed from a captured answer."""
+
+import json
+import sys
+from pathlib import Path
+
+from exporter.cli import exits
+from exporter.cli.problems import show
+from exporter.config import files
+from exporter.config.load import compile_text
+from exporter.config.schema import provider_schema
+from exporter.config.skeleton import skeleton
+from exporter.config.sketch.guess import sketch
+from exporter.config.sketch.sample import Unusable, read_sample
+from exporter.model.plan import Rejected
+
+SCHEMA = "provider.schema.json"
+"""The file beside a new definition by which editors complete and check it."""
+
+
+def new(path: Path, sample: str) -> int:
+    """Write a definition, and the schema for editors; a file that is there stays as it is."""
+    if not files.is_definition_name(path.stem):
+        sys.stderr.write(
+            f'{path}: the provider would be called "{path.stem}". A name has small letters, digits'
+            " and underscores: name the file after the vendor, acme.yaml.\n"
+        )
+        return exits.CONFIG
+    try:
+        guesses = sketch(read_sample(Path(sample).read_bytes())) if sample else None
+    except (Unusable, OSError) as error:
+        sys.stderr.write(f"{sample}: {_why(error)}\n")
+        return exits.CONFIG
+    text = skeleton(path.stem, file=str(path), schema=SCHEMA, sketch=guesses)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+        _write_schema(path.with_name(SCHEMA))
+    except FileExistsError:
+        sys.stderr.write(f"{path}: there is such a file already; it stays as it is.\n")
+        return exits.CONFIG
+    except OSError as error:
+        sys.stderr.write(f"{path}: {_why(error)}\n")
+        return exits.CONFIG
+    sys.stdout.write(f"{path}: written{', with guesses to check' if sample else ''}\n")
+    return _checked(text, path)
+
+
+def _write_schema(path: Path) -> None:
+    if not path.exists():
+        path.write_text(json.dumps(provider_schema(), indent=2) + "\n", "utf-8")
+
+
+def _checked(text: str, path: Path) -> int:
+    loaded = compile_text(text, name=path.stem, origin=str(path))
+    if isinstance(loaded, Rejected):
+        show(loaded.problems)
+        return exits.CONFIG
+    return exits.FINE
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

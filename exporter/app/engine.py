@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.app.recalled import Recalled, account_rows, recalled, refused_row, useless
+from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
 from exporter.app.refused import REFUSALS, Refused
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
@@ -219,7 +219,8 @@ class Engine:
         self.publisher.publish(target)
 
     def _mark(self, target: Target) -> None:
-        self._write(refused_row(target.name, self._refused.note(target)))
+        sharing = [self.plan.targets[name] for name in self._sharing[target.budget]]
+        self._write(refused_rows(self._refused.note(target, sharing)))
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""

@@ -3,20 +3,22 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from exporter.app.keys import Keys
 from exporter.app.once import pipeline_of
+from exporter.app.shape import shape
 from exporter.config.files import SecretReader
+from exporter.fetch.client import Client
+from exporter.kernel.durations import format_duration
 from exporter.kernel.secrets import clip
 from exporter.mapping.join import samples
 from exporter.mapping.read import read
 from exporter.mapping.trace import Match, trace
 from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Unchanged
-from exporter.model.reading import Reading
+from exporter.model.reading import Note, Reading
 from exporter.model.target import Target
 from exporter.observe.redact import Redactor
 from exporter.pipeline import too_late
@@ -24,10 +26,10 @@ from exporter.store.exposition import render
 
 TELLING = ("content-type", "retry-after", "etag", "link", "www-authenticate", "location")
 """Headers that explain an answer; those of throttling are told too."""
-DEEP = 4
-"""Levels of an answer's shape that are told."""
-WIDE = 12
-"""Keys of a map that are told."""
+MOST_EXCHANGES = 8
+MOST_ACCOUNTS = 3
+MOST_SERIES = 100
+"""What is told of each: who wants all of it has ``once``, and the vendor."""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,31 +39,27 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool
 
 
+class _Chapter(msgspec.Struct, frozen=True, kw_only=True):
+    """A collector's part: its lines, and what was learned (None: it failed)."""
+
+    lines: tuple[str, ...]
+    reading: Reading | None
+
+
 async def explain(target: Target) -> Story:
     """Poll every collector of a target once and tell what happened."""
     redactor = Redactor()
     pipeline = pipeline_of(Keys(SecretReader(os.environ), redactor))
     lines = list(_introduction(target))
     readings: dict[str, Reading] = {}
-    failed = False
     async with pipeline.client as client:
         for name in target.collectors:
-            exchanges: list[Exchange] = []
-            at = time.time()
-            collector = target.definition.collectors[name]
-            try:
-                async with asyncio.timeout(target.poll_timeout):
-                    fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
-            except TimeoutError:
-                fetched = Fetched(result=too_late(target, len(exchanges)))
-            lines += ["", f"collector {name}" + (f": {collector.title}" if collector.title else "")]
-            lines += [line for exchange in exchanges for line in _exchange(exchange)]
-            learned, told = _learned(target, name, fetched, at)
-            lines += told
-            failed = failed or learned is None
-            if learned is not None:
-                readings[name] = learned
+            chapter = await _collector(target, name, client)
+            lines += ["", *chapter.lines]
+            if chapter.reading is not None:
+                readings[name] = chapter.reading
     lines += _series(target, readings)
+    failed = len(readings) < len(target.collectors)
     return Story(lines=tuple(redactor.text(line) for line in lines), failed=failed)
 
 
@@ -71,6 +69,60 @@ def _introduction(target: Target) -> Iterator[str]:
     yield f"  base address  {target.base_url}"
     for name, values in target.params.items():
         yield f"  params.{name}  {', '.join(values)}"
+
+
+async def _collector(target: Target, name: str, client: Client) -> _Chapter:
+    collector = target.definition.collectors[name]
+    exchanges: list[Exchange] = []
+    at = time.time()
+    try:
+        async with asyncio.timeout(target.poll_timeout):
+            fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
+    except TimeoutError:
+        fetched = Fetched(result=too_late(target, len(exchanges)))
+    title = f": {collector.title}" if collector.title else ""
+    every = format_duration(target.collectors[name])
+    lines = [f"collector {name}{title} (every {every})", *_exchanges(exchanges)]
+    match fetched.result:
+        case Failure() as failure:
+            return _Chapter(lines=(*lines, *_failed(failure, exchanges)), reading=None)
+        case Unchanged():
+            lines.append("  = unchanged since the last poll")
+            return _Chapter(lines=tuple(lines), reading=Reading(collector=name, at=at))
+        case tuple() as payloads:
+            return _learned(target, name, payloads, at, lines)
+
+
+def _learned(
+    target: Target, name: str, payloads: tuple[Payload, ...], at: float, lines: Sequence[str]
+) -> _Chapter:
+    told = [
+        line for payload in payloads[:MOST_ACCOUNTS] for line in _payload(target, name, payload)
+    ]
+    if len(payloads) > MOST_ACCOUNTS:
+        told.append(f"  … and {len(payloads) - MOST_ACCOUNTS} more accounts, read in the same way")
+    reading = read(target, name, payloads, at)
+    if isinstance(reading, Failure):
+        told.append(f"  ✗ {reading.reason.value}: {reading.detail}")
+        return _Chapter(lines=(*lines, *told), reading=None)
+    told += [f"  ! {note.reason}: {note.detail}" for note in reading.notes]
+    return _Chapter(lines=(*lines, *told), reading=reading)
+
+
+# ------------------------------------------------------------------------------------- exchanges
+
+
+def _exchanges(exchanges: Sequence[Exchange]) -> Iterator[str]:
+    """Tell the exchanges; of many the first ones and the last, which may be the one that failed."""
+    shown = list(exchanges)
+    if len(shown) > MOST_EXCHANGES:
+        left_out = len(shown) - MOST_EXCHANGES
+        for exchange in shown[: MOST_EXCHANGES - 1]:
+            yield from _exchange(exchange)
+        yield f"  … {left_out} more requests of this kind"
+        shown = shown[-1:]
+    for exchange in shown:
+        yield from _exchange(exchange)
 
 
 def _exchange(exchange: Exchange) -> Iterator[str]:
@@ -86,79 +138,64 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
             yield f"      {name}: {clip(value)}"
 
 
-def _learned(
-    target: Target, name: str, fetched: Fetched, at: float
-) -> tuple[Reading | None, list[str]]:
-    match fetched.result:
-        case Failure() as failure:
-            return None, [f"  ✗ {failure.reason.value}: {failure.detail}", *_wait(failure)]
-        case Unchanged():
-            return Reading(collector=name, at=at), ["  = unchanged since the last poll"]
-        case tuple() as payloads:
-            told = [*_shapes(payloads), *_matches(target, name, payloads)]
-            reading = read(target, name, payloads, at)
-            if isinstance(reading, Failure):
-                return None, [*told, f"  ✗ {reading.reason.value}: {reading.detail}"]
-            notes = [f"  ! {note.reason}: {note.detail}" for note in reading.notes]
-            return reading, [*told, *notes]
-
-
-def _wait(failure: Failure) -> Iterator[str]:
+def _failed(failure: Failure, exchanges: Sequence[Exchange]) -> Iterator[str]:
+    """Tell why nothing was learned, with the beginning of the answer that said so."""
+    excerpt = exchanges[-1].excerpt if exchanges else ""
+    if excerpt:
+        yield f"      {excerpt}"
+    yield f"  ✗ {failure.reason.value}: {failure.detail}"
     if failure.wait is not None:
         yield f"    the vendor says: come again in {failure.wait:g} s"
 
 
-def _shapes(payloads: Iterable[Payload]) -> Iterator[str]:
-    for payload in payloads:
-        whose = f" of account {payload.account}" if payload.account else ""
-        yield f"  shape{whose}, {len(payload.pages)} page(s)"
-        if payload.pages:
-            yield from (f"      {line}" for line in shape(payload.pages[0].document))
+# --------------------------------------------------------------------------------------- answers
 
 
-def shape(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
-    """Yield a line for each level of a document: keys and types, one row for a list."""
-    indent = "  " * depth
-    label = f"{name}: " if name else ""
-    match value:
-        case dict():
-            yield f"{indent}{label}map of {len(value)}"
-            if depth < DEEP:
-                for key in list(value)[:WIDE]:
-                    yield from shape(value[key], str(key), depth + 1)
-                if len(value) > WIDE:
-                    yield f"{indent}  …"
-        case list():
-            yield f"{indent}{label}list of {len(value)}"
-            if value and depth < DEEP:
-                yield from shape(value[0], "[0]", depth + 1)
-        case _:
-            kind = "null" if value is None else type(value).__name__
-            yield f"{indent}{label}{kind}  {clip(str(value), 60) if value is not None else ''}"
+def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
+    whose = f" of account {payload.account}" if payload.account else ""
+    pages = len(payload.pages)
+    if not pages:
+        yield f"  answer{whose}: the vendor says that there is none"
+        return
+    yield f"  answer{whose}, {pages} page{'' if pages == 1 else 's'}"
+    yield from (f"      {line}" for line in shape(payload.pages[0].document))
+    yield f"  paths{whose}"
+    for match in trace(target.definition, name, (payload,), items=target.items):
+        yield from (f"      {line}" for line in _told(match))
 
 
-def _matches(target: Target, name: str, payloads: Iterable[Payload]) -> Iterator[str]:
-    found = trace(target.definition, name, payloads, items=target.items)
-    yield "  paths"
-    for match in found:
-        yield f"      {_told(match)}"
-
-
-def _told(match: Match) -> str:
-    where = f"{match.place} / {match.path}" if match.place else match.path
-    head = f"{match.rule}" + (f" {match.role}" if match.role else "")
+def _told(match: Match) -> Iterator[str]:
+    where = " / ".join(filter(None, (match.place, match.path)))
+    head = f"{match.rule} {match.role}".rstrip()
     if match.problem:
-        return f"{head}: {where}: ✗ {match.problem}"
+        yield f"{head}: {where}: ✗ {match.problem}"
+        return
     if not match.found:
-        return f"{head}: {where}: nothing in {match.rows} row(s)"
-    values = ", ".join(match.values) + (", …" if match.found > len(match.values) else "")
-    tail = f"  → {match.conversion}" if match.conversion else ""
-    return f"{head}: {where}: {match.found} of {match.rows} row(s): {values}{tail}"
+        reason = "the definition says what that means" if match.explained else ""
+        nothing = f"nothing in {match.rows} row(s)" if match.rows else "no rows"
+        yield ": ".join(filter(None, (head, where, nothing, reason)))
+        return
+    rows = "" if match.rows == 1 else f": {match.found} of {match.rows} rows"
+    tail = f": {match.conversion}" if match.conversion and match.found > 1 else ""
+    yield f"{head}: {where}{rows}{tail}"
+    for one in match.values:
+        whose = f"{one.whose}: " if one.whose else ""
+        sign = "→" if one.fits else "✗"
+        yield f"    {whose}{one.raw} {sign} {one.meaning}".rstrip(" →")
+    if match.found > len(match.values):
+        bad = f", {match.misfits} of them cannot be read" if match.misfits else ""
+        yield f"    … {match.found - len(match.values)} more{bad}"
 
 
 def _series(target: Target, readings: Mapping[str, Reading]) -> list[str]:
     found, notes = samples(target, readings, time.time())
     blocks = render(found)
     lines = [line for block in blocks.values() for line in block.decode().splitlines()]
-    told = [f"  ! {note.reason}: {note.detail}" for note in notes]
-    return ["", f"series ({len(lines)})", *(f"  {line}" for line in lines), *told]
+    told = [f"  {line}" for line in lines[:MOST_SERIES]]
+    if len(lines) > MOST_SERIES:
+        told.append(f"  … {len(lines) - MOST_SERIES} more: once --target={target.name} has all")
+    return ["", f"series ({len(lines)})", *told, *_notes(notes)]
+
+
+def _notes(notes: Iterable[Note]) -> Iterator[str]:
+    yield from (f"  ! {note.reason}: {note.detail}" for note in notes)

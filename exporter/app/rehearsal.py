@@ -1,128 +1,222 @@
 """A definition on captured answers: what ``providers test`` prints, without the network."""
 
-import time
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from glob import escape
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from exporter.config.load import load_text
+from exporter.app.answers import answers
+from exporter.app.recorded import Recorded
+from exporter.config.files import SecretReader
+from exporter.config.load import load_plan, load_text
+from exporter.fetch.client import Client
 from exporter.mapping.join import samples
 from exporter.mapping.read import read
-from exporter.mapping.trace import trace
-from exporter.model.definition import Definition, Format
-from exporter.model.outcome import Failure, Page, Payload
+from exporter.mapping.trace import PERIOD, Match, trace
+from exporter.model.definition import Definition
+from exporter.model.outcome import Failure, Payload, Unchanged
 from exporter.model.plan import Rejected
-from exporter.model.reading import Reading
+from exporter.model.reading import Note, Reading
 from exporter.model.sample import FAMILIES
 from exporter.model.target import Target
 from exporter.store.exposition import Format as Exposition
 from exporter.store.exposition import header, render
 
+CONFIG = "config.yaml"
+EXPECTED = "expected.prom"
+_MOST_LINES = 10
+"""Lines of an exposition that are named when they are missing, or too many."""
+
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """The exposition, and every complaint: where and what."""
+    """The exposition, and every complaint: where and what. ``remarks`` are no faults."""
 
     exposition: bytes
     complaints: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
-def target_for(definition: Definition, path: Path, params: Mapping[str, str]) -> Target | Rejected:
+class _Learned(msgspec.Struct, frozen=True, kw_only=True):
+    reading: Reading | None = None
+    complaints: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    matches: tuple[Match, ...] = ()
+
+
+def target_for(
+    definition: Definition, path: Path, params: Mapping[str, str], base_url: str = ""
+) -> Target | Rejected:
     """Return a target of the definition in ``path``, with made-up credentials."""
     needs = sorted(definition.auth[0].needs)
-    config = {
-        "providers": {"files": [escape(str(path))]},
-        "targets": [
-            {
-                "name": "test",
-                "provider": definition.name,
-                "base_url": "http://127.0.0.1",
-                "credentials": dict.fromkeys(needs, "made-up"),
-                "params": dict(params),
-                "items": True,
-                "collectors": dict.fromkeys(definition.collectors, True),
-            }
-        ],
-    }
+    address = base_url or ("" if definition.base_url is not None else "http://127.0.0.1")
+    target = {
+        "name": "test",
+        "provider": definition.name,
+        "credentials": dict.fromkeys(needs, "made-up"),
+        "params": dict(params),
+        "items": True,
+        "collectors": dict.fromkeys(_switchable(definition, params), True),
+    } | ({"base_url": address} if address else {})
+    config = {"providers": {"files": [escape(str(path))]}, "targets": [target]}
     text = msgspec.json.encode(config).decode()
     plan = load_text(text, name="(the test)", directory=str(path.parent), environ={})
     return plan if isinstance(plan, Rejected) else plan.targets["test"]
 
 
-def rehearse(target: Target, answers: Path) -> Rehearsal:
-    """Map the answers in a folder and say what did not match.
+def _switchable(definition: Definition, params: Mapping[str, str]) -> Iterator[str]:
+    """Yield the collectors that can be polled: the others lack a parameter in their path."""
+    known = {f"params.{name}" for name in params}
+    known |= {f"params.{one.name}" for one in definition.params.values() if one.default is not None}
+    needed = {f"params.{one.name}" for one in definition.params.values() if one.required}
+    for name, collector in definition.collectors.items():
+        wanted = {one for one in collector.request.path.variables if one.startswith("params.")}
+        if wanted <= known | needed:
+            yield name
 
-    ``<collector>.json`` (or ``.jsonl``) is an answer, ``<collector>.1.json`` and so on are pages,
-    ``<collector>.headers.json`` is a map of headers.
-    """
-    complaints: list[str] = []
+
+def target_beside(definition: Definition, folder: Path) -> Target | Rejected | None:
+    """Return the target of the folder's own configuration that is of this definition, if any."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return None
+    plan = load_plan(str(path), environ=os.environ, definitions={definition.name: definition})
+    if isinstance(plan, Rejected):
+        return plan
+    found = (one for one in plan.targets.values() if one.provider == definition.name)
+    return next(found, None)
+
+
+async def rehearse(
+    target: Target, folder: Path, *, at: float, recorded: Recorded | None
+) -> Rehearsal:
+    """Map the answers in a folder at the instant `at`, and say what did not match."""
     readings: dict[str, Reading] = {}
-    now = time.time()
-    for name in target.collectors:
-        try:
-            pages = tuple(_pages(target, name, answers))
-        except (OSError, msgspec.DecodeError) as error:
-            complaints.append(f"{name}: {error}")
-            continue
-        if not pages:
-            complaints.append(f"{name}: no answer: {answers / name}.json is not there")
-            continue
-        payload = Payload(pages=pages)
-        complaints += _unmatched(target, name, payload)
-        match read(target, name, (payload,), now):
-            case Failure() as failure:
-                complaints.append(f"{name}: {failure.reason.value}: {failure.detail}")
-            case Reading() as reading:
-                readings[name] = reading
-                complaints += [f"{name}: {note.reason}: {note.detail}" for note in reading.notes]
-    found, notes = samples(target, readings, now)
+    complaints: list[str] = []
+    remarks: list[str] = []
+    matches: list[Match] = []
+    async for name, learned in _collectors(target, folder, at, recorded):
+        complaints += learned.complaints
+        remarks += learned.remarks
+        matches += learned.matches
+        if learned.reading is not None:
+            readings[name] = learned.reading
+    found, notes = samples(target, readings, at)
+    complaints += [text for text, _ in _unmatched(_periods(matches))]
+    complaints += [_noted(note) for note in notes]
     blocks = render(found)
-    exposition = b"".join(
-        header(family, Exposition.TEXT) + blocks[family.name]
-        for family in FAMILIES
-        if family.name in blocks
+    known = [family for family in FAMILIES if family.name in blocks]
+    lines = [line for one in known for line in blocks[one.name].decode().splitlines()]
+    complaints += _compared(folder / EXPECTED, lines)
+    return Rehearsal(
+        exposition=b"".join(header(one, Exposition.TEXT) + blocks[one.name] for one in known),
+        complaints=tuple(dict.fromkeys(complaints)),
+        remarks=tuple(dict.fromkeys(remarks)),
     )
-    complaints += [f"{note.reason}: {note.detail}" for note in notes]
-    return Rehearsal(exposition=exposition, complaints=tuple(complaints))
 
 
-def _pages(target: Target, name: str, answers: Path) -> Iterator[Page]:
-    form = target.definition.collectors[name].format
-    headers = answers / f"{name}.headers.json"
-    known = (
-        msgspec.json.decode(headers.read_bytes(), type=dict[str, str]) if headers.exists() else {}
-    )
-    lowered = {key.lower(): value for key, value in known.items()}
-    if form is Format.HEADERS:
-        if lowered:
-            yield Page(document=lowered, headers=lowered)
+async def _collectors(
+    target: Target, folder: Path, at: float, recorded: Recorded | None
+) -> AsyncIterator[tuple[str, _Learned]]:
+    if recorded is None:
+        for name in target.collectors:
+            told = answers(target, name, folder, at)
+            yield name, _learned(target, name, told.payloads, at, told.complaints)
         return
-    for file in _files(name, answers):
-        yield Page(document=_decoded(file, form), headers=lowered)
+    reader = SecretReader(os.environ)
+    async with Client(read_secret=reader.read, wall=lambda: at, send=recorded) as client:
+        for name in target.collectors:
+            fetched = await client.fetch(target, target.definition.collectors[name], at=at)
+            match fetched.result:
+                case Failure() as failure:
+                    yield name, _Learned(complaints=(f"{name}: {failure.detail}",))
+                case Unchanged():
+                    yield name, _Learned(complaints=(f"{name}: 304 to a request without an ETag",))
+                case tuple() as payloads:
+                    yield name, _learned(target, name, payloads, at, ())
 
 
-def _files(name: str, answers: Path) -> Iterable[Path]:
-    single = [path for end in ("json", "jsonl") if (path := answers / f"{name}.{end}").exists()]
-    numbered = [
-        path
-        for path in answers.glob(f"{name}.*.json*")
-        if path.name.removeprefix(f"{name}.").partition(".")[0].isdigit()
-    ]
-    return single or sorted(numbered, key=lambda path: int(path.name.split(".")[-2]))
+def _learned(
+    target: Target, name: str, payloads: tuple[Payload, ...], at: float, complaints: Sequence[str]
+) -> _Learned:
+    """Read the answers of a collector, if there are any, and say what did not match."""
+    if not payloads:
+        return _Learned(complaints=tuple(complaints))
+    matches = trace(target.definition, name, payloads, items=target.items)
+    wrong = [f"{name}: {text}" for text in _unfit(matches)]
+    remarks: list[str] = []
+    for text, is_wrong in _unmatched(one for one in matches if one.rule != PERIOD):
+        (wrong if is_wrong else remarks).append(f"{name}: {text}")
+    reading = read(target, name, payloads, at)
+    if isinstance(reading, Failure):
+        told = wrong or [f"{name}: {reading.reason.value}: {reading.detail}"]
+        return _Learned(complaints=(*complaints, *told), remarks=tuple(remarks), matches=matches)
+    notes = (f"{name}: {note.reason}: {note.detail}" for note in reading.notes)
+    return _Learned(
+        reading=reading,
+        complaints=(*complaints, *wrong, *notes),
+        remarks=tuple(remarks),
+        matches=matches,
+    )
 
 
-def _decoded(file: Path, form: Format) -> object:
-    content = file.read_bytes()
-    if form is Format.JSONL:
-        return msgspec.json.Decoder().decode_lines(content)
-    return msgspec.json.decode(content)
+def _periods(matches: Iterable[Match]) -> list[Match]:
+    """Return what was found of the definition's period, unless any answer told it."""
+    found = [one for one in matches if one.rule == PERIOD]
+    told = {one.role for one in found if one.found}
+    return sorted((one for one in found if one.role not in told), key=lambda one: one.role)
 
 
-def _unmatched(target: Target, name: str, payload: Payload) -> Iterator[str]:
-    for match in trace(target.definition, name, (payload,), items=True):
-        where = f"{match.place} / {match.path}" if match.place else match.path
+def _noted(note: Note) -> str:
+    hint = " --at=TIME replays answers at their own time." if note.reason == "period_over" else ""
+    return f"{note.reason}: {note.detail}{hint}"
+
+
+def _unfit(matches: Iterable[Match]) -> Iterator[str]:
+    """Yield the rules that cannot be searched and the values that cannot be read."""
+    for match in matches:
         if match.problem:
-            yield f"{name}: {match.rule} {match.role}: {where}: {match.problem}"
-        elif not match.found:
-            yield f"{name}: {match.rule} {match.role}: {where}: nothing in {match.rows} row(s)"
+            yield f"{_place(match)}: {match.problem}"
+        if match.misfits:
+            first = match.values[0]
+            whose = f"{first.whose}: " if first.whose else ""
+            more = f" (and {match.misfits - 1} more)" if match.misfits > 1 else ""
+            yield f"{_place(match)}: {whose}{first.raw}: {first.meaning}{more}"
+
+
+def _unmatched(matches: Iterable[Match]) -> Iterator[tuple[str, bool]]:
+    """Yield the roles of which no path found anything, and whether that is wrong.
+
+    It is not where there were no rows, or where the definition says what nothing means.
+    """
+    for (rule, role, _), group in groupby(matches, key=lambda one: (one.rule, one.role, one.place)):
+        paths = list(group)
+        if any(one.found or one.problem for one in paths):
+            continue
+        places = " or ".join(dict.fromkeys(one.path for one in paths))
+        where = f"{paths[0].place} / {places}" if paths[0].place else places
+        told = f"{rule} {role}".rstrip()
+        nothing = f"nothing in {paths[0].rows} row(s)" if paths[0].rows else "there are no rows"
+        yield f"{told}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
+
+
+def _place(match: Match) -> str:
+    where = " / ".join(filter(None, (match.place, match.path)))
+    return ": ".join(filter(None, (f"{match.rule} {match.role}".rstrip(), where)))
+
+
+def _compared(expected: Path, lines: Sequence[str]) -> Iterator[str]:
+    """Yield what an exposition lacks of the expected one, and what it has besides."""
+    if not expected.is_file():
+        return
+    wanted = [one for one in expected.read_text("utf-8").splitlines() if one and one[0] != "#"]
+    yield from _listed("missing", [one for one in wanted if one not in set(lines)])
+    yield from _listed("not expected", [one for one in lines if one not in set(wanted)])
+
+
+def _listed(what: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"{EXPECTED}: {what}: {line}" for line in lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        yield f"{EXPECTED}: {what}: {len(lines) - _MOST_LINES} more"

@@ -6,6 +6,7 @@ import os
 import sys
 
 from exporter.cli import exits
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_config
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         known = did_you_mean(args.target, plan.targets)
         sys.stderr.write(f'"{args.target}" is no target of {args.config_file}.{known}\n')
         return exits.USAGE
-    from exporter.app.explain import explain  # noqa: PLC0415 - a bad configuration is told first
+    with lean_imports():
+        from exporter.app.explain import explain  # noqa: PLC0415 - a bad configuration is told first
 
     story = asyncio.run(explain(target))
     sys.stdout.write("\n".join(story.lines) + "\n")

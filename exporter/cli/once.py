@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from exporter.cli import exits
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_config, add_log
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _poll(plan: Plan, args: argparse.Namespace) -> tuple[bytes, bool]:
-    from exporter.app.once import once  # noqa: PLC0415 - a bad configuration is told first
+    with lean_imports():
+        from exporter.app.once import once  # noqa: PLC0415 - a bad configuration is told first
 
     result = await once(
         plan,

@@ -53,7 +53,7 @@ def _list() -> int:
     definitions = [load_shipped(name) for name in catalogue.shipped()]
     rows = [_row(one) for one in definitions if isinstance(one, Definition)]
     head = ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
-    _print(terminal.table(head, rows, terminal.width()))
+    _print(terminal.table(head, rows, terminal.width(), tallest=2))
     return exits.FINE
 
 

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 _GAP = 2  # blanks between two columns
-_LEAST = 12  # characters: no column is made narrower than this
+_LEAST = 10  # characters: no column is made narrower than this
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _CELL = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[|\s:-]+")
@@ -25,13 +25,23 @@ def width() -> int | None:
     return None
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], most: int | None) -> Iterator[str]:
-    """Yield the lines of a table at most `most` columns wide; None: as wide as it is."""
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    most: int | None,
+    *,
+    tallest: int | None = None,
+) -> Iterator[str]:
+    """Yield the lines of a table at most `most` columns wide; None: as wide as it is.
+
+    What is wrapped into more than `tallest` lines is cut there.
+    """
     cells = [head, *rows]
     widths = _widths([max(map(len, column)) for column in zip(*cells, strict=True)], most)
     for row in cells:
         wrapped = [
-            _wrapped(cell, wide) if most else [cell] for cell, wide in zip(row, widths, strict=True)
+            _cut(_wrapped(cell, wide), wide, tallest) if most else [cell]
+            for cell, wide in zip(row, widths, strict=True)
         ]
         for number in range(max(map(len, wrapped))):
             parts = [part[number] if number < len(part) else "" for part in wrapped]
@@ -90,6 +100,15 @@ def _plain(text: str) -> str:
 
 def _wrapped(text: str, most: int, hanging: str = "") -> list[str]:
     return textwrap.wrap(text, most, subsequent_indent=hanging, break_on_hyphens=False) or [""]
+
+
+def _cut(lines: list[str], wide: int, tallest: int | None) -> list[str]:
+    if tallest is None or len(lines) <= tallest:
+        return lines
+    last = lines[tallest - 1]
+    if len(last) > wide - 2:
+        last = last[: wide - 2].rpartition(" ")[0]
+    return [*lines[: tallest - 1], f"{last} …".lstrip()]
 
 
 def _widths(natural: list[int], most: int | None) -> list[int]:

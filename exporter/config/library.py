@@ -21,6 +21,10 @@ class Library:
     def __init__(self, own: Mapping[str, Definition | None]) -> None:
         self._own = own
 
+    def over(self, definitions: Mapping[str, Definition]) -> "Library":
+        """Return the library with `definitions` in the place of those of their names."""
+        return Library({**self._own, **definitions})
+
     def names(self) -> frozenset[str]:
         """Return all that a target may name."""
         return frozenset(self._own) | frozenset(catalogue.shipped())

@@ -10,8 +10,16 @@ from exporter.model.definition import Definition
 from exporter.model.plan import Plan, Rejected
 
 
-def load_plan(path: str, *, environ: Mapping[str, str]) -> Plan | Rejected:
-    """Load a configuration file with all that it names: definitions, secrets, certificates."""
+def load_plan(
+    path: str,
+    *,
+    environ: Mapping[str, str],
+    definitions: Mapping[str, Definition] | None = None,
+) -> Plan | Rejected:
+    """Load a configuration file with all that it names: definitions, secrets, certificates.
+
+    `definitions` take the place of those of their names.
+    """
     try:
         text = files.read_text(path)
     except files.Unreadable as error:
@@ -24,6 +32,7 @@ def load_plan(path: str, *, environ: Mapping[str, str]) -> Plan | Rejected:
             directory=directory,
             environ=environ,
             source=files.absolute(path, ""),
+            definitions=definitions,
         )
 
 

@@ -27,9 +27,18 @@ _TARGET_FIELDS: Final = tuple(name for name in Target.__struct_fields__ if name 
 
 
 def build(
-    text: str, *, name: str, directory: str, environ: Mapping[str, str], source: str = ""
+    text: str,
+    *,
+    name: str,
+    directory: str,
+    environ: Mapping[str, str],
+    source: str = "",
+    definitions: Mapping[str, Definition] | None = None,
 ) -> Plan | Rejected:
-    """Check a configuration; `source` is the path of its file, "" when there is none."""
+    """Check a configuration; `source` is the path of its file, "" when there is none.
+
+    `definitions` take the place of those of their names.
+    """
     document = parse(text, name)
     findings = Findings(document.position)
     findings.problems.update(document.problems)
@@ -40,6 +49,8 @@ def build(
     library, in_files, paths = open_library(
         place / "providers" / "files", head.providers.files, directory
     )
+    if definitions:
+        library = library.over(definitions)
     state_file = _state(place / "state", head.state, directory)
     around = Surroundings(
         directory=directory,

@@ -14,7 +14,7 @@ import msgspec
 from exporter.fetch.accounts import AccountsError
 from exporter.fetch.attempt import Attempt, Tag
 from exporter.fetch.auth import AuthError
-from exporter.fetch.exchanges import Refused, Watch, World
+from exporter.fetch.exchanges import Refused, Send, Watch, World
 from exporter.fetch.keyring import Keyring, read_secrets
 from exporter.fetch.prepared import Prepared
 from exporter.fetch.request import RequestError
@@ -38,7 +38,8 @@ class Client:
 
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
-    `read_timeout` are seconds; the deadline of a whole poll is the caller's.
+    `read_timeout` are seconds; the deadline of a whole poll is the caller's. `send` takes the place
+    of the network, for recorded answers.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class Client:
         wall: Callable[[], float],
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
+        send: Send | None = None,
     ) -> None:
         self._transport = Transport(Timeouts(connect=connect_timeout, read=read_timeout))
         self._world = World(
             read_secret=read_secret,
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
-            transport=self._transport,
+            send=send or self._transport.send,
             tokens=Tokens(wall),
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -11,13 +11,12 @@ from exporter.fetch.keyring import Keyring
 from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
 from exporter.fetch.tokens import Tokens
-from exporter.fetch.transport import Transport
 from exporter.fetch.waits import rate, retry_after
 from exporter.fetch.wire import Answer, Wire, host_of
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Exchange, Failure, Reason
 from exporter.model.reading import RateLimit
-from exporter.model.target import SecretSource, Target
+from exporter.model.target import Http, SecretSource, Target
 
 Watch: TypeAlias = Callable[[Exchange], None]
 
@@ -34,13 +33,21 @@ class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is
         self.failure = failure
 
 
+class Send(Protocol):
+    """Sends one request and reads its answer; raises nothing but cancellation."""
+
+    async def __call__(
+        self, wire: Wire, http: Http, *, most: int, warm: bool = False
+    ) -> Answer | Failure: ...
+
+
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time."""
 
     read_secret: Callable[[SecretSource], Secret]
     wall: Callable[[], float]
     clock: Callable[[], float]
-    transport: Transport
+    send: Send
     tokens: Tokens
 
 
@@ -99,7 +106,7 @@ class Exchanges:
 
     async def _exchange(self, request: Wire, order: Order) -> Answer:
         begin = self._world.clock()
-        outcome = await self._world.transport.send(
+        outcome = await self._world.send(
             request, self._target.http, most=order.most, warm=self._warm
         )
         seconds = self._world.clock() - begin

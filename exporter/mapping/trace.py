@@ -1,35 +1,65 @@
-"""What each rule of a definition finds in an answer, rule by rule: for people, not for polls.
+"""What each rule of a definition finds in an answer, and what becomes of it: for people.
 
-`read` gives the numbers; this tells where they come from. A rule that does not fit is told with the
-exact place, and the others are told all the same.
+`read` gives the numbers; this tells where they come from, with every conversion on the way. A rule
+that does not fit is told with the exact place, and the others are told all the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from exporter.kernel.select import SelectError, Selector
+from exporter.mapping.labels import fixed, label_at, name
+from exporter.mapping.meaning import instant_meant, number_meant, text_meant
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.scope import Row, scope, trail
-from exporter.model.definition import Cost, Definition, Items, NameParts, Resource, Rows, Value
+from exporter.model.definition import (
+    Cost,
+    Definition,
+    Instant,
+    Items,
+    Missing,
+    NameParts,
+    Resource,
+    Rows,
+    UnitRule,
+    Value,
+)
 from exporter.model.outcome import Payload
 
 SHOWN = 3
-"""Values of a path that are shown."""
+"""Values of a path that are shown: those that do not fit first, then the first ones."""
 
-_RESOURCE_ROLES = (
-    "used", "limit", "remaining", "ratio", "projected", "next_period", "overage",
-)  # fmt: skip
-_COST_ROLES = ("cost", "base", "overage", "limit", "remaining", "projected")
-_ITEM_ROLES = ("used", "cost")
+PERIOD = "period"
+"""The rule's name of the definition's own period; every collector's answer may tell it."""
+
+Rule: TypeAlias = Resource | Cost | Items
+
+_ROLES: dict[type, tuple[str, ...]] = {
+    Resource: ("used", "limit", "remaining", "ratio", "projected", "next_period", "overage"),
+    Cost: ("cost", "base", "overage", "limit", "remaining", "projected"),
+    Items: ("used", "cost"),
+}
+_WHOLE = Rows()
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A value: whose it is ("" where a rule has one series), as it stands there, what it means."""
+
+    whose: str = ""
+    raw: str
+    meaning: str = ""
+    fits: bool = True
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """What one path of a rule found.
 
     ``rule`` is the rule's name, ``role`` what the path is for, ``place`` where its rows are ("" is
-    the answer itself). ``found`` of ``rows`` rows have something there; ``values`` are the first.
-    ``conversion`` says what is done with it. ``problem`` is why the rule cannot be read at all.
+    the answer itself). ``found`` of ``rows`` rows have something there, ``misfits`` of these cannot
+    be read. ``conversion`` says how several become one. ``problem`` is why the rule's rows or the
+    path cannot be searched at all. ``explained``: the definition says what nothing means.
     """
 
     rule: str
@@ -38,9 +68,23 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     rows: int = 0
     found: int = 0
-    values: tuple[str, ...] = ()
+    misfits: int = 0
+    values: tuple[Found, ...] = ()
     conversion: str = ""
     problem: str = ""
+    explained: bool = False
+
+
+class _Search(msgspec.Struct, frozen=True, kw_only=True):
+    """One path to search in rows, and what is known of it. ``meant`` says what a value becomes."""
+
+    rule: str
+    role: str
+    paths: tuple[Selector, ...]
+    meant: Callable[[Selector, object, object], str]
+    whose: Callable[[object], str] = lambda _: ""
+    conversion: str = ""
+    explained: bool = False
 
 
 def trace(
@@ -48,76 +92,174 @@ def trace(
 ) -> tuple[Match, ...]:
     """Return what the rules of ``collector`` find in the answers, in the definition's order."""
     documents = [page.document for payload in payloads for page in payload.pages]
-    rules: list[tuple[str, Resource | Cost | Items, Sequence[str]]] = [
-        (_text(rule.name), rule, _RESOURCE_ROLES) for rule in definition.resources
-    ]
-    rules += [("cost", rule, _COST_ROLES) for rule in definition.costs]
-    rules += [
-        (f"{_text(rule.resource)} by {rule.group}", rule, _ITEM_ROLES)
-        for rule in definition.items
-        if items or rule.always
-    ]
-    return tuple(
-        match
-        for name, rule, roles in rules
-        if rule.collector == collector
-        for match in _matches(name, rule, roles, documents)
-    )
+    found: list[Match] = []
+    for rule in _rules(definition, items=items):
+        if rule.collector == collector:
+            found += _matched(_named(rule), rule.rows, documents, _searches(rule))
+    plan = definition.plan
+    if plan is not None and plan.collector == collector:
+        search = _Search(rule="plan", role="", paths=plan.paths, meant=_label, explained=True)
+        found += _matched("plan", _WHOLE, documents[:1], [search])
+    if found and definition.period is not None:
+        period = definition.period
+        sides = [*_instant(PERIOD, "start", period.start), *_instant(PERIOD, "end", period.end)]
+        found += _matched(PERIOD, _WHOLE, documents[-1:], sides)
+    return tuple(found)
 
 
-def _matches(
-    name: str, rule: Resource | Cost | Items, roles: Sequence[str], documents: Sequence[object]
-) -> Iterator[Match]:
-    place = trail(rule.rows)
-    try:
-        rows = _rows(rule.rows, documents)
-    except (Misfit, SelectError) as error:
-        yield Match(rule=name, place=place, problem=str(error))
-        return
-    for role in roles:
+def _rules(definition: Definition, *, items: bool) -> Iterator[Rule]:
+    yield from definition.resources
+    yield from definition.costs
+    yield from (rule for rule in definition.items if items or rule.always)
+
+
+def _named(rule: Rule) -> str:
+    match rule:
+        case Resource():
+            return _text(rule.name)
+        case Cost():
+            return "cost"
+        case Items():
+            return f"{_text(rule.resource)} by {rule.group}"
+
+
+def _text(parts: NameParts) -> str:
+    return "".join(part if isinstance(part, str) else f"{{{part.text}}}" for part in parts)
+
+
+# -------------------------------------------------------------------------------------- searches
+
+
+def _searches(rule: Rule) -> Iterator[_Search]:
+    if isinstance(rule, Items):
+        yield _Search(rule=_named(rule), role="item", paths=rule.item, meant=_label, explained=True)
+    if isinstance(rule, Cost | Items) and rule.currency:
+        yield _Search(rule=_named(rule), role="currency", paths=rule.currency, meant=_currency)
+    for role in _ROLES[type(rule)]:
         value: Value | None = getattr(rule, role)
-        if value is None:
-            continue
-        for path in value.paths:
-            yield _match(Match(rule=name, role=role, place=place, rows=len(rows)), path, rule, rows)
+        if value is not None:
+            yield _number(rule, role, value)
+    if isinstance(rule, Resource):
+        yield from _instant(_named(rule), "as_of", rule.as_of)
+    period = None if isinstance(rule, Items) else rule.period
+    if period is not None:
+        yield from _instant(_named(rule), "period start", period.start)
+        yield from _instant(_named(rule), "period end", period.end)
 
 
-def _match(empty: Match, path: Selector, rule: Resource | Cost | Items, rows: list[Row]) -> Match:
-    value: Value = getattr(rule, empty.role)
-    try:
-        found = [given for view, _ in rows if (given := path(view)) is not None]
-    except SelectError as error:
-        return msgspec.structs.replace(empty, path=path.text, problem=str(error))
-    return msgspec.structs.replace(
-        empty,
-        path=path.text,
-        found=len(found),
-        values=tuple(told(given) for given in found[:SHOWN]),
+def _number(rule: Rule, role: str, value: Value) -> _Search:
+    unit = value.unit or _unit(rule, role)
+
+    def meant(path: Selector, view: object, _: object) -> str:
+        single = msgspec.structs.replace(value, paths=(path,), add=False)
+        return number_meant(single, unit, view, is_limit=role == "limit")
+
+    return _Search(
+        rule=_named(rule),
+        role=role,
+        paths=value.paths,
+        meant=meant,
+        whose=_whose(rule),
         conversion=_conversion(rule, value),
+        explained=value.missing is Missing.ZERO or None in value.unlimited,
     )
 
 
-def _rows(rows: Rows, documents: Sequence[object]) -> list[Row]:
-    return list(scope(rows, documents).rows)
+def _unit(rule: Rule, role: str) -> UnitRule | None:
+    if isinstance(rule, Cost) or role in ("cost", "ratio"):
+        return None
+    return rule.unit
 
 
-def _conversion(rule: Resource | Cost | Items, value: Value) -> str:
-    """Say what is done with the values: the parts of them together, the unit, the reduction."""
+def _whose(rule: Rule) -> Callable[[object], str]:
+    """Return what says which series a row belongs to; "" where all rows make one."""
+    if isinstance(rule, Resource) and not fixed(rule.name):
+
+        def series(view: object) -> str:
+            key = name(rule.name, view, set())
+            return rule.rename.get(key, key)
+
+        return series
+    if isinstance(rule, Items):
+        return lambda view: label_at(rule.item, view, set())[0]
+    return lambda _: ""
+
+
+def _conversion(rule: Rule, value: Value) -> str:
+    """Say how the numbers become one: the parts of a sum, the reduction of rows."""
     steps = []
     if value.add:
         steps.append("added to the other paths of this role")
-    if value.pattern is not None:
-        steps.append(f"the text that {value.pattern.pattern} captures")
-    unit = value.unit or (None if isinstance(rule, Cost) else rule.unit)
-    if unit is not None and unit.unit is not None and unit.unit.factor != 1:
-        steps.append(f"times {unit.unit.factor:g} ({unit.unit.name})")
-    if unit is not None and unit.path is not None:
-        steps.append(f"in the unit that {unit.path.text} names")
     reduce = value.reduce or rule.reduce
     if reduce is not None:
         steps.append(reduce.how.value + (f" by {reduce.by.text}" if reduce.by else ""))
     return ", ".join(steps)
 
 
-def _text(parts: NameParts) -> str:
-    return "".join(part if isinstance(part, str) else f"{{{part.text}}}" for part in parts)
+def _instant(rule: str, role: str, where: Instant | None) -> Iterator[_Search]:
+    if where is not None:
+        zone = where.zone
+        yield _Search(
+            rule=rule,
+            role=role,
+            paths=where.paths,
+            meant=lambda path, _, given: instant_meant(given, path.text, zone),
+        )
+
+
+def _label(_path: Selector, _view: object, given: object) -> str:
+    return text_meant(given)
+
+
+def _currency(_path: Selector, _view: object, given: object) -> str:
+    return given.strip().upper() if isinstance(given, str) else ""
+
+
+# --------------------------------------------------------------------------------------- matches
+
+
+def _matched(
+    rule: str, wanted: Rows, documents: Sequence[object], searches: Iterable[_Search]
+) -> Iterator[Match]:
+    place = trail(wanted)
+    try:
+        rows = list(scope(wanted, documents).rows)
+    except (Misfit, SelectError) as error:
+        yield Match(rule=rule, place=place, problem=str(error))
+        return
+    for search in searches:
+        for path in search.paths:
+            yield _match(search, path, place, rows)
+
+
+def _match(search: _Search, path: Selector, place: str, rows: list[Row]) -> Match:
+    empty = Match(
+        rule=search.rule,
+        role=search.role,
+        place=place,
+        path=path.text,
+        rows=len(rows),
+        conversion=search.conversion,
+        explained=search.explained,
+    )
+    try:
+        given = [(view, value) for view, _ in rows if (value := path(view)) not in (None, "")]
+    except SelectError as error:
+        return msgspec.structs.replace(empty, problem=str(error))
+    values = [_found(search, path, view, value) for view, value in given]
+    misfits = [one for one in values if not one.fits]
+    shown = (misfits + [one for one in values if one.fits])[:SHOWN]
+    return msgspec.structs.replace(
+        empty, found=len(values), misfits=len(misfits), values=tuple(shown)
+    )
+
+
+def _found(search: _Search, path: Selector, view: object, value: object) -> Found:
+    whose = ""
+    try:
+        whose = search.whose(view)
+        meaning = search.meant(path, view, value)
+    except (Misfit, SelectError) as error:
+        what = error.what if isinstance(error, Misfit) else str(error)
+        return Found(whose=whose, raw=told(value), meaning=what, fits=False)
+    return Found(whose=whose, raw=told(value), meaning=meaning)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,6 +13,9 @@ from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
 from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
+
+Names: TypeAlias = Collection[str]
+"""Of targets."""
 
 
 @dataclass(slots=True)
@@ -44,15 +48,28 @@ class Roster:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
 
-    def swap(self, jobs: Iterable[Job], changed: Collection[str], now: float) -> Change:
+    def clock_moved(self, by: float) -> None:
+        """Move what counts in wall time: the clock was set forward by so many seconds."""
+        for entry in self.entries():
+            entry.state = state.clock_moved(entry.state, by)
+
+    def swap(
+        self,
+        jobs: Iterable[Job],
+        now: float,
+        *,
+        changed: Names = (),
+        replaced: Names = (),
+    ) -> Change:
         """Make `jobs` the scheduled ones.
 
-        Jobs of targets in `changed`, and those with another budget or host, begin anew. Raises
+        Jobs of targets in `changed`, and those with another budget or host, begin anew; those in
+        `replaced`, which are of other accounts now, also forget how their polls ended. Raises
         ValueError, and changes nothing, if two jobs are of one target and collector.
         """
         wanted = _by_key(jobs)
         change = Change()
-        stay = self._sift(wanted, changed, change, now)
+        stay = self._sift(wanted, changed, replaced, change, now)
         self._admit([job for job in wanted.values() if _key(job) not in stay], change, now)
         stay.update((_key(entry.job), entry) for entry in change.admitted)
         self._regroup([stay[key] for key in wanted])
@@ -80,7 +97,8 @@ class Roster:
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
-        changed: Collection[str],
+        changed: Names,
+        replaced: Names,
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:
@@ -89,6 +107,9 @@ class Roster:
         for entry in self.entries():
             old, key = entry.job, _key(entry.job)
             job = wanted.get(key)
+            if old.target in replaced:
+                self._retire(entry, change, anew=job, forget=True)
+                continue
             if job is None or old.target in changed or _moved(old, job):
                 self._retire(entry, change, anew=job)
                 continue
@@ -99,17 +120,21 @@ class Roster:
                 change.refitted.append(entry)
         return stay
 
-    def _retire(self, entry: Entry, change: Change, *, anew: Job | None) -> None:
+    def _retire(
+        self, entry: Entry, change: Change, *, anew: Job | None, forget: bool = False
+    ) -> None:
         entry.place = Place.GONE
         change.retired.append(entry)
         running = entry.running
         started = entry.state.started if running is None else running.started
-        if anew is not None:
+        if anew is not None and forget:
             kept = state.fresh(anew, started + anew.min_interval)
+        elif anew is not None:
+            kept = state.anew(anew, entry.state, started + anew.min_interval)
         elif running is not None:
-            kept = msgspec.structs.replace(entry.state, due=started + entry.state.interval)
+            kept = state.removed(entry.state, started + entry.state.interval)
         else:
-            kept = entry.state
+            kept = state.removed(entry.state, entry.state.due)
         self.kept_states[_key(entry.job)] = msgspec.structs.replace(kept, started=started)
 
     def _admit(self, jobs: list[Job], change: Change, now: float) -> None:
@@ -124,7 +149,7 @@ class Roster:
         kept = self.kept_states.pop(_key(job), None)
         if kept is not None:
             known = state.restored(job, kept, now)
-            due = known.due if known.due >= now else first
+            due = known.due if known.due >= now else max(first, known.started + job.min_interval)
             return msgspec.structs.replace(known, due=due)
         settle = share * (cadence.steady_spread(crowd, job.interval) - spread)
         return state.fresh(job, first, settle=settle)

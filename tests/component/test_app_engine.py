@@ -12,6 +12,7 @@ from exporter.model.event import (
     Event,
     PollCrashed,
     PollFinished,
+    SchemaNote,
     SeriesDropped,
     TargetBack,
     TargetDown,
@@ -357,3 +358,44 @@ async def test_series_that_cannot_be_written_cost_the_target_its_values_alone(
     (dropped,) = rig.told(SeriesDropped)
     assert isinstance(dropped, SeriesDropped)
     assert (dropped.target, dropped.reason) == ("home", "duplicate")
+
+
+def seats(asked: Asked) -> Answer:
+    """Answer with a version, and 304 to who has it."""
+    version = (("ETag", '"v1"'),)
+    if asked.headers.get("if-none-match") == '"v1"':
+        return Answer(status=304, headers=version)
+    return Answer(headers=version, body=b'{"used": 3, "limit": 5}')
+
+
+@warped
+async def test_an_answer_that_still_holds_renews_the_age(tmp_path: Path) -> None:
+    meter = Meter(seats=seats)
+    async with meter.vendor:
+        ours = target(meter, collectors={"usage": False, "seats": True})
+        plan = plan_of(write_config(tmp_path, ours, state={"file": "state.db"}))
+        async with running(plan) as rig:
+            before = await rig.first()
+            after = await rig.go(600)
+            at = rig.wall()
+        async with running(plan, start=at) as rig:
+            restarted = rig.scrape()
+    age = "usage_last_success_timestamp_seconds"
+    assert len(meter.asked) == 2
+    assert after.get("usage_quantity", resource="seats") == 3
+    assert (after.get(age) or 0) - (before.get(age) or 0) == pytest.approx(600, abs=30)
+    assert restarted.get("usage_quantity", resource="seats") == 3
+    assert restarted.get(age) == after.get(age)
+
+
+@warped
+async def test_a_field_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
+    meter = Meter(seats=json_answer({"used": 3, "limit": 5}))
+    async with one(meter, tmp_path, collectors={"usage": False, "seats": True}) as rig:
+        await rig.first()
+        meter.answers["seats"] = json_answer({"used": 3, "limitV2": 5})
+        seen = await rig.go(1300)
+    assert seen.get("usage_limit_quantity", resource="seats") is None
+    (note,) = rig.told(SchemaNote)
+    assert isinstance(note, SchemaNote)
+    assert (note.collector, note.reason, note.detail) == ("seats", "path_gone", "limit")

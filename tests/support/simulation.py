@@ -6,9 +6,8 @@ process can be killed between any two of them.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,7 +102,7 @@ class Process:
         )
         self.engine = Engine(plan, world)
         client = self.engine._client
-        client._world = msgspec.structs.replace(client._world, transport=Wires(vendor))
+        client._world = msgspec.structs.replace(client._world, send=Wires(vendor).send)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -132,14 +131,6 @@ class Process:
 
     def scrape(self) -> Exposed:
         return Exposed(self.engine.shelf.body().decode())
-
-
-@contextlib.contextmanager
-def no_leaks() -> Iterator[None]:
-    """Fail if a task is left behind."""
-    yield
-    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    assert not left, f"tasks that were left behind: {left}"
 
 
 class Clock:

@@ -140,10 +140,8 @@ def _parallel(found: Map, place: str, title: str, above: Level) -> Iterator[Leve
     both = f"zip({below(place, (label,))}, {below(place, (number,))})"
     step = _step(both, title or number, above, optional=False)
     spots = (
-        Spot(
-            keys=(label if label in NAME else "name",), path=f"{step.name}[0]", values=labels.values
-        ),
-        Spot(keys=(number,), path=f"{step.name}[1]", values=numbers.values),
+        Spot(keys=(_column(label, "name"),), path=f"{step.name}[0]", values=labels.values),
+        Spot(keys=(_column(number, "value"),), path=f"{step.name}[1]", values=numbers.values),
     )
     yield Level(
         steps=(*above.steps, step),
@@ -152,6 +150,12 @@ def _parallel(found: Map, place: str, title: str, above: Level) -> Iterator[Leve
         spots=spots,
         above=above,
     )
+
+
+def _column(key: str, otherwise: str) -> str:
+    """Return what one value of a list is called: ``labels`` has a label."""
+    word = singular(key, otherwise)
+    return word if word in (*NAME, *_PAIR_VALUES) or role_of(word) else otherwise
 
 
 def _step(place: str, title: str, above: Level, *, optional: bool) -> Step:

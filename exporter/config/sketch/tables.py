@@ -39,8 +39,8 @@ def resources(level: Level, known: set[str]) -> Iterator[Resource | Item]:
     prices = money.amounts(level)
     spots = [spot for spot in level.spots if not times.is_time(spot) and spot not in prices]
     naming = _naming(level)
-    projected = "projected" in map(words.ROLES.get, words.tokens(level.title))
-    for group in groups(spots, _units(level)):
+    projected = words.about(level.title) == "projected"
+    for group in groups(spots, _units(level), level.title):
         if projected:  # its percentage is that of the projection
             for share in _SHARES:
                 group.numbers.pop(share, None)

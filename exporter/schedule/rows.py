@@ -1,0 +1,43 @@
+"""A snapshot as rows of bytes, for a store that keeps them without knowing what they are."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from exporter.schedule.memory import BudgetMemo, JobMemo, Snapshot
+
+JOB, BUDGET = "job/", "budget/"
+KEPT_FOR = 35 * 86_400.0  # seconds past its due time: whose target is gone for so long has no wait
+
+_encode = msgspec.msgpack.Encoder().encode
+_job = msgspec.msgpack.Decoder(JobMemo).decode
+_budget = msgspec.msgpack.Decoder(BudgetMemo).decode
+
+
+def rows(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return `snapshot` as rows: one of each job and each budget, whose newest counts."""
+    jobs = {f"{JOB}{memo.collector}/{memo.target}": _encode(memo) for memo in snapshot.jobs}
+    return jobs | {f"{BUDGET}{memo.key}": _encode(memo) for memo in snapshot.budgets}
+
+
+def assemble(stored: Mapping[str, bytes], written_at: float) -> tuple[Snapshot, tuple[str, ...]]:
+    """Return the snapshot of stored rows, and the keys of rows that are good for nothing.
+
+    `written_at` (epoch seconds) is when the newest of them was written. A row that cannot be
+    understood costs only itself: its job is polled as if it were new.
+    """
+    jobs: list[JobMemo] = []
+    budgets: list[BudgetMemo] = []
+    useless: list[str] = []
+    for key, row in stored.items():
+        try:
+            if key.startswith(BUDGET):
+                budgets.append(_budget(row))
+            elif (job := _job(row)).due >= written_at - KEPT_FOR:
+                jobs.append(job)
+            else:
+                useless.append(key)
+        except (msgspec.MsgspecError, ValueError, TypeError):
+            useless.append(key)
+    snapshot = Snapshot(at=written_at, jobs=tuple(jobs), budgets=tuple(budgets))
+    return snapshot, tuple(useless)

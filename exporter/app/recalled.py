@@ -59,9 +59,9 @@ def account_rows(accounts: Mapping[str, str]) -> dict[str, bytes]:
     return {f"{ACCOUNT}{name}": print_.encode() for name, print_ in accounts.items()}
 
 
-def refused_row(name: str, digest: str) -> dict[str, bytes]:
-    """Return the row that tells which secrets of a target were refused."""
-    return {f"{REFUSED}{name}": digest.encode()}
+def refused_rows(digests: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the rows that tell which secrets of targets were refused."""
+    return {f"{REFUSED}{name}": digest.encode() for name, digest in digests.items()}
 
 
 def useless(known: Recalled, rows: Iterable[str], targets: Iterable[str]) -> dict[str, None]:

@@ -6,6 +6,7 @@ from exporter.config.files import SecretUnavailable
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Reason
 from exporter.model.target import SecretSource, Target
+from exporter.schedule.budget import Why
 from exporter.schedule.view import JobStatus
 
 REFUSALS = frozenset({Reason.AUTH, Reason.FORBIDDEN})
@@ -22,10 +23,16 @@ class Refused:
         self._read = read
         self._digests: dict[str, str] = {}
 
-    def note(self, target: Target) -> str:
-        """Remember that the present secrets of a target were refused; return their digest."""
-        digest = self._digests[target.name] = self._digest(target)
-        return digest
+    def note(self, target: Target, sharing: Iterable[Target]) -> dict[str, str]:
+        """Remember that the present secrets of a target were refused; return the digests by target.
+
+        Those who share its budget and its secrets have to wait, too, and may outlive it.
+        """
+        digest = self._digest(target)
+        told = [other.name for other in sharing if other.credentials == target.credentials]
+        noted = dict.fromkeys([target.name, *told], digest)
+        self._digests |= noted
+        return noted
 
     def recall(self, name: str, digest: str) -> None:
         """Take over what an earlier process remembered of a target."""
@@ -41,7 +48,7 @@ class Refused:
         changed = []
         for name, refused in list(self._digests.items()):
             target = targets.get(name)
-            if target is None or not any(one.reason in REFUSALS for one in statuses(name)):
+            if target is None or not any(_is_refused(one) for one in statuses(name)):
                 del self._digests[name]
                 continue
             present = self._digest(target)
@@ -58,3 +65,8 @@ class Refused:
             return self._read(source).digest()
         except SecretUnavailable:
             return "-"
+
+
+def _is_refused(status: JobStatus) -> bool:
+    """Tell whether a job waits after a refusal: its own, or that of the key that it shares."""
+    return status.reason in REFUSALS or status.budget.why == Why.REFUSED

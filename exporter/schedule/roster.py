@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,6 +13,9 @@ from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
 from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
+
+Names: TypeAlias = Collection[str]
+"""Of targets."""
 
 
 @dataclass(slots=True)
@@ -44,13 +48,18 @@ class Roster:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
 
+    def clock_moved(self, by: float) -> None:
+        """Move what counts in wall time: the clock was set forward by so many seconds."""
+        for entry in self.entries():
+            entry.state = state.clock_moved(entry.state, by)
+
     def swap(
         self,
         jobs: Iterable[Job],
         now: float,
         *,
-        changed: Collection[str] = (),
-        replaced: Collection[str] = (),
+        changed: Names = (),
+        replaced: Names = (),
     ) -> Change:
         """Make `jobs` the scheduled ones.
 
@@ -88,8 +97,8 @@ class Roster:
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
-        changed: Collection[str],
-        replaced: Collection[str],
+        changed: Names,
+        replaced: Names,
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:

@@ -34,8 +34,16 @@ class NoLedger:
     def save_history(self, points: Iterable[PointRecord]) -> None:
         """Keep nothing."""
 
+    async def settle(self, patience: float) -> bool:
+        """Return at once that nothing is on a disk."""
+        return False
+
     def forget(self, target: str) -> None:
         """Do nothing: nothing is known of it."""
+
+    async def settle(self, patience: float) -> bool:
+        """Wait for nothing: there is no disk."""
+        return True
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""

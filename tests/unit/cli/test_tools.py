@@ -119,7 +119,7 @@ def test_a_page_of_a_broken_file_is_its_problems(
 
 
 def test_an_unknown_definition_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["providers", "show", "tpstream"]) == 1
+    assert main(["providers", "show", "tpstream"]) == 2
     assert 'Did you mean "tpstreams"?' in capsys.readouterr().err
 
 

@@ -238,6 +238,25 @@ def test_the_longer_of_two_secrets_goes_first() -> None:
 
 def test_an_empty_secret_hides_nothing() -> None:
     assert redact_text("abc", [Secret("")]) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("check the key k: k", "check the key <secret>: <secret>"),
+        ("Token=k&kind=k8s", "Token=<secret>&kind=k8s"),
+        ("k_k", "<secret>_<secret>"),
+    ],
+)
+def test_a_secret_of_a_few_letters_is_masked_as_a_word(text: str, clean: str) -> None:
+    assert redact_text(text, [Secret("k")]) == clean
+
+
+def test_a_secret_of_six_letters_is_masked_inside_words() -> None:
+    assert redact_text("xabcdefx", [Secret("abcdef")]) == "x<secret>x"
+
+
+def test_a_text_without_secrets_stays() -> None:
     assert redact_text("abc", []) == "abc"
 
 

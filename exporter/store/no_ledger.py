@@ -41,10 +41,6 @@ class NoLedger:
     def forget(self, target: str) -> None:
         """Do nothing: nothing is known of it."""
 
-    async def settle(self, patience: float) -> bool:
-        """Wait for nothing: there is no disk."""
-        return True
-
     async def close(self) -> None:
         """Do nothing: nothing is open."""
 

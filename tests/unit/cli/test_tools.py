@@ -32,6 +32,12 @@ class Desk:
         return main(["providers", "test", str(self.file), f"--answers={self.answers}", *more])
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let output be as wide as it is: some test runners say how wide their own is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)

@@ -219,8 +219,13 @@ class Engine:
         self.publisher.publish(target)
 
     def _mark(self, target: Target) -> None:
-        sharing = [self.plan.targets[name] for name in self._sharing[target.budget]]
-        self._write(refused_rows(self._refused.note(target, sharing)))
+        """Remember a refused key, for all who wait because of it: they may outlive who asked."""
+        digest = self._refused.note(target)
+        sharing = (self.plan.targets[name] for name in self._sharing[target.budget])
+        names = [other.name for other in sharing if other.credentials == target.credentials]
+        for name in names:
+            self._refused.recall(name, digest)
+        self._write(refused_rows(dict.fromkeys(names, digest)))
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""

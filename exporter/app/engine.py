@@ -139,8 +139,9 @@ class Engine:
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
         self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
-        for name in change.changed:
-            if name not in others:
+        for name in (*change.removed, *change.changed):
+            self._write(rows(self.runner.snapshot_of(name)))
+            if name in plan.targets and name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
 

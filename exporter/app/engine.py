@@ -124,8 +124,6 @@ class Engine:
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         self._sharing = _sharing(plan.targets)
-        for name in change.removed:
-            self._ledger.forget(name)
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
@@ -133,6 +131,7 @@ class Engine:
             account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
         )
         for name in (*change.removed, *others):
+            self._ledger.forget(name)
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]

@@ -190,6 +190,24 @@ def test_another_account_since_a_reload_before_the_kill_has_no_health_either(
     run(story())
 
 
+def test_an_account_that_was_given_up_for_a_moment_begins_anew_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        north, south = (world.target(params={"site": site}) for site in ("north", "south"))
+        process = await world.begin(north)
+        await asyncio.sleep(60)
+        process.engine.apply(world.plan(south))
+        process.engine.apply(world.plan(north))
+        await process.stop()
+        again = await world.begin(north)
+        assert again.scrape().get("usage_bytes") is None  # as without a restart
+        await again.stop()
+
+    run(story())
+
+
 def test_a_target_that_left_before_a_restart_has_no_health_when_it_comes_again(
     tmp_path: Path,
 ) -> None:

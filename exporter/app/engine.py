@@ -111,6 +111,9 @@ class Engine:
                 self.publisher.publish(targets[name])
         for name, digest in known.refused.items():
             self._refused.recall(name, digest)
+        for name in known.others:
+            self._ledger.forget(name)
+            self._write(rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
         self._write(useless(known, rows(self.runner.snapshot()), targets))
         return known

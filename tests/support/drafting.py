@@ -56,7 +56,7 @@ def learned(text: str, document: object, folder: Path) -> Reading | Failure:
     return read(target, "usage", (payload,), NOW)
 
 
-def values(reading: Reading | Failure, field: str = "used") -> dict[str, float]:
+def values(reading: Reading | Failure, field: str = "used") -> dict[str, Any]:
     """Return one number of each resource of a reading."""
     assert isinstance(reading, Reading), reading
     found = [(one.resource, getattr(one, field)) for one in reading.usages]

@@ -76,9 +76,9 @@ class Daemon:
 
     async def _work(self) -> None:
         async with self._reloading:  # a reload waits for the start
-            failing = await self.engine.start()
+            before = await self.engine.start()
             self._loaded(self.engine.plan)
-            self._telling.waits.recall(failing)
+            self._telling.waits.recall(before.failing, before.budgets)
             self._started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())
@@ -132,9 +132,10 @@ class Daemon:
         )
 
     async def _look(self) -> None:
-        """Notice renewed secrets of refused targets and, if asked to, changed files."""
+        """Notice a clock that was set, renewed secrets and, if asked to, changed files."""
         seen = stamp(self.engine.plan.sources)
         while True:
+            self.engine.mind_the_clock()
             for name in self.engine.wake_renewed():
                 self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)

@@ -37,8 +37,7 @@ async def demo(
             raise RuntimeError("; ".join(map(str, plan.problems)))  # noqa: TRY004 - not a type
 
         def announce(bound: Sequence[Address]) -> None:
-            host = bound[0].host or "127.0.0.1"
-            home = f"http://{host}:{bound[0].port}"
+            home = f"http://{bound[0] if bound[0].host else Address('127.0.0.1', bound[0].port)}"
             out.write(
                 f"usage-exporter demo: three fake vendors at {vendors.origin}\n"
                 f"  status page  {home}/\n"

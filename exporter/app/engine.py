@@ -1,41 +1,45 @@
 """The polling half of the exporter: from the plan to the shelf, without a way in or out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 
 from exporter.app.publisher import Publisher
+from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
 from exporter.app.refused import REFUSALS, Refused
+from exporter.config.credentials import present_budget
+from exporter.config.files import SecretUnavailable
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
 from exporter.mapping.join import tracked
-from exporter.model.event import Event, PollFinished
+from exporter.model.event import ClockMoved, Event, PollFinished
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.plan import Plan, PlanDiff
 from exporter.model.target import SecretSource, Target
 from exporter.pipeline import Pipeline
 from exporter.schedule.job import Job, jobs_of
-from exporter.schedule.memory import BudgetMemo, JobMemo, Snapshot
+from exporter.schedule.memory import JobMemo, Snapshot
+from exporter.schedule.rows import rows
 from exporter.schedule.runner import Runner
 from exporter.store.board import Board
 from exporter.store.chronicle import Chronicle
 from exporter.store.identity import fingerprint
-from exporter.store.ledger import Ledger
+from exporter.store.no_ledger import open_ledger
 from exporter.store.records import PointRecord
 from exporter.store.shelf import Shelf
 
 SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 """Refusals that make all targets of a budget wait."""
-REFUSED = "refused\0"
-"""How the rows of the ledger begin that tell which secrets were refused."""
-LATE = 1.0
-"""Seconds after which a poll that its own deadline did not end is ended by the runner."""
 
-_Memo = TypeVar("_Memo", JobMemo, BudgetMemo)
+
+MOVED = 2.0
+"""Seconds by which a clock that is set moves; time servers shift it by less, all day."""
+PATIENCE = 0.5
+"""Seconds that a poll waits for the disk to know of it; a disk that hangs stops no poll."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +65,16 @@ class Engine:
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan = plan
+        self._sharing = _sharing(plan.targets)
         self.board = Board()
         self.shelf = Shelf()
         self.chronicle = Chronicle()
         self._world = world
+        self._offset = world.wall() - world.clock()
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = Ledger(plan.state_file, emit=world.emit, wall=world.wall)
+        self._ledger = open_ledger(plan.state_file, emit=world.emit, wall=world.wall)
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,
@@ -86,30 +92,28 @@ class Engine:
             emit=world.emit,
         )
 
-    async def start(self) -> tuple[tuple[str, str], ...]:
-        """Bring back what the ledger knows and schedule the first polls.
-
-        Return the targets and collectors whose polls failed when the earlier process ended.
-        """
+    async def start(self) -> Recalled:
+        """Bring back what the ledger knows and schedule the first polls."""
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
         since = self._world.wall() - Chronicle.LENGTH
         restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
-        schedule = _snapshot(restored.schedule, restored.written_at or 0.0)
-        self.runner.restore(schedule)
-        self.runner.swap(_jobs(targets.values()))
+        known = recalled(restored, prints)
+        self.runner.restore(known.snapshot)
+        self.runner.swap(_jobs(targets))
         for name, readings in restored.readings.items():
             for reading, at in readings:
                 self.board.accept(name, reading, at)
             self.chronicle.put(name, restored.histories.get(name, {}))
             self.publisher.publish(targets[name])
-        for name in {memo.target for memo in schedule.jobs} - restored.readings.keys():
+        for name in {memo.target for memo in known.snapshot.jobs} - restored.readings.keys():
             if name in targets:  # nothing is known but that it is down: that must be seen
                 self.publisher.publish(targets[name])
-        for key, row in restored.schedule.items():
-            if key.startswith(REFUSED):
-                self._refused.recall(key.removeprefix(REFUSED), row.decode("ascii", "replace"))
-        return tuple((memo.target, memo.collector) for memo in schedule.jobs if memo.reason)
+        for name, digest in known.refused.items():
+            self._refused.recall(name, digest)
+        self._write(account_rows(prints))
+        self._write(useless(known, rows(self.runner.snapshot()), targets))
+        return known
 
     def apply(self, plan: Plan) -> PlanDiff:
         """Put another plan into force: unchanged targets keep timers, budgets and series.
@@ -119,20 +123,31 @@ class Engine:
         """
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
+        self._sharing = _sharing(plan.targets)
         for name in change.removed:
             self._ledger.forget(name)
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
+        self._write(
+            account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
+        )
         for name in (*change.removed, *others):
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
-        self.runner.swap(_jobs(plan.targets.values()), changed=anew)
+        for name in (*change.removed, *anew):
+            self._forget_versions(before[name])
+        self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
         for name in change.changed:
             if name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
+
+    def _forget_versions(self, target: Target) -> None:
+        """Ask for whole answers: what an unchanged one renews is gone, or was read otherwise."""
+        for collector in target.collectors:
+            self._client.forget(target, collector)
 
     def wake_renewed(self) -> list[str]:
         """Poll at once where a refused secret was replaced; return these targets."""
@@ -141,23 +156,53 @@ class Engine:
             self.runner.wake(name)
         return names
 
+    def mind_the_clock(self) -> None:
+        """Notice that the machine's clock was set: what is shown and written is in its time."""
+        offset = self._world.wall() - self._world.clock()
+        moved = offset - self._offset
+        if abs(moved) < MOVED:
+            return
+        self._offset = offset
+        self.board.clock_moved(moved)
+        self.runner.clock_moved(moved)
+        self._world.emit(ClockMoved(by=moved))
+        now = self._world.wall()
+        for name in self.plan.targets:
+            self.runner.at(now, partial(self._restate, name))
+
+    def _restate(self, name: str) -> None:
+        """Write and show anew when a target was polled and will be."""
+        self._write(rows(self.runner.snapshot_of(name)))
+        if self.plan.state_file:
+            for collector, at in self.board.successes(name).items():
+                self._ledger.renew(name, collector, at)
+        self._refresh(name)
+
     async def run(self) -> None:
         """Poll until cancelled."""
         await self.runner.run()
 
     async def stop(self) -> None:
         """Write what is left, close what is open."""
-        self._save(self.runner.snapshot())
+        self._write(rows(self.runner.snapshot()))
         await self._ledger.close()
         self.shelf.close()
         await self._client.__aexit__(None, None, None)
 
     async def _poll(self, job: Job) -> Poll:
-        return await self._pipeline.collect(self.plan.targets[job.target], job.collector)
+        target = self.plan.targets[job.target]
+        if self.plan.state_file:
+            # A process that dies of this poll must not repeat it faster: first it is written down.
+            await self._ledger.settle(PATIENCE)
+        offset = self._offset
+        poll = await self._pipeline.collect(target, job.collector)
+        # A poll that a clock was set in began by the old one.
+        return msgspec.structs.replace(poll, at=poll.at + self._offset - offset)
 
     def _observe(self, event: Event) -> None:
         try:
             if isinstance(event, PollFinished):
+                self.mind_the_clock()
                 self._learn(event.poll)
         finally:  # whatever goes wrong with its values, a poll is counted
             self._world.emit(event)
@@ -169,24 +214,39 @@ class Engine:
         self.publisher.learn(target, poll)
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
-        self._save(self.runner.snapshot_of(target.name))
-        if isinstance(poll.outcome, Failure):
-            self._mark(target, poll.outcome)
+        if _holds_all(poll):
+            self._follow_key(target)
+        self._write(rows(self.runner.snapshot_of(target.name)))
+        if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
+            self._mark(target)
+        if _holds_all(poll):
+            self._show_waits(target)
         self.publisher.publish(target)
 
-    def _mark(self, target: Target, failure: Failure) -> None:
-        if failure.reason in REFUSALS:
-            digest = self._refused.note(target)
-            if self.plan.state_file:
-                self._ledger.save_schedule({f"{REFUSED}{target.name}": digest.encode()})
-        if failure.reason in SHARED:
-            self._show_waits(target)
+    def _mark(self, target: Target) -> None:
+        """Remember a refused key, for all who wait because of it: they may outlive who asked."""
+        digest = self._refused.note(target)
+        sharing = (self.plan.targets[name] for name in self._sharing[target.budget])
+        names = [other.name for other in sharing if other.credentials == target.credentials]
+        for name in names:
+            self._refused.recall(name, digest)
+        self._write(refused_rows(dict.fromkeys(names, digest)))
+
+    def _follow_key(self, target: Target) -> None:
+        """Let the budget be found under the key that a renewed secret gives it.
+
+        The next configuration will call it so, and what the vendor told the new secret must hold.
+        """
+        with suppress(SecretUnavailable):
+            present = present_budget(target, self._world.read_secret)
+            if present != target.budget:
+                self.runner.known_as(target.budget, present)
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""
         now = self._world.wall()
-        for name, target in self.plan.targets.items():
-            if target.budget == waiting.budget and name != waiting.name:
+        for name in self._sharing[waiting.budget]:
+            if name != waiting.name:
                 self.runner.at(now, partial(self._refresh, name))
 
     def _refresh(self, name: str) -> None:
@@ -212,12 +272,13 @@ class Engine:
         )
 
     def _begin(self, memo: JobMemo) -> None:
-        """Write down that a poll starts: a process that dies of it must not repeat it faster."""
-        self._save(Snapshot(at=self._world.wall(), jobs=(memo,)))
+        """Write down that a poll starts."""
+        self.mind_the_clock()
+        self._write(rows(Snapshot(at=self._world.wall(), jobs=(memo,))))
 
-    def _save(self, snapshot: Snapshot) -> None:
+    def _write(self, lines: Mapping[str, bytes | None]) -> None:
         if self.plan.state_file:
-            self._ledger.save_schedule(_rows(snapshot))
+            self._ledger.save_schedule(lines)
 
 
 def asks_the_same(old: Target, new: Target) -> bool:
@@ -235,33 +296,20 @@ def asks_the_same(old: Target, new: Target) -> bool:
     )
 
 
-def _jobs(targets: Iterable[Target]) -> list[Job]:
-    """Return the jobs of targets. Their deadline is for polls that do not hear the pipeline's."""
-    return [
-        msgspec.structs.replace(job, timeout=job.timeout + LATE)
-        for target in targets
-        for job in jobs_of(target)
-    ]
+def _jobs(targets: Mapping[str, Target]) -> list[Job]:
+    return [job for target in targets.values() for job in jobs_of(target)]
 
 
-def _rows(snapshot: Snapshot) -> dict[str, bytes]:
-    encode = msgspec.msgpack.Encoder().encode
-    rows = {f"job\0{memo.target}\0{memo.collector}": encode(memo) for memo in snapshot.jobs}
-    return rows | {f"budget\0{memo.key}": encode(memo) for memo in snapshot.budgets}
+def _sharing(targets: Mapping[str, Target]) -> dict[str, list[str]]:
+    """Return the names of the targets of each budget."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, target in targets.items():
+        names[target.budget].append(name)
+    return names
 
 
-def _snapshot(rows: Mapping[str, bytes], at: float) -> Snapshot:
-    return Snapshot(
-        at=at,
-        jobs=tuple(_understood(rows, "job\0", JobMemo)),
-        budgets=tuple(_understood(rows, "budget\0", BudgetMemo)),
-    )
-
-
-def _understood(rows: Mapping[str, bytes], prefix: str, kind: type[_Memo]) -> Iterator[_Memo]:
-    """Yield the rows of a kind; what another version wrote differently is as good as forgotten."""
-    decoder = msgspec.msgpack.Decoder(kind)
-    for key, row in rows.items():
-        if key.startswith(prefix):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                yield decoder.decode(row)
+def _holds_all(poll: Poll) -> bool:
+    """Tell whether all targets of the budget may have to wait after this."""
+    if isinstance(poll.outcome, Failure) and poll.outcome.reason in SHARED:
+        return True
+    return poll.rate is not None and poll.rate.wait is not None

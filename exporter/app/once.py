@@ -11,12 +11,13 @@ import msgspec
 
 from exporter.app.health import throttle
 from exporter.app.keys import Keys
+from exporter.app.publisher import DROPS
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
 from exporter.mapping.join import samples
 from exporter.model.outcome import Failure, Poll
 from exporter.model.plan import Plan
-from exporter.model.reading import RateLimit, Reading
+from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.sample import FAMILIES, Sample
 from exporter.model.target import Target
 from exporter.observe.logs import Form, Log, set_up
@@ -98,10 +99,26 @@ async def once(plan: Plan, *, only: str, log_level: str, log_format: str, stream
     targets = [target for name, target in plan.targets.items() if only in ("", name)]
     async with pipeline.client:
         result = await poll_once(targets, pipeline)
-    for _, polls in result.polls:
+    for target, polls in result.polls:
         for poll in polls:
             _log(log, poll)
+        _, notes = _joined(target, polls)
+        for note in notes:
+            _log_note(log, target, note)
     return result
+
+
+def _log_note(log: Log, target: Target, note: Note) -> None:
+    """Write what did not fit and did not fail the poll; nobody else tells it here."""
+    drop = note.reason in DROPS
+    log.warning(
+        "series were left out" if drop else "noted",
+        provider=target.provider,
+        account=target.name,
+        reason=note.reason,
+        count=note.count,
+        detail=note.detail,
+    )
 
 
 def _log(log: Log, poll: Poll) -> None:
@@ -113,10 +130,15 @@ def _log(log: Log, poll: Poll) -> None:
     log.debug("poll succeeded", **fields, requests=len(poll.exchanges))
 
 
-def _samples(target: Target, polls: Sequence[Poll]) -> list[Sample]:
+def _joined(target: Target, polls: Sequence[Poll]) -> tuple[tuple[Sample, ...], list[Note]]:
     readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
     now = max((poll.at for poll in polls), default=0.0)
-    found, _ = samples(target, readings, now)
+    found, notes = samples(target, readings, now)
+    return found, [*(note for one in readings.values() for note in one.notes), *notes]
+
+
+def _samples(target: Target, polls: Sequence[Poll]) -> list[Sample]:
+    found, _ = _joined(target, polls)
     rate: RateLimit | None = None
     health = []
     for poll in polls:

@@ -52,7 +52,7 @@ class Publisher:
 
     def learn(self, target: Target, poll: Poll) -> None:
         """Take in how a poll ended. `publish` makes it visible."""
-        if poll.rate is not None:
+        if poll.rate is not None and (poll.rate.limit, poll.rate.remaining) != (None, None):
             self._rates[target.name] = poll.rate
         match poll.outcome:
             case Reading() as reading:

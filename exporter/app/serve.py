@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from exporter.app.daemon import Daemon, Load
 from exporter.app.engine import World
@@ -19,9 +19,11 @@ from exporter.model.plan import Plan
 from exporter.observe.redact import Redactor
 from exporter.web.addresses import Address, parse_address
 from exporter.web.dispatch import Dispatch
-from exporter.web.gate import Gate
 from exporter.web.server import Server
 from exporter.web.site import routes
+
+if TYPE_CHECKING:
+    from exporter.web.gate import Gate
 
 Announce = Callable[[Sequence[Address]], None]
 
@@ -52,8 +54,7 @@ async def serve(
     def complain(problem: str) -> None:
         telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
 
-    path = options.web_config_file
-    gate = Gate(path, clock=clock, complain=complain) if path else None
+    gate = _gate(options.web_config_file, clock, complain)
     viewer = Viewer(
         daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
     )
@@ -70,3 +71,11 @@ async def serve(
         await server.stop()
         if gate is not None:
             gate.close()
+
+
+def _gate(path: str, clock: Callable[[], float], complain: Callable[[str], None]) -> "Gate | None":
+    if not path:
+        return None
+    from exporter.web.gate import Gate  # noqa: PLC0415 - most daemons have no web configuration
+
+    return Gate(path, clock=clock, complain=complain)

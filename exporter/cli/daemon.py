@@ -12,6 +12,7 @@ from typing import Any
 from exporter.app.options import Options
 from exporter.cli import exits
 from exporter.cli.problems import show
+from exporter.web.refusals import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
 
@@ -34,9 +35,6 @@ def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Opt
 
 def in_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run a daemon in an event loop (uvloop's where it is installed) and return the exit code."""
-    from exporter.web.server import CannotListen  # noqa: PLC0415 - aiohttp, for daemons alone
-    from exporter.web.webfile import BadWebConfig  # noqa: PLC0415 - as above
-
     fast = _uvloop()
     try:
         with asyncio.Runner(loop_factory=fast.new_event_loop if fast else None) as runner:

@@ -5,6 +5,7 @@ import os
 import sys
 
 from exporter.cli.daemon import in_loop, options_of
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_log, add_web
 
 LISTEN = "127.0.0.1:10187"
@@ -21,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; 4 if it cannot listen."""
-    from exporter.app.demo import demo  # noqa: PLC0415 - aiohttp, when it is needed
+    with lean_imports():
+        from exporter.app.demo import demo  # noqa: PLC0415 - aiohttp, when it is needed
 
     return in_loop(
         lambda: demo(

@@ -6,6 +6,7 @@ import os
 import sys
 
 from exporter.cli import exits
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_config
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Poll and tell. 1 for a bad configuration or an unknown target, 5 if the poll failed."""
+    """Poll and tell. 1: bad configuration, 2: unknown target, 5: the poll failed."""
     plan = load_plan(args.config_file, environ=os.environ)
     if isinstance(plan, Rejected):
         show(plan.problems)
@@ -29,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if target is None:
         known = did_you_mean(args.target, plan.targets)
         sys.stderr.write(f'"{args.target}" is no target of {args.config_file}.{known}\n')
-        return exits.CONFIG
-    from exporter.app.explain import explain  # noqa: PLC0415 - a bad configuration is told first
+        return exits.USAGE
+    with lean_imports():
+        from exporter.app.explain import explain  # noqa: PLC0415 - a bad configuration is told first
 
     story = asyncio.run(explain(target))
     sys.stdout.write("\n".join(story.lines) + "\n")

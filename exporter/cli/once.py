@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from exporter.cli import exits
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_config, add_log
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Poll and print. 1 for a bad configuration, 5 if any poll failed."""
+    """Poll and print. 1: bad configuration, 2: unknown target, 5: any poll failed."""
     plan = load_plan(args.config_file, environ=os.environ)
     if isinstance(plan, Rejected):
         show(plan.problems)
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.target and args.target not in plan.targets:
         known = did_you_mean(args.target, plan.targets)
         sys.stderr.write(f'--target: "{args.target}" is no target of {args.config_file}.{known}\n')
-        return exits.CONFIG
+        return exits.USAGE
     exposition, failed = asyncio.run(_poll(plan, args))
     if args.output and (trouble := _replace(Path(args.output), exposition)):
         sys.stderr.write(f"--output: cannot write {args.output}: {trouble}\n")
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _poll(plan: Plan, args: argparse.Namespace) -> tuple[bytes, bool]:
-    from exporter.app.once import once  # noqa: PLC0415 - a bad configuration is told first
+    with lean_imports():
+        from exporter.app.once import once  # noqa: PLC0415 - a bad configuration is told first
 
     result = await once(
         plan,

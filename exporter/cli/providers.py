@@ -97,7 +97,7 @@ def _show(wanted: str, *, as_yaml: bool) -> int:
     else:
         hint = did_you_mean(wanted, catalogue.shipped())
         sys.stderr.write(f'There is no provider and no file "{wanted}".{hint}\n')
-        return exits.CONFIG
+        return exits.USAGE
     if isinstance(loaded, Rejected):
         show(loaded.problems)
         return exits.CONFIG

@@ -6,6 +6,7 @@ import sys
 
 from exporter.cli import exits
 from exporter.cli.daemon import in_loop, options_of
+from exporter.cli.lean import lean_imports
 from exporter.cli.options import add_config, add_log, add_web
 from exporter.cli.problems import show
 from exporter.config.load import load_plan
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         show(plan.problems)
         return exits.CONFIG
     show(plan.warnings)
-    from exporter.app.serve import serve  # noqa: PLC0415 - a bad configuration is told first
+    with lean_imports():
+        from exporter.app.serve import serve  # noqa: PLC0415 - a bad configuration is told first
 
     return in_loop(
         lambda: serve(

@@ -15,6 +15,7 @@ from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSo
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
+_PIECE: Final = 64 * 1024
 _DEFINITION_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _MAGIC: Final = frozenset("*?[")
@@ -64,11 +65,14 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 def _read(path: str, largest: int) -> bytes:
+    data = bytearray()
     with Path(path).open("rb") as file:
-        data = file.read(largest + 1)
+        # In pieces: for one read of the most, that much memory would be reserved each time.
+        while len(data) <= largest and (piece := file.read(_PIECE)):
+            data += piece
     if len(data) > largest:
         raise OSError(0, f"it is larger than {largest} bytes")
-    return data
+    return bytes(data)
 
 
 def _reason(error: OSError) -> str:

@@ -174,7 +174,7 @@ def _stale_after(
         at = (place if own is not None else defaults.place) / "stale_after"
         at.error(
             f"Values would go after {format_duration(seconds)}, before the next poll comes after "
-            f"{format_duration(longest)}. Write more than that, or 0 for never."
+            f"{format_duration(longest)}. Write more than that, or 0s for never."
         )
     return dict.fromkeys(intervals, seconds)
 

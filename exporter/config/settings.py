@@ -26,7 +26,7 @@ class GlobalText(Strict, kw_only=True, frozen=True):
     stale_after: Annotated[
         Duration | UnsetType,
         Meta(
-            description="Age at which values go; 0 = never. Default: the larger of 3 intervals "
+            description="Age at which values go; 0s = never. Default: the larger of 3 intervals "
             "and 1h."
         ),
     ] = UNSET
@@ -149,7 +149,7 @@ class TargetText(Strict, kw_only=True, frozen=True):
         Duration | UnsetType, Meta(description="Deadline of a whole poll, all pages.")
     ] = UNSET
     stale_after: Annotated[
-        Duration | UnsetType, Meta(description="Age at which values go; 0 = never.")
+        Duration | UnsetType, Meta(description="Age at which values go; 0s = never.")
     ] = UNSET
     max_series: Annotated[
         Count | UnsetType, Meta(description="The most series that it publishes.")

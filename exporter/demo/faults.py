@@ -4,6 +4,7 @@ A fault is told the request and the honest answer, and says what goes over the w
 of them waits longer than ``FOREVER``, so that a broken client is found and a test still ends.
 """
 
+import functools
 import gzip
 import json
 import zlib
@@ -125,11 +126,15 @@ def _stale_connection(asked: Asked, answer: Answer, now: float) -> Script:
 
 
 def _bomb(asked: Asked, answer: Answer, now: float) -> Script:
-    """200 MB of blanks in 200 kB."""
+    return plainly(Answer(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
+
+
+@functools.cache
+def _blanks() -> bytes:
+    """Return 200 MB of blanks in 200 kB; packing them takes half a second."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = b" " * (1 << 20)
-    body = b"".join([packer.compress(block) for _ in range(200)]) + packer.flush()
-    return plainly(Answer(headers=(("Content-Encoding", "gzip"),), body=body))
+    return b"".join([packer.compress(block) for _ in range(200)]) + packer.flush()
 
 
 def _large(asked: Asked, answer: Answer, now: float) -> Script:

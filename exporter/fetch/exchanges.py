@@ -1,6 +1,8 @@
 """The exchanges of one attempt: each is sent, followed within its origin, and told of."""
 
+import math
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -9,7 +11,7 @@ from exporter.fetch.keyring import Keyring
 from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
 from exporter.fetch.tokens import Tokens
-from exporter.fetch.waits import rate
+from exporter.fetch.waits import rate, retry_after
 from exporter.fetch.wire import Answer, Wire, host_of
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Exchange, Failure, Reason
@@ -62,20 +64,32 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Exchanges:
     """Sends the requests of one attempt at a target, and keeps what is told of them.
 
-    ``told`` are the exchanges so far; ``rate`` is what the last answer said of the API's own limit,
-    log-ins aside.
+    ``told`` are the exchanges so far.
     """
 
     def __init__(
         self, target: Target, keyring: Keyring, world: World, *, warm: bool, watch: Watch | None
     ) -> None:
         self.told: list[Exchange] = []
-        self.rate: RateLimit | None = None
+        self._rate: RateLimit | None = None
+        self._again = -math.inf
         self._target = target
         self._world = world
         self._keyring = keyring
         self._warm = warm
         self._watch = watch
+
+    @property
+    def rate(self) -> RateLimit | None:
+        """What the last answer that told of the API's own limit said of it, log-ins aside.
+
+        With it comes what is left of the longest ``Retry-After`` that stood on a good answer: the
+        vendor itself handed out the next page, but the next poll has to wait.
+        """
+        wait = self._again - self._world.clock()
+        if wait <= 0.0:
+            return self._rate
+        return msgspec.structs.replace(self._rate or RateLimit(), wait=wait)
 
     async def ask(self, order: Order) -> Answer:
         """Send a request and follow redirects that stay on its origin. Raises Refused."""
@@ -105,9 +119,16 @@ class Exchanges:
         if isinstance(outcome, Failure):
             raise Refused(outcome)
         if not order.is_log_in:
-            throttling = self._target.definition.throttling
-            self.rate = rate(outcome.lines, self._world.wall(), throttling) or self.rate
+            self._learn(outcome)
         return outcome
+
+    def _learn(self, answer: Answer) -> None:
+        """Take in what the headers say; the wait of a refusal comes with its failure."""
+        now = self._world.wall()
+        self._rate = rate(answer.lines, now, self._target.definition.throttling) or self._rate
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            wait = retry_after(answer.lines, now)
+            self._again = max(self._again, self._world.clock() + (wait or 0.0))
 
     def _with_excerpt(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
         if answer is None or not answer.body:

@@ -29,8 +29,9 @@ _LARGEST_ERROR = 1024 * 1024  # bytes
 _DIGESTS = 1024  # nonces that are remembered
 
 _Stamp: TypeAlias = tuple[tuple[int, int], ...]
-_Key: TypeAlias = tuple[Tls, bool]
-_NO_TLS = Tls()
+_Key: TypeAlias = tuple[Tls | None, bool]
+"""Without TLS (None) nothing is read from the disk, and nothing can go stale."""
+_USUAL = Tls()
 
 
 class _Pool:
@@ -55,6 +56,7 @@ class Transport:
         self._timeouts = timeouts
         self._pools: dict[_Key, _Pool] = {}
         self._making = asyncio.Lock()
+        self._usual: ssl.SSLContext | None = None
         self._digests: dict[tuple[object, ...], aiohttp.DigestAuthMiddleware] = {}
 
     async def close(self) -> None:
@@ -71,7 +73,7 @@ class Transport:
         `warm` keeps the connection for the next minutes. Nothing is raised but cancellation.
         """
         try:
-            pool = await self._pool(http.tls, warm=warm)
+            pool = await self._pool(_tls_of(wire, http), warm=warm)
             pool.users += 1
             try:
                 return await self._exchange(pool.session, wire, http, most)
@@ -81,7 +83,7 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - whatever it is, this request failed by it
             failure = failure_of(error, wire.url, http.proxy_url, self._timeouts)
         if failure.reason in (Reason.CONNECT, Reason.TIMEOUT):
-            self._forget_address(wire.url, http.tls, warm=warm)
+            self._forget_address(wire.url, _tls_of(wire, http), warm=warm)
         return failure
 
     async def _exchange(
@@ -122,7 +124,7 @@ class Transport:
             known = self._digests[key] = aiohttp.DigestAuthMiddleware(*wire.digest)
         return (known,)
 
-    def _forget_address(self, url: str, tls: Tls, *, warm: bool) -> None:
+    def _forget_address(self, url: str, tls: Tls | None, *, warm: bool) -> None:
         """Look the name up again next time: the address may be the trouble."""
         pool = self._pools.get((tls, warm))
         connector = pool.session.connector if pool else None
@@ -133,22 +135,32 @@ class Transport:
                 return
             connector.clear_dns_cache(host, port)
 
-    async def _pool(self, tls: Tls, *, warm: bool) -> _Pool:
+    async def _pool(self, tls: Tls | None, *, warm: bool) -> _Pool:
         key = (tls, warm)
         pool = self._pools.get(key)
-        if pool is not None and (tls == _NO_TLS or pool.stamp == _stamp(tls)):
+        if pool is not None and (tls in (None, _USUAL) or pool.stamp == _stamp(tls)):
             return pool
         async with self._making:
             stamp = _stamp(tls)
             pool = self._pools.get(key)
             if pool is not None and pool.stamp == stamp:
                 return pool
-            context = None if tls == _NO_TLS else await asyncio.to_thread(_context, tls)
+            context = await self._context(tls)
             if pool is not None:  # the certificates were renewed
                 pool.retired = True
                 await pool.leave()
             made = self._pools[key] = _Pool(self._session(context, warm=warm), stamp)
             return made
+
+    async def _context(self, tls: Tls | None) -> ssl.SSLContext | None:
+        """Return the context of a setting; the usual one is 1 MB and serves all that have none."""
+        if tls is None:
+            return None
+        if tls != _USUAL:
+            return await asyncio.to_thread(_context, tls)
+        if self._usual is None:
+            self._usual = await asyncio.to_thread(_context, tls)
+        return self._usual
 
     def _session(self, context: ssl.SSLContext | None, *, warm: bool) -> aiohttp.ClientSession:
         # The scheduler bounds how many polls run at once; a limit here would be a second queue,
@@ -184,8 +196,18 @@ def _readable(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _stamp(tls: Tls) -> _Stamp:
+def _tls_of(wire: Wire, http: Http) -> Tls | None:
+    """Return the setting of a request, None if it has none and needs none."""
+    if http.tls != _USUAL:
+        return http.tls
+    secure = any(url[:6].lower() == "https:" for url in (wire.url, http.proxy_url))
+    return http.tls if secure else None
+
+
+def _stamp(tls: Tls | None) -> _Stamp:
     """Return what tells whether a file of the setting was changed or exchanged for another."""
+    if tls is None:
+        return ()
     return tuple(
         _changed(Path(name)) if name else (0, 0)
         for name in (tls.ca_file, tls.cert_file, tls.key_file)
@@ -209,6 +231,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca_file or None)
     except OSError as error:
         raise TlsFileError(_unusable("ca_file", tls.ca_file, error)) from error
+    context.set_alpn_protocols(["http/1.1"])
     if tls.cert_file:
         try:  # the empty password keeps OpenSSL from asking for one at the terminal
             context.load_cert_chain(tls.cert_file, tls.key_file or None, password="")

@@ -210,14 +210,15 @@ def _advice(reason: Reason, answer: Answer) -> str:
         return "; the credential lacks a permission"
     if reason is Reason.CONNECT:
         return "; write the proxy's user name and password into proxy_url"
-    if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+    redirects = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
+    if redirects and answer.headers.get("location"):
         return f"; the redirect to {_destination(answer)} is not followed"
     return ""
 
 
 def _destination(answer: Answer) -> str:
     try:
-        url = urljoin(answer.url, answer.headers.get("location", ""))
+        url = urljoin(answer.url, answer.headers["location"])
         return f"{origin_of(url)[0]}://{host_of(url)}"
     except ValueError:
         return "what is no web address"

@@ -4,7 +4,6 @@ The boundaries are local midnights. They are computed for each day on its own an
 adding seconds, so that months of 28 to 31 days and days of 23 to 25 hours come out right.
 """
 
-import zoneinfo
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import assert_never
@@ -67,6 +66,8 @@ def find_zone(name: str) -> tzinfo:
     """Return the zone of the IANA database called `name`; ValueError with near misses."""
     if name == "UTC":
         return UTC
+    import zoneinfo  # noqa: PLC0415 - it reads sysconfig: 400 kB for those who name a zone
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:

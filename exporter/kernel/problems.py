@@ -1,6 +1,5 @@
 """What is wrong, where, and what to write instead: the form of every message to a user."""
 
-import difflib
 from collections.abc import Iterable
 
 import msgspec
@@ -49,6 +48,8 @@ def near_miss(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | 
 
     `cutoff` is the likeness asked for, from 0 (any word) to 1 (the same letters).
     """
+    import difflib  # noqa: PLC0415 - 150 kB that a config without a mistake need not pay
+
     by_folded: dict[str, str] = {}
     for name in sorted(known):
         by_folded.setdefault(name.casefold(), name)

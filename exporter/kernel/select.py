@@ -2,7 +2,8 @@
 
 Most paths are plain keys with dots between, and those are walked here without the interpreter
 (a tenth of its time), with the same results. Two functions are added to the standard ones:
-``items(map)`` gives ``[{key, value}]``, ``zip(a, b)`` gives ``[[a0, b0], …]``.
+``items(map)`` gives ``[{key, value}]``, ``zip(a, b)`` gives ``[[a0, b0], …]``. Of what is not there
+both give null, as a path does: an absent map is not an empty one.
 """
 
 import functools
@@ -25,17 +26,21 @@ class SelectError(ValueError):
 
 
 class _Functions(functions.Functions):
-    """JMESPath's functions and two more; null and absent are taken as empty."""
+    """JMESPath's functions and two more."""
 
     @functions.signature({"types": ["object", "null"]})
-    def _func_items(self, entries: dict[str, object] | None) -> list[dict[str, object]]:
-        return [{"key": key, "value": value} for key, value in (entries or {}).items()]
+    def _func_items(self, entries: dict[str, object] | None) -> list[dict[str, object]] | None:
+        if entries is None:
+            return None
+        return [{"key": key, "value": value} for key, value in entries.items()]
 
     @functions.signature({"types": ["array", "null"]}, {"types": ["array", "null"]})
     def _func_zip(
         self, left: list[object] | None, right: list[object] | None
-    ) -> list[list[object]]:
-        return [list(pair) for pair in zip(left or (), right or (), strict=False)]
+    ) -> list[list[object]] | None:
+        if left is None or right is None:
+            return None
+        return [list(pair) for pair in zip(left, right, strict=False)]
 
 
 _FUNCTIONS = _Functions()
@@ -83,7 +88,7 @@ class Selector:
         except Exception as error:
             # The interpreter raises bare TypeErrors (a string compared with a number),
             # RecursionErrors and whatever a function's body raises.
-            reason = clip(str(error)) or type(error).__name__
+            reason = _met(error)
             raise SelectError(f'"{self.text}" cannot be searched for here: {reason}') from error
 
     @override
@@ -127,6 +132,14 @@ def compile_path(text: str) -> Selector:
     for name, count in _calls(parsed.parsed):
         _check_call(text, name, count)
     return Selector(text, parsed)
+
+
+def _met(error: Exception) -> str:
+    """Say what a search met. A value is not repeated: it may be the whole answer."""
+    if isinstance(error, exceptions.JMESPathTypeError):
+        wanted = " or ".join(error.expected_types)
+        return f"{error.function_name}() takes {wanted}, and that is not what is here."
+    return clip(str(error)) or type(error).__name__
 
 
 def _broken(text: str, column: int, reason: str) -> ValueError:

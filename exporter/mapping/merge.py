@@ -1,7 +1,8 @@
 """The readings of a target's collectors as one: used from here, the limit from there.
 
 The first that says something wins, field by field, in the order in which the definition names its
-collectors. What belongs to a period that is over does not come along.
+collectors. What belongs to a period that has ended since the poll does not come along. A poll after
+the end that still names the old period is believed: it is the vendor's present word, and noted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -74,18 +75,17 @@ def in_order(target: Target, readings: Mapping[str, Reading]) -> Iterator[Readin
             yield reading
 
 
-def _over(stated: Usage | Money, now: float) -> bool:
-    return stated.period is not None and not stated.closed and now >= stated.period.end
+def _over(stated: Usage | Money, at: float, now: float) -> bool:
+    """Tell whether the period ended after the poll, which was `at`, and by `now`."""
+    return stated.period is not None and not stated.closed and at < stated.period.end <= now
 
 
 def _alive(stated: Usage | Money, at: float, now: float, notes: list[Note], name: str) -> bool:
-    if not _over(stated, now):
-        return True
-    if stated.period is not None and at >= stated.period.end:
+    if stated.period is not None and not stated.closed and stated.period.end <= at:
         end = format_rfc3339(stated.period.end)
         detail = f"{name}: the vendor still names the period that ended at {end}."
         notes.append(Note(reason="period_over", detail=detail))
-    return False
+    return not _over(stated, at, now)
 
 
 def _add_usage(found: Merged, usage: Usage, at: float) -> None:
@@ -130,8 +130,8 @@ def _add_items(found: Merged, reading: Reading, now: float) -> None:
 
     The total of a part is the resource's, else the currency's, else whatever the reading has.
     """
-    usages = {(one.account, one.resource): _over(one, now) for one in reading.usages}
-    money = {(one.account, one.currency): _over(one, now) for one in reading.money}
+    usages = {(one.account, one.resource): _over(one, reading.at, now) for one in reading.usages}
+    money = {(one.account, one.currency): _over(one, reading.at, now) for one in reading.money}
     all_over = bool(usages or money) and all(usages.values()) and all(money.values())
     for item in reading.items:
         whole = money.get((item.account, item.currency), all_over)

@@ -8,8 +8,8 @@ Four decisions that a reader may look for:
   good without it.
 - Where the answer tells the period and says nothing today, the calendar does not answer for it: it
   finds a side that is missing, and never both.
-- A vendor that still names last month's period is believed: the period is over, and so are the
-  values (the join drops them). Stretching the old period to today would be an invention.
+- A vendor that still names last month's period is believed: the values are those of that period,
+  and the join notes it. Stretching the old period to today would be an invention.
 """
 
 import functools

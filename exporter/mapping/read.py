@@ -9,7 +9,7 @@ from exporter.mapping.asked import Asked
 from exporter.mapping.breakdown import items
 from exporter.mapping.gathered import Gathered
 from exporter.mapping.labels import label_at
-from exporter.mapping.misfit import Misfit
+from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.money import money
 from exporter.mapping.resources import usages
 from exporter.mapping.scene import ROWS, Scene
@@ -19,6 +19,7 @@ from exporter.model.reading import Note, Reading
 from exporter.model.target import Target
 
 _DETAIL = 400  # characters of a failure: place, path and finding, each already cut
+_KEYS = 8  # of an answer in which nothing matched
 _Rule = TypeVar("_Rule")
 _Read = TypeVar("_Read")
 
@@ -67,12 +68,21 @@ def _read_payload(
         account=payload.account,
     )
     learned = gathered.size()
-    rules = _apply_rules(scene, collector, gathered)
+    rules = _apply_rules(scene, collector, gathered) - scene.left_out
     nothing = gathered.size() == learned and not scene.matched and not scene.answered
-    if rules and nothing and not _is_headers(target, collector):
-        raise Misfit("", f"nothing in the answer matched: none of {rules} rule(s) found a value.")
+    if rules > 0 and nothing and not _is_headers(target, collector):
+        met = _outline(scene.documents[0])
+        raise Misfit("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
     gathered.notes += scene.notes
     gathered.matched |= scene.matched
+
+
+def _outline(document: object) -> str:
+    """Say what an answer is: for a map its first keys, which tell an error from a new shape."""
+    if not isinstance(document, dict) or not document:
+        return told(document)
+    shown = ", ".join(list(document)[:_KEYS]) + (", …" if len(document) > _KEYS else "")
+    return f"a map of {clip(shown, 120)}"
 
 
 def _is_headers(target: Target, collector: str) -> bool:
@@ -98,8 +108,8 @@ def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:
     for part in parts:
         gathered.items += _applied(items, part, scene, "items", part.resource)
     plan = definition.plan
-    if plan is not None and plan.collector == collector:
-        gathered.plan = gathered.plan or _plan(plan, scene)
+    if plan is not None and plan.collector == collector and (named := _plan(plan, scene)):
+        gathered.plans[scene.account] = named
     return len(resources) + len(costs) + len(parts)
 
 

@@ -23,8 +23,8 @@ class Scene:
     """What one payload is read with. Notes and matched paths gather here.
 
     `seen` are the paths of the present rule that gave something, as they stand in the definition.
-    `answered`: a list that a rule iterates was there, so that an answer without rows is an answer;
-    an optional list that is absent is one, too.
+    `answered`: a list that a rule iterates was there, so that an answer without rows is an answer.
+    `left_out`: the rules whose optional list was not there; those expect nothing of an answer.
     """
 
     target: Target
@@ -35,13 +35,17 @@ class Scene:
     matched: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     answered: bool = False
+    left_out: int = 0
     _periods: dict[int, Billing] = field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
         """Return the rows of all pages."""
         found = scope(rows, self.documents)
         if rows.steps:
-            self.answered = True  # with a list, or by leaving out what is optional
+            if found.present or len(rows.steps) > 1:
+                self.answered = True
+            else:
+                self.left_out += 1
             if found.rows:
                 self.matched.add(trail(rows) + ROWS)
         return found

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from exporter.kernel.secrets import clip
 from exporter.kernel.select import Selector
-from exporter.kernel.units import Unit
+from exporter.kernel.units import Unit, find_unit
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.scope import Row
 from exporter.model.definition import Missing, UnitRule, Value, Zero
@@ -40,8 +40,7 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
     if rule.unit is not None:
         return Measure(rule.unit, rule.unit.name)
     word = None if rule.path is None else rule.path(view)
-    unit = rule.words.get(word) if isinstance(word, str) else None
-    unit = unit or rule.otherwise
+    unit = _unit(rule, word) or rule.otherwise
     path = "" if rule.path is None else rule.path.text
     if unit is None:
         known = ", ".join(sorted(rule.words)) or "none"
@@ -49,6 +48,24 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
     if word is not None:
         seen.add(path)
     return Measure(unit, _clip(word) if isinstance(word, str) and word else unit.name)
+
+
+def _unit(rule: UnitRule, word: object) -> Unit | None:
+    if not isinstance(word, str):
+        return None
+    unit = rule.words.get(word)
+    if unit is None and rule.kinds:
+        common = _common(word)
+        unit = common if common is not None and common.kind in rule.kinds else None
+    return unit
+
+
+@functools.lru_cache(maxsize=1024)
+def _common(word: str) -> Unit | None:
+    try:
+        return find_unit(word)
+    except ValueError:
+        return None
 
 
 def measures(rule: UnitRule, rows: Sequence[Row], seen: set[str]) -> list[Measure]:

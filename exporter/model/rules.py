@@ -10,7 +10,7 @@ import msgspec
 from exporter.kernel.cycles import Cycle
 from exporter.kernel.select import Selector
 from exporter.kernel.templates import Template
-from exporter.kernel.units import Unit
+from exporter.kernel.units import Kind, Unit
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +88,15 @@ class Zero(StrEnum):
 class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
     """A fixed unit, or the vendor's word at ``path`` with its meaning.
 
-    A word that is not in ``words`` is ``otherwise``, or where that is not set a schema failure.
+    A word that is not in ``words`` and is a unit of ours (``kernel.units``), of one of ``kinds``,
+    is that unit. All others are ``otherwise``, or where that is not set a schema failure.
     """
 
     unit: Unit | None = None
     path: Selector | None = None
     words: Mapping[str, Unit] = {}
     otherwise: Unit | None = None
+    kinds: frozenset[Kind] = frozenset()
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):

@@ -188,19 +188,26 @@ def settle(
 ) -> tuple[Budget, Cut | None]:
     """Return the budget after the end of a poll, and the cut if a wait was too long."""
     after = _charge(_observe(budget, poll.rate, facts), terms, facts)
+    told = _asked_wait(poll)
     match poll.outcome:
         case Failure(reason=Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED) as failure:
-            return _refuse(after, terms, failure, poll.rate, facts)
-        case Failure() as failure:
-            told = failure.wait
-            if failure.reason is Reason.AUTH and terms.one_key:
-                after = _doubt_key(after, facts)
+            return _refuse(after, terms, failure, _told_wait(poll, failure, facts), facts)
+        case Failure(reason=Reason.AUTH) if terms.one_key:
+            after = _doubt_key(after, facts)
+        case Failure():
+            pass
         case _:
-            told = None if poll.rate is None else poll.rate.wait
             after = _trust(after)
     if told is None or not told > 0.0:
         return after, None
     return _stay_away(after, terms, facts, why=Why.THROTTLED, told=told)
+
+
+def _asked_wait(poll: Poll) -> float | None:
+    """Return the longest wait that any answer of the poll asked for, the good ones included."""
+    failed = poll.outcome.wait if isinstance(poll.outcome, Failure) else None
+    waits = (failed, None if poll.rate is None else poll.rate.wait)
+    return max((wait for wait in waits if wait is not None and wait >= 0.0), default=None)
 
 
 def _trust(budget: Budget) -> Budget:
@@ -226,10 +233,9 @@ def _observe(budget: Budget, rate: RateLimit | None, facts: Settlement) -> Budge
 
 
 def _refuse(
-    budget: Budget, terms: Terms, failure: Failure, rate: RateLimit | None, facts: Settlement
+    budget: Budget, terms: Terms, failure: Failure, told: float | None, facts: Settlement
 ) -> tuple[Budget, Cut | None]:
     quota = failure.reason is Reason.QUOTA_EXHAUSTED
-    told = _told_wait(failure, rate, facts.period_end if quota else None, facts.wall)
     if told is not None:
         base, cap = TOLD_BASE, UNTOLD_CAP
     elif quota:
@@ -242,14 +248,15 @@ def _refuse(
     return _stay_away(struck, terms, facts, why=why, told=told or 0.0, ours=ours)
 
 
-def _told_wait(
-    failure: Failure, rate: RateLimit | None, period_end: float | None, wall: float
-) -> float | None:
+def _told_wait(poll: Poll, failure: Failure, facts: Settlement) -> float | None:
     """Return the vendor's word in seconds: its wait, else its reset, else the period's end."""
-    if failure.wait is not None and failure.wait >= 0.0:
-        return failure.wait
-    instants = (rate.reset_at if rate is not None else None, period_end)
-    return next((at - wall for at in instants if at is not None and at > wall), None)
+    asked = _asked_wait(poll)
+    if asked is not None:
+        return asked
+    quota = failure.reason is Reason.QUOTA_EXHAUSTED
+    reset = None if poll.rate is None else poll.rate.reset_at
+    instants = (reset, facts.period_end if quota else None)
+    return next((at - facts.wall for at in instants if at is not None and at > facts.wall), None)
 
 
 def _stay_away(

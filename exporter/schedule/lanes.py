@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
 
+from exporter.model.outcome import Poll
 from exporter.schedule import budget as budgets
-from exporter.schedule.budget import Budget, Hold
+from exporter.schedule.budget import Budget, Hold, Settlement
 from exporter.schedule.job import Job, Terms
 from exporter.schedule.state import JobState
 
@@ -121,6 +122,23 @@ class Entry:
     serial: int = 0
     running: Running | None = None
     lateness: float = 0.0
+
+    def settlement(
+        self, running: Running, poll: Poll, now: float, wall: float, chance: float
+    ) -> Settlement:
+        """Return what the budget must know of the end of `poll`.
+
+        A poll that tells of no request is taken to have made as many as were expected.
+        """
+        return Settlement(
+            now=now,
+            wall=wall,
+            chance=chance,
+            cost=running.cost,
+            spent=len(poll.exchanges) or running.cost,
+            interval=self.job.interval,
+            period_end=self.state.period_end,
+        )
 
 
 @dataclass(slots=True, eq=False)

@@ -2,15 +2,20 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
 from exporter.schedule import budget as budgets
-from exporter.schedule import cadence, state
+from exporter.schedule import cadence, memory, state
 from exporter.schedule.budget import Budget
 from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
+from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
+
+Names: TypeAlias = Collection[str]
+"""Of targets."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class Roster:
         self.lanes: dict[str, Lane] = {}
         self.kept_budgets: dict[str, Budget] = {}
         self.kept_states: dict[tuple[str, str], JobState] = {}
+        self._aliases: dict[str, str] = {}  # of lanes, by their other key
         self._hosts: dict[str, Host] = {}
         self._terms: dict[object, Terms] = {}
         self._seed = seed
@@ -43,15 +49,28 @@ class Roster:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
 
-    def swap(self, jobs: Iterable[Job], changed: Collection[str], now: float) -> Change:
+    def clock_moved(self, by: float) -> None:
+        """Move what counts in wall time: the clock was set forward by so many seconds."""
+        for entry in self.entries():
+            entry.state = state.clock_moved(entry.state, by)
+
+    def swap(
+        self,
+        jobs: Iterable[Job],
+        now: float,
+        *,
+        changed: Names = (),
+        replaced: Names = (),
+    ) -> Change:
         """Make `jobs` the scheduled ones.
 
-        Jobs of targets in `changed`, and those with another budget or host, begin anew. Raises
+        Jobs of targets in `changed`, and those with another budget or host, begin anew; those in
+        `replaced`, which are of other accounts now, also forget how their polls ended. Raises
         ValueError, and changes nothing, if two jobs are of one target and collector.
         """
         wanted = _by_key(jobs)
         change = Change()
-        stay = self._sift(wanted, changed, change, now)
+        stay = self._sift(wanted, changed, replaced, change, now)
         self._admit([job for job in wanted.values() if _key(job) not in stay], change, now)
         stay.update((_key(entry.job), entry) for entry in change.admitted)
         self._regroup([stay[key] for key in wanted])
@@ -59,10 +78,36 @@ class Roster:
         self._forget_idle(now)
         return change
 
+    def snapshot(self, clocks: Clocks) -> Snapshot:
+        """Return what must survive a restart."""
+        known = {lane.key: lane.budget for lane in self.lanes.values()}
+        known |= {other: known[key] for other, key in self._aliases.items()}
+        kept = self.kept_budgets | known
+        return memory.snapshot(self.entries(), self.kept_states, kept, clocks)
+
+    def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        entries = self.targets.get(target, ())
+        known = {entry.lane.key: entry.lane.budget for entry in entries}
+        known |= {other: known[key] for other, key in self._aliases.items() if key in known}
+        return memory.snapshot(entries, {}, known, clocks)
+
+    def known_as(self, key: str, other: str) -> None:
+        """Keep a budget under another key, too: that is what its jobs will call it one day."""
+        if key in self.lanes and other not in self.lanes:
+            self._aliases[other] = key
+
+    def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
+        """Keep what an earlier process knew for the jobs that come."""
+        recollection = memory.recall(snapshot, clocks)
+        self.kept_states.update(recollection.states)
+        self.kept_budgets.update(recollection.budgets)
+
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
-        changed: Collection[str],
+        changed: Names,
+        replaced: Names,
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:
@@ -71,6 +116,9 @@ class Roster:
         for entry in self.entries():
             old, key = entry.job, _key(entry.job)
             job = wanted.get(key)
+            if old.target in replaced:
+                self._retire(entry, change, anew=job, forget=True)
+                continue
             if job is None or old.target in changed or _moved(old, job):
                 self._retire(entry, change, anew=job)
                 continue
@@ -81,17 +129,21 @@ class Roster:
                 change.refitted.append(entry)
         return stay
 
-    def _retire(self, entry: Entry, change: Change, *, anew: Job | None) -> None:
+    def _retire(
+        self, entry: Entry, change: Change, *, anew: Job | None, forget: bool = False
+    ) -> None:
         entry.place = Place.GONE
         change.retired.append(entry)
         running = entry.running
         started = entry.state.started if running is None else running.started
-        if anew is not None:
+        if anew is not None and forget:
             kept = state.fresh(anew, started + anew.min_interval)
+        elif anew is not None:
+            kept = state.anew(anew, entry.state, started + anew.min_interval)
         elif running is not None:
-            kept = msgspec.structs.replace(entry.state, due=started + entry.state.interval)
+            kept = state.removed(entry.state, started + entry.state.interval)
         else:
-            kept = entry.state
+            kept = state.removed(entry.state, entry.state.due)
         self.kept_states[_key(entry.job)] = msgspec.structs.replace(kept, started=started)
 
     def _admit(self, jobs: list[Job], change: Change, now: float) -> None:
@@ -106,7 +158,7 @@ class Roster:
         kept = self.kept_states.pop(_key(job), None)
         if kept is not None:
             known = state.restored(job, kept, now)
-            due = known.due if known.due >= now else first
+            due = known.due if known.due >= now else max(first, known.started + job.min_interval)
             return msgspec.structs.replace(known, due=due)
         settle = share * (cadence.steady_spread(crowd, job.interval) - spread)
         return state.fresh(job, first, settle=settle)
@@ -115,11 +167,15 @@ class Roster:
         lane = self.lanes.get(job.budget)
         if lane is None:
             terms = self._shared_terms((job,))
-            kept = self.kept_budgets.pop(job.budget, None)
+            kept = self._kept(job.budget)
             budget = budgets.FRESH if kept is None else budgets.restored(kept, terms, now)
             lane = Lane(job.budget, self._host(job.host), terms, budget)
             self.lanes[job.budget] = lane
         return lane
+
+    def _kept(self, key: str) -> Budget | None:
+        known = self._aliases.pop(key, None)
+        return self.kept_budgets.pop(key, None) if known is None else self.lanes[known].budget
 
     def _host(self, name: str) -> Host:
         return self._hosts.setdefault(name, Host(name))
@@ -161,7 +217,10 @@ class Roster:
     def close(self, lane: Lane) -> None:
         """Remove a lane that has neither jobs nor running polls; its budget is kept aside."""
         del self.lanes[lane.key]
-        self.kept_budgets[lane.key] = lane.budget
+        names = [other for other, key in self._aliases.items() if key == lane.key]
+        for name in names:
+            del self._aliases[name]
+        self.kept_budgets |= dict.fromkeys([lane.key, *names], lane.budget)
 
     def _forget_idle(self, now: float) -> None:
         self.kept_states = {key: kept for key, kept in self.kept_states.items() if kept.due > now}

@@ -7,7 +7,7 @@ the wall clock is only asked what to show and to store, so that its jumps change
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from exporter.model.event import Event, RunnerMended
@@ -19,7 +19,7 @@ from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
 from exporter.schedule.job import Job
 from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
 from exporter.schedule.memory import Clocks, Snapshot
-from exporter.schedule.roster import Roster
+from exporter.schedule.roster import Names, Roster
 from exporter.schedule.slots import Slots
 from exporter.schedule.view import JobStatus
 
@@ -78,14 +78,15 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(self, jobs: Iterable[Job], *, changed: Collection[str] = ()) -> None:
+    def swap(self, jobs: Iterable[Job], *, changed: Names = (), replaced: Names = ()) -> None:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
-        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew.
-        Raises ValueError, and changes nothing, if a target has two jobs of one collector.
+        cancelled and whatever those bring is dropped. Targets named in `changed` begin anew; those
+        in `replaced`, which are other accounts now, also forget how their polls ended. Raises
+        ValueError, and changes nothing, if a target has two jobs of one collector.
         """
-        change = self._roster.swap(jobs, changed, self._loop.time())
+        change = self._roster.swap(jobs, self._loop.time(), changed=changed, replaced=replaced)
         for entry in change.retired:
             self._agenda.drop(entry)
         self._call_off(change.retired)
@@ -108,6 +109,14 @@ class Runner:
             else:
                 self._wake(entry, now)
         self._give_turns()
+
+    def known_as(self, budget: str, other: str) -> None:
+        """Keep a budget under another key, too: its secret was changed, and so will be its key."""
+        self._roster.known_as(budget, other)
+
+    def clock_moved(self, by: float) -> None:
+        """Keep the ages as they are: the wall clock was set forward by so many seconds."""
+        self._roster.clock_moved(by)
 
     def at(self, epoch: float, callback: Callable[[], object]) -> Timer:
         """Call back at `epoch`; the timer that is returned can be cancelled."""
@@ -146,35 +155,23 @@ class Runner:
         behind = 0.0 if due is None else now - due
         return max(0.0, behind, self._slots.owed(now))
 
-    def snapshot(self, targets: Iterable[str] | None = None) -> Snapshot:
-        """Return what must survive a restart, in wall time.
-
-        Of `targets` alone, with their budgets: to write down what one poll changed. When a
-        PollFinished is emitted its poll is in it.
-        """
-        roster = self._roster
-        if targets is None:
-            budgets_now = {lane.key: lane.budget for lane in roster.lanes.values()}
-            known = roster.kept_budgets | budgets_now
-            return memory.snapshot(roster.entries(), roster.kept_states, known, self._clocks())
-        entries = [entry for name in targets for entry in roster.targets.get(name, ())]
-        known = {entry.lane.key: entry.lane.budget for entry in entries}
-        return memory.snapshot(entries, {}, known, self._clocks())
+    def snapshot(self) -> Snapshot:
+        """Return what must survive a restart, in wall time."""
+        return self._roster.snapshot(self._clocks())
 
     def snapshot_of(self, target: str) -> Snapshot:
-        """Return what must survive of one target's jobs, and of the budgets that they share."""
-        entries = self._roster.targets.get(target, ())
-        budgets_of = {entry.lane.key: entry.lane.budget for entry in entries}
-        return memory.snapshot(entries, {}, budgets_of, self._clocks())
+        """Return what must survive of one target's jobs, and of the budgets that they share.
+
+        To write down what one poll changed: when a PollFinished is emitted its poll is in it.
+        """
+        return self._roster.snapshot_of(target, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Remember what an earlier process knew. Call it before the first `swap`.
 
         A snapshot may be put together of parts; its `at` is then the newest part's.
         """
-        recollection = memory.recall(snapshot, self._clocks())
-        self._roster.kept_states.update(recollection.states)
-        self._roster.kept_budgets.update(recollection.budgets)
+        self._roster.restore(snapshot, self._clocks())
 
     async def run(self) -> None:
         """Poll until cancelled; then cancel the running polls, and wait for them to end."""
@@ -205,22 +202,21 @@ class Runner:
         now, due = self._loop.time(), self._agenda.next_time()
         if due is not None and now - due > STUCK and self._timer is None:
             self._mend("the timer of the poll loop was lost")
-        for entry in tuple(self._slots.running.values()):
-            running = entry.running
-            if running is None or running.deaf:
-                continue
-            if now - running.started > entry.job.timeout + DEAF:
+        for entry, running in self._slots.overdue(now - DEAF):
+            if not running.deaf:
                 running.deaf = True
                 running.cancel()
                 self._emit(tell.crash(entry, "a poll went on after its deadline"))
+            elif entry.running is running:
+                self._conclude(entry, running, self._crash(entry, running, "a poll does not end"))
+                self._arm()
 
     def _stop(self) -> None:
         """Start nothing more; the group is about to cancel what runs, and we let it."""
         self._slots.closed = True
         self._group = None
-        for entry in self._slots.running.values():
-            if entry.running is not None:
-                entry.running.dropped = True
+        for _, running in self._slots.overdue(math.inf):
+            running.dropped = True
 
     def _arm(self) -> None:
         """Set the one timer to the first due time."""
@@ -278,19 +274,26 @@ class Runner:
             self._call(partial(self._started, memory.job_memo(entry, self._clocks())))
 
     def _ended(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
-        self._guard(self._conclude, entry, running, task)
+        if entry.running is not running:
+            return  # it was given up, and what it brings now is nobody's
+        ended: Attempt | None = None
+        if not task.cancelled() and task.exception() is None:
+            ended = task.result()
+        elif not running.dropped:
+            ended = self._crash(entry, running, "a poll was cancelled by somebody else")
+        self._guard(self._conclude, entry, running, ended)
         self._arm()
 
-    def _conclude(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
+    def _crash(self, entry: Entry, running: Running, error: str) -> Attempt:
+        seconds = self._loop.time() - running.started
+        return crashed(entry.job, error, at=self._wall() - seconds, seconds=seconds)
+
+    def _conclude(self, entry: Entry, running: Running, ended: Attempt | None) -> None:
+        """Take in the end of a poll; None: we called it off."""
         self._slots.free(entry, running)
         clocks = self._clocks()
-        if not task.cancelled() and task.exception() is None:
-            self._settle(entry, running, task.result(), clocks)
-        elif not running.dropped:
-            seconds = clocks.now - running.started
-            error = "a poll was cancelled by somebody else"
-            at = clocks.wall - seconds
-            self._settle(entry, running, crashed(entry.job, error, at=at, seconds=seconds), clocks)
+        if ended is not None:
+            self._settle(entry, running, ended, clocks)
         elif entry.place is not Place.GONE:
             cut = state.stopped if self._group is None else state.cut_short
             entry.state = cut(entry.job, entry.state, running.started)
@@ -318,15 +321,7 @@ class Runner:
         """Take in how a poll ended: budget, state, events."""
         lane, old, chance = entry.lane, entry.state, self._dice()
         waited = lane.budget.until
-        facts = budgets.Settlement(
-            now=clocks.now,
-            wall=clocks.wall,
-            chance=chance,
-            cost=running.cost,
-            spent=len(ended.poll.exchanges) or running.cost,
-            interval=entry.job.interval,
-            period_end=old.period_end,
-        )
+        facts = entry.settlement(running, ended.poll, clocks.now, clocks.wall, chance)
         lane.budget, cut = budgets.settle(lane.budget, lane.terms, ended.poll, facts)
         if lane.budget.until > waited:
             self._call_off(lane.running)

@@ -129,3 +129,11 @@ class Slots:
             if held is None or held.ours:
                 longest = max(longest, now - max(head.state.due, lane.excused))
         return longest
+
+    def overdue(self, since: float) -> list[tuple[Entry, Running]]:
+        """Return the polls that run although their time was over at `since`."""
+        return [
+            (entry, entry.running)
+            for entry in self.running.values()
+            if entry.running is not None and entry.running.started + entry.job.timeout < since
+        ]

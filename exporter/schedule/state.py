@@ -251,6 +251,29 @@ def fresh(job: Job, due: float, *, settle: float = 0.0) -> JobState:
     return JobState(due=due, interval=max(job.interval, job.min_interval), settle=settle)
 
 
+def anew(job: Job, state: JobState, due: float) -> JobState:
+    """Return the state of a job that is asked in another way now.
+
+    How its last poll ended stays known until the next one, but what it counted ends: whoever mends
+    a key that was refused must not wait as long as the sixth refusal would make him.
+    """
+    trouble = state.trouble
+    if trouble is not None:
+        trouble = msgspec.structs.replace(trouble, alike=0)
+    return msgspec.structs.replace(
+        fresh(job, due),
+        started=state.started,
+        trouble=trouble,
+        last_success=state.last_success,
+        calls=state.calls,
+    )
+
+
+def removed(state: JobState, due: float) -> JobState:
+    """Return what stays of a job that left the config: its waits, in case that it comes again."""
+    return msgspec.structs.replace(state, due=due, last_success=None)
+
+
 def refit(job: Job, state: JobState, now: float) -> JobState:
     """Return the state of a job whose interval or limits were changed in the config."""
     interval = max(job.interval, job.min_interval)
@@ -282,6 +305,13 @@ def stopped(job: Job, state: JobState, started: float) -> JobState:
     if state.last_success is None:
         wait = max(min(job.interval, RETRY_BASE), job.min_interval)
     return msgspec.structs.replace(state, due=started + wait, started=started)
+
+
+def clock_moved(state: JobState, by: float) -> JobState:
+    """Return the state after the wall clock was set: the last success is as long ago as before."""
+    if state.last_success is None:
+        return state
+    return msgspec.structs.replace(state, last_success=state.last_success + by)
 
 
 def wake(job: Job, state: JobState, now: float) -> JobState:

@@ -31,7 +31,8 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `wait` is what is left of a wait that is not just the interval, and `why` its cause: the
     vendor's, or the back-off after failures; 0 and "" when none. `lateness` is how late the last
-    poll started.
+    poll started. `last_attempt` is None until a poll has ended, well or not: before, there is
+    nothing to be told of the target.
     """
 
     target: str
@@ -97,7 +98,7 @@ def job_status(entry: Entry, budget: BudgetStatus, clocks: Clocks) -> JobStatus:
         reason=None if trouble is None else trouble.reason,
         detail="" if trouble is None else trouble.detail,
         failing_since=None if trouble is None else clocks.epoch(trouble.since),
-        last_attempt=clocks.epoch_or_none(state.started),
+        last_attempt=clocks.epoch_or_none(state.started if state.attempted else None),
         last_success=state.last_success,
         wait=wait,
         why=why,

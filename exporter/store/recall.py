@@ -8,13 +8,15 @@ I/O: sqlite3.
 """
 
 import math
-import sqlite3
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from exporter.model.reading import Reading
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _decode = msgspec.msgpack.Decoder(Reading).decode
 
@@ -38,7 +40,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(
-    connection: sqlite3.Connection,
+    connection: "sqlite3.Connection",
     fingerprints: Mapping[str, str],
     since: float = math.inf,
     step: float = 0.0,
@@ -72,7 +74,7 @@ def load(
 
 
 def history(
-    connection: sqlite3.Connection, target: str, fingerprint: str, since: float, step: float
+    connection: "sqlite3.Connection", target: str, fingerprint: str, since: float, step: float
 ) -> History:
     """Return the points of one target from `since` on, the last of each `step` seconds (0: all)."""
     row = connection.execute(
@@ -82,7 +84,7 @@ def history(
 
 
 def _histories(
-    connection: sqlite3.Connection, fingerprints: Mapping[str, str], since: float, step: float
+    connection: "sqlite3.Connection", fingerprints: Mapping[str, str], since: float, step: float
 ) -> dict[str, History]:
     if since == math.inf:
         return {}
@@ -95,7 +97,7 @@ def _histories(
     }
 
 
-def _history(connection: sqlite3.Connection, target: int, since: float, step: float) -> History:
+def _history(connection: "sqlite3.Connection", target: int, since: float, step: float) -> History:
     last, bucket = ("max(at)", "GROUP BY CAST(at / :step AS INTEGER)") if step else ("at", "")
     series = connection.execute(
         "SELECT id, account, resource FROM series WHERE target = ?", (target,)

@@ -6,13 +6,15 @@ computes: when it becomes another, all that was known is another account's, and 
 I/O: sqlite3.
 """
 
-import sqlite3
 from collections.abc import Iterable
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import msgspec
 
 from exporter.model.reading import Reading
+
+if TYPE_CHECKING:
+    import sqlite3
 
 HOUR = 3600.0
 FINE = 2 * 86_400.0
@@ -72,7 +74,7 @@ class PointRecord(msgspec.Struct, frozen=True):
 
 
 def write(
-    connection: sqlite3.Connection,
+    connection: "sqlite3.Connection",
     records: Iterable[Record],
     points: Iterable[PointRecord],
     now: float,
@@ -96,7 +98,7 @@ def write(
     return refused
 
 
-def _write_record(connection: sqlite3.Connection, record: Record) -> None:
+def _write_record(connection: "sqlite3.Connection", record: Record) -> None:
     match record:
         case ReadingRecord(target, fingerprint, reading, at):
             row = (_target(connection, target, fingerprint), reading.collector, at)
@@ -121,7 +123,7 @@ def _write_record(connection: sqlite3.Connection, record: Record) -> None:
             assert_never(record)
 
 
-def _target(connection: sqlite3.Connection, name: str, fingerprint: str) -> int:
+def _target(connection: "sqlite3.Connection", name: str, fingerprint: str) -> int:
     """Return the id of the target; if it became another one, all it had is deleted."""
     row = connection.execute(
         "SELECT id, fingerprint FROM targets WHERE name = ?", (name,)
@@ -134,7 +136,7 @@ def _target(connection: sqlite3.Connection, name: str, fingerprint: str) -> int:
     return int(added.lastrowid or 0)
 
 
-def _write_point(connection: sqlite3.Connection, point: PointRecord) -> None:
+def _write_point(connection: "sqlite3.Connection", point: PointRecord) -> None:
     series = _series(connection, point)
     if series is None:
         return
@@ -153,13 +155,13 @@ def _write_point(connection: sqlite3.Connection, point: PointRecord) -> None:
         connection.execute("INSERT INTO history VALUES (?, ?, ?)", (series, point.at, point.used))
 
 
-def _last_two(connection: sqlite3.Connection, series: int) -> list[tuple[float, float]]:
+def _last_two(connection: "sqlite3.Connection", series: int) -> list[tuple[float, float]]:
     return connection.execute(
         "SELECT at, used FROM history WHERE series = ? ORDER BY at DESC LIMIT 2", (series,)
     ).fetchall()
 
 
-def _series(connection: sqlite3.Connection, point: PointRecord) -> int | None:
+def _series(connection: "sqlite3.Connection", point: PointRecord) -> int | None:
     of_target = (point.target, point.fingerprint)
     in_target = (point.account, point.resource)
     found = connection.execute(
@@ -180,7 +182,7 @@ def _series(connection: sqlite3.Connection, point: PointRecord) -> int | None:
 # ------------------------------------------------------------------------------------ thinning
 
 
-def tidy(connection: sqlite3.Connection, now: float, after: int, count: int) -> int | None:
+def tidy(connection: "sqlite3.Connection", now: float, after: int, count: int) -> int | None:
     """Prune and thin the history of the next `count` series after the id `after`.
 
     Inside the caller's transaction. Returns where to go on, None when all have been seen.

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
-Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 SERVER: Final = "usage-exporter"
 SECURITY: Final[Mapping[str, str]] = MappingProxyType(
@@ -34,32 +35,32 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[str, ...] = READ
 
 
-def text(body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY) -> web.Response:
+def text(body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY) -> Response:
     """Answer with plain text; a newline is added, so that a terminal stays readable."""
     return _answer(body + "\n", "text/plain; charset=utf-8", status, headers)
 
 
-def html(body: str, *, policy: str) -> web.Response:
+def html(body: str, *, policy: str) -> Response:
     """Answer with a page under its own Content-Security-Policy."""
     headers = {**SECURITY, "Content-Security-Policy": policy}
     return _answer(body, "text/html; charset=utf-8", 200, headers)
 
 
-def yaml(body: str) -> web.Response:
+def yaml(body: str) -> Response:
     """Answer with YAML, under a type that browsers show instead of saving."""
     return _answer(body, "text/plain; charset=utf-8", 200, SECURITY)
 
 
-def json(value: object) -> web.Response:
+def json(value: object) -> Response:
     """Answer with a struct, or plain values, as JSON."""
     try:
         body = msgspec.json.encode(value)
     except UnicodeEncodeError:  # half of a surrogate pair, in a vendor's text
         body = stdlib_json.dumps(msgspec.to_builtins(value)).encode()
-    return web.Response(body=body, headers={**SECURITY, "Content-Type": "application/json"})
+    return Response(body=body, headers={**SECURITY, "Content-Type": "application/json"})
 
 
-def method_not_allowed(methods: tuple[str, ...]) -> web.Response:
+def method_not_allowed(methods: tuple[str, ...]) -> Response:
     """Answer 405, in the words of Prometheus, with the methods that the address takes."""
     return text(
         f"Only {' or '.join(methods)} requests allowed.",
@@ -68,7 +69,7 @@ def method_not_allowed(methods: tuple[str, ...]) -> web.Response:
     )
 
 
-def _answer(body: str, kind: str, status: int, headers: Mapping[str, str]) -> web.Response:
+def _answer(body: str, kind: str, status: int, headers: Mapping[str, str]) -> Response:
     # A lone surrogate (a file name of any bytes, in a message) must not end in a 500.
     content = body.encode("utf-8", "replace")
-    return web.Response(body=content, status=status, headers={**headers, "Content-Type": kind})
+    return Response(body=content, status=status, headers={**headers, "Content-Type": kind})

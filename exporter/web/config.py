@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from exporter.web import answers
 
@@ -10,7 +11,7 @@ from exporter.web import answers
 def handler(text: Callable[[], str]) -> answers.Handler:
     """Return the handler of ``/config``; `text` is YAML without secrets."""
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: BaseRequest) -> StreamResponse:
         return answers.yaml(text())
 
     return answer

@@ -8,7 +8,10 @@ import asyncio
 from http import HTTPStatus
 from typing import Final, cast
 
-from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
 
 from exporter.kernel.override import override
 from exporter.web import answers
@@ -24,13 +27,13 @@ _LONGEST_LINE: Final = 8190
 _MOST_HEADERS: Final = 64
 
 
-class Connection(web.RequestHandler):
+class Connection(RequestHandler):
     """Reads requests from one client, with a deadline for their headers."""
 
     __slots__ = ("_answering", "_deadline", "_read_headers")
 
     def __init__(
-        self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, read_headers: float
+        self, manager: Server, *, loop: asyncio.AbstractEventLoop, read_headers: float
     ) -> None:
         super().__init__(
             manager,
@@ -75,11 +78,11 @@ class Connection(web.RequestHandler):
     @override
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         # What is no HTTP (a port scan, TLS on the plain port) is answered and not logged; what
         # a handler raised has been logged by the dispatch.
         if request.writer.output_size > 0:
@@ -106,7 +109,7 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
 
-class Connections(web.Server):
+class Connections(Server):
     """Makes a `Connection` for each client that comes."""
 
     def __init__(self, handler: Handler, *, read_headers: float = READ_HEADERS) -> None:
@@ -119,7 +122,7 @@ class Connections(web.Server):
 
 
 def _timed(handler: Handler) -> Handler:
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: BaseRequest) -> StreamResponse:
         connection = cast(Connection, request.protocol)
         connection.request_begun()
         try:

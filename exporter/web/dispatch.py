@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from exporter.web import answers
 from exporter.web.answers import Route
@@ -21,7 +22,7 @@ _SLOWEST: Final = 60.0
 class Guard(Protocol):
     """Who may pass, and the headers that the web configuration adds to every answer."""
 
-    def admit(self, request: web.BaseRequest) -> Awaitable[web.Response | None]:
+    def admit(self, request: BaseRequest) -> Awaitable[Response | None]:
         """Return the refusal, or None when the request may pass."""
         ...
 
@@ -50,7 +51,7 @@ class Dispatch:
         self._guard = guard
         self._slowest = slowest
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
         """Answer `request`, the body included."""
         try:
             async with asyncio.timeout(self._slowest):
@@ -63,7 +64,7 @@ class Dispatch:
         except Exception as error:  # noqa: BLE001 (an answer that breaks while it is written)
             return self._give_up(request, error, _INTERNAL, 500)
 
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _respond(self, request: BaseRequest) -> StreamResponse:
         try:
             response = await self._admitted(request)
         except Exception as error:  # noqa: BLE001 (a broken handler must not take others with it)
@@ -73,7 +74,7 @@ class Dispatch:
             response.headers.update(self._guard.headers())
         return response
 
-    async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _admitted(self, request: BaseRequest) -> StreamResponse:
         if self._guard is not None:
             refusal = await self._guard.admit(request)
             if refusal is not None:
@@ -86,15 +87,15 @@ class Dispatch:
         return await route.handler(request)
 
     def _give_up(
-        self, request: web.BaseRequest, error: Exception, words: str, status: int
-    ) -> web.StreamResponse:
+        self, request: BaseRequest, error: Exception, words: str, status: int
+    ) -> StreamResponse:
         self._failed(request.path, error)
         if request.protocol.transport is not None and request.writer.output_size > 0:
             request.protocol.transport.abort()  # close() would wait for the client to read
         return answers.text(words, status=status)
 
 
-async def _write(response: web.StreamResponse, request: web.BaseRequest) -> None:
+async def _write(response: StreamResponse, request: BaseRequest) -> None:
     # Here and not by aiohttp later, so that a client which does not read meets the deadline.
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)

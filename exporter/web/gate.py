@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import msgspec
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response
 
 from exporter.kernel.durations import parse_duration
 from exporter.web import answers, tls, webfile
@@ -51,7 +52,7 @@ class Gate:
         """Return the headers that each answer gets."""
         return self._fresh.get().config.http_server_config.headers
 
-    async def admit(self, request: web.BaseRequest) -> web.Response | None:
+    async def admit(self, request: BaseRequest) -> Response | None:
         """Return the refusal of `request`, or None when it may pass."""
         config = self._fresh.get().config
         if config.rate_limit is not None and not self._bucket.take(config.rate_limit):
@@ -70,8 +71,8 @@ class Gate:
         self._passwords.close()
 
     async def _authenticate(
-        self, request: web.BaseRequest, users: Mapping[str, str]
-    ) -> web.Response | None:
+        self, request: BaseRequest, users: Mapping[str, str]
+    ) -> Response | None:
         try:
             if await self._passwords.check(request.headers.get("Authorization", ""), users):
                 return None
@@ -124,7 +125,7 @@ class Bucket:
         return True
 
 
-def _named(request: web.BaseRequest, allowed: Iterable[str]) -> bool:
+def _named(request: BaseRequest, allowed: Iterable[str]) -> bool:
     transport = request.protocol.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     names = (certificate or {}).get("subjectAltName", ())

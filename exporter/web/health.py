@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from exporter.web import answers
 
 
-async def healthy(request: web.BaseRequest) -> web.StreamResponse:
+async def healthy(request: BaseRequest) -> StreamResponse:
     """Answer 200: that anything is answered means that the event loop turns."""
     return answers.text("usage-exporter is Healthy.")
 
@@ -15,7 +16,7 @@ async def healthy(request: web.BaseRequest) -> web.StreamResponse:
 def ready(not_ready: Callable[[], str]) -> answers.Handler:
     """Return the handler of ``/-/ready``; `not_ready` gives the reason, "" when there is none."""
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: BaseRequest) -> StreamResponse:
         reason = not_ready()
         if reason:
             return answers.text(f"usage-exporter is not Ready: {reason}", status=503)

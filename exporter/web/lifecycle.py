@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from exporter.web import answers
 
@@ -14,7 +15,7 @@ Reload: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
 def handler(reload: Reload | None) -> answers.Handler:
     """Return the handler of ``/-/reload``; None: the lifecycle API is switched off."""
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: BaseRequest) -> StreamResponse:
         if reload is None:
             return answers.text(
                 "Lifecycle API is not enabled. Start with --web.enable-lifecycle,"

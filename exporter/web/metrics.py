@@ -7,7 +7,8 @@ join with the headers and into the transport's buffer, which takes three times a
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from exporter.kernel.override import override
 from exporter.web import answers
@@ -24,18 +25,18 @@ _WRITE: Final = 1 << 20
 _ONE_WRITE: Final = 1 << 18  # a small body is joined: a system call costs more than the copy
 
 
-def exposition(body: Body, *, kind: Format, gzip: bool) -> web.StreamResponse:
+def exposition(body: Body, *, kind: Format, gzip: bool) -> StreamResponse:
     """Return the answer that carries `body`, with a Content-Length and without chunks."""
     headers = {**answers.SECURITY, "Content-Type": kind.value, "Vary": _VARY}
     if gzip:
         headers["Content-Encoding"] = "gzip"
     pieces = (body,) if isinstance(body, bytes) else body
     if sum(map(len, pieces)) <= _ONE_WRITE:
-        return web.Response(body=b"".join(pieces), headers=headers)
+        return Response(body=b"".join(pieces), headers=headers)
     return _Large(pieces, headers)
 
 
-class _Large(web.StreamResponse):
+class _Large(StreamResponse):
     """An answer whose body is written piece by piece."""
 
     def __init__(self, pieces: tuple[bytes, ...], headers: dict[str, str]) -> None:
@@ -59,7 +60,7 @@ class _Large(web.StreamResponse):
 def handler(scrape: Scrape) -> answers.Handler:
     """Return the handler of the telemetry path."""
 
-    async def metrics(request: web.BaseRequest) -> web.StreamResponse:
+    async def metrics(request: BaseRequest) -> StreamResponse:
         kind = choose_format(",".join(request.headers.getall("Accept", ())))
         gzip = choose_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
         return exposition(await scrape(kind, gzip), kind=kind, gzip=gzip)

@@ -7,7 +7,8 @@ where it should not (prometheus/docs ``operating/security.md``).
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip
@@ -22,7 +23,7 @@ Probe: TypeAlias = Callable[[str, Format], Awaitable[Body | None]]
 def handler(probe: Probe, names: Callable[[], Iterable[str]]) -> answers.Handler:
     """Return the handler of ``/probe``; `names` are the targets of the running configuration."""
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: BaseRequest) -> StreamResponse:
         wanted = request.query.getall("target", [])
         if len(wanted) != 1 or not wanted[0]:
             return _refuse("Name one target: /probe?target=NAME.", "", names())
@@ -36,5 +37,5 @@ def handler(probe: Probe, names: Callable[[], Iterable[str]]) -> answers.Handler
     return answer
 
 
-def _refuse(what: str, name: str, names: Iterable[str]) -> web.Response:
+def _refuse(what: str, name: str, names: Iterable[str]) -> Response:
     return answers.text(what + did_you_mean(name, names), status=400)

@@ -7,31 +7,15 @@ import ssl
 from collections.abc import Sequence
 from typing import Final
 
-from exporter.kernel.override import override
 from exporter.web.addresses import Address
 from exporter.web.answers import Handler
 from exporter.web.connection import READ_HEADERS, Connections
+from exporter.web.refusals import CannotListen
 
 _BACKLOG: Final = 128
 _GRACE: Final = 3.0
 _HANDSHAKE: Final = 5.0
 _SEND_BUFFER: Final = 1 << 20  # a 10 MB body leaves in half the time of the default 16 kB
-
-
-class CannotListen(Exception):  # noqa: N818 (the name of the fact, and of exit code 4)
-    """An address cannot be listened on; `instead` says what would help."""
-
-    def __init__(self, address: str, why: str, instead: str) -> None:
-        super().__init__(address, why, instead)
-        self.address = address
-        self.why = why
-        self.instead = instead
-
-    @override
-    def __str__(self) -> str:
-        return (
-            f'--web.listen-address: cannot listen on "{self.address}": {self.why}. {self.instead}'
-        )
 
 
 class Server:

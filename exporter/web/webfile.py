@@ -1,7 +1,7 @@
 """Reads the file of ``--web.config.file``, with the line of every problem in it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from exporter.kernel.problems import Position, Problem, did_you_mean
+from exporter.web.refusals import BadWebConfig
 from exporter.web.webconfig import Finding, Http, RateLimit, Tls, WebConfig, findings
 
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
@@ -21,14 +22,6 @@ _FIELDS: Final = {
 }
 _SECTIONS: Final = {*_FIELDS, "basic_auth_users", "http_server_config.headers"}
 _NULL: Final = "tag:yaml.org,2002:null"  # a section without content is as good as none
-
-
-class BadWebConfig(ValueError):  # noqa: N818 (the name of the fact)
-    """The file cannot be used: every problem, sorted."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 def read(path: str) -> WebConfig:

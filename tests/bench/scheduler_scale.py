@@ -91,6 +91,23 @@ async def weigh(count: int, per_budget: int) -> None:
     say(f"bytes per job: {own:.0f} of its own, {fresh:.0f} with its state, {used:.0f} after polls")
 
 
+async def watch_the_machine(late: list[float]) -> None:
+    """Note how late a bare timer is: what the machine and its other work cost by themselves."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + 0.02
+        await asyncio.sleep(0.02)
+        late.append(loop.time() - due)
+
+
+def quantiles(late: list[float]) -> str:
+    """Return the distribution of `late` in words."""
+    ordered = sorted(late)
+    shares = {share: 1000 * ordered[int(share * len(ordered))] for share in (0.5, 0.9, 0.99, 0.999)}
+    told = ", ".join(f"p{100 * share:g} {late:.2f} ms" for share, late in shares.items())
+    return f"{told}, max {1000 * ordered[-1]:.2f} ms"
+
+
 async def measure(count: int, interval: float, seconds: float, per_budget: int) -> None:
     """Run `count` jobs for `seconds` after they have spread, and print what it took."""
     listener = Listener()
@@ -106,18 +123,20 @@ async def measure(count: int, interval: float, seconds: float, per_budget: int) 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(runner.run())
         await asyncio.sleep(2.0 * interval)
+        bare: list[float] = []
+        timer = group.create_task(watch_the_machine(bare))
         listener.listening = True
         cpu, wall = time.process_time(), time.perf_counter()
         await asyncio.sleep(seconds)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         listener.listening = False
         task.cancel()
-    late = sorted(listener.lateness)
-    say(f"polls: {len(late)} in {wall:.1f} s, {len(late) / wall:.0f} a second")
-    for share in (0.5, 0.9, 0.99, 0.999):
-        say(f"lateness p{100 * share:g}: {1000 * late[int(share * len(late))]:.2f} ms")
-    say(f"lateness max: {1000 * late[-1]:.2f} ms")
-    say(f"CPU: {100 * cpu / wall:.1f} % of a core, {1e6 * cpu / len(late):.0f} µs a poll")
+        timer.cancel()
+    polls = len(listener.lateness)
+    say(f"polls: {polls} in {wall:.1f} s, {polls / wall:.0f} a second")
+    say(f"lateness of polls: {quantiles(listener.lateness)}")
+    say(f"lateness of a bare timer beside them: {quantiles(bare)}")
+    say(f"CPU: {100 * cpu / wall:.1f} % of a core, {1e6 * cpu / polls:.0f} µs a poll")
     began = time.perf_counter()
     statuses = len(runner.statuses())
     say(f"{statuses} statuses: {1000 * (time.perf_counter() - began):.0f} ms")

@@ -74,7 +74,7 @@ async def test_once_polls_the_one_target_that_is_named(tmp_path: Path, command: 
     assert done.code == 0
     assert {one.labels["account"] for one in done.exposed().series} == {"home"}
     assert work.asked == []
-    assert wrong.code == 1
+    assert wrong.code == 2
     assert 'Did you mean "home"?' in wrong.err
 
 
@@ -167,7 +167,7 @@ async def test_explain_tells_why_it_failed(
 async def test_explain_knows_its_targets(tmp_path: Path, command: Command) -> None:
     async with two(tmp_path, Meter(), Meter()) as path:
         done = await command("explain", f"--config.file={path}", "hom")
-    assert done.code == 1
+    assert done.code == 2
     assert 'Did you mean "home"?' in done.err
 
 

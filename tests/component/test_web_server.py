@@ -11,7 +11,8 @@ from exporter.web import answers
 from exporter.web.addresses import Address, parse_address
 from exporter.web.answers import Route
 from exporter.web.dispatch import Dispatch
-from exporter.web.server import CannotListen, Server
+from exporter.web.refusals import CannotListen
+from exporter.web.server import Server
 from tests.support.serving import LOOPBACK, Broken, ask, parse, serving
 
 CANARY = "canary-5f1e"

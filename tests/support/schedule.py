@@ -143,6 +143,11 @@ class World:
         return [event for event in self.events.of(PollFinished) if event.poll.target == target]
 
 
+def close(*seconds: float) -> Any:
+    """Return what equals these seconds, but for the rounding of floats."""
+    return pytest.approx(list(seconds), abs=1e-6)
+
+
 # ------------------------------------------------------------------------------ time at once
 
 

@@ -129,7 +129,7 @@ def _unit(rule: UnitRule) -> str:
         spellings.setdefault(unit.name, []).append(code(word) if word else '""')
     words = "; ".join(f"{unit}: {', '.join(found)}" for unit, found in spellings.items())
     other = f"; any other word: {rule.otherwise.name}" if rule.otherwise is not None else ""
-    return f"{place} tells. {words}{other}"
+    return f"{place} tells, in units such as GB or its own words. {words}{other}"
 
 
 def _period(definition: Definition, one: Resource) -> str:

@@ -102,6 +102,7 @@ def unit_rule(
         otherwise=None
         if isinstance(otherwise, UnsetType)
         else leaves.unit(place / "otherwise", otherwise, kinds),
+        kinds=frozenset(kinds),
     )
 
 

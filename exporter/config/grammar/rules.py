@@ -49,10 +49,11 @@ class UnitText(Strict, kw_only=True, frozen=True):
 
     source: Annotated[Path, Meta(description="Where the word stands.")] = field(name="from")
     words: Annotated[
-        dict[str, str], Meta(description="What each word means: {users: quantity}.")
+        dict[str, str],
+        Meta(description="What the vendor's own words mean: {users: quantity}; GB is known."),
     ] = field(default_factory=dict)
     otherwise: Annotated[
-        str | UnsetType, Meta(description="What other words mean; without it they are a failure.")
+        str | UnsetType, Meta(description="What unknown words mean; without it they are a failure.")
     ] = UNSET
 
 

@@ -238,6 +238,11 @@ def test_a_redirect_names_where_it_leads() -> None:
     assert "the redirect to what is no web address" in odd.detail
 
 
+@pytest.mark.parametrize("status", [300, 302, 304])
+def test_a_redirect_to_nowhere_is_not_told_as_one(status: int) -> None:
+    assert "redirect" not in failed(an_answer(b"", status=status)).detail
+
+
 def test_a_503_carries_the_wait_that_it_asks_for() -> None:
     found = failed(an_answer(b"", status=503, headers={"Retry-After": "30"}))
     assert (found.reason, found.wait) == (Reason.HTTP_5XX, 30)

@@ -28,6 +28,7 @@ from exporter.model.definition import (
 )
 from exporter.model.outcome import Failure, Page, Payload
 from exporter.model.reading import Item, Money, Reading, Usage
+from exporter.model.sample import MEASURED
 from exporter.model.target import Limit, Target
 
 NOW = 1794744000.0
@@ -48,6 +49,7 @@ def unit_at(path: str, words: Mapping[str, str], otherwise: str | None = None) -
         path=compile_path(path),
         words={word: find_unit(name) for word, name in words.items()},
         otherwise=None if otherwise is None else find_unit(otherwise),
+        kinds=frozenset(MEASURED),
     )
 
 

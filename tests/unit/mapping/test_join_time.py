@@ -25,10 +25,21 @@ def test_values_go_with_their_period() -> None:
     assert notes == ()
 
 
-def test_a_vendor_that_still_names_the_old_period_is_noted() -> None:
-    late = reading(usage(used=1.0, period=MONTH), at=MONTH.end + 3 * DAY)
-    found, notes = samples(made(), {"usage": late}, MONTH.end + 3 * DAY)
-    assert "usage_bytes{main,bandwidth}" not in lines(list(found))
+def test_a_vendor_that_still_names_the_old_period_is_believed_and_noted() -> None:
+    facts = (usage(used=1.0, limit=Known(2.0), period=MONTH), item("a", 1.0))
+    late = reading(*facts, at=MONTH.end + 3 * DAY)
+    found, notes = samples(made(), {"usage": late}, MONTH.end + 4 * DAY)
+    assert lines(list(found)) == {
+        "usage_account_info{main,}": 1.0,
+        "usage_bytes{main,bandwidth}": 1.0,
+        "usage_limit_bytes{main,bandwidth}": 2.0,
+        "usage_ratio{main,bandwidth}": 0.5,
+        "usage_percent{main,bandwidth}": 50.0,
+        "usage_period_start_timestamp_seconds{main,bandwidth}": MONTH.start,
+        "usage_period_end_timestamp_seconds{main,bandwidth}": MONTH.end,
+        "usage_info{main,bandwidth,GB,provider,month,none}": 1.0,
+        "usage_item_bytes{main,bandwidth,test,a}": 1.0,
+    }
     assert notes == (
         Note(
             reason="period_over",

@@ -99,10 +99,12 @@ def test_a_failure_is_one_short_line() -> None:
 
 def test_an_answer_in_which_nothing_matches_is_a_failure() -> None:
     of = target(resource("a", used=value("usage.n")), cost(cost=value("bill.total")))
-    expected = "nothing in the answer matched: none of 2 rule(s) found a value."
-    assert failure(of, {"message": "hello"}).detail == expected
-    assert failure(of, {}).detail == expected
-    assert failure(of, None).detail == expected
+    expected = "none of 2 rule(s) found a value in the answer: it is "
+    assert failure(of, {"message": "hello"}).detail == f"{expected}a map of message."
+    many = dict.fromkeys("abcdefghij")
+    assert failure(of, many).detail == f"{expected}a map of a, b, c, d, e, f, g, h, …."
+    assert failure(of, {}).detail == f"{expected}a map of 0 key(s)."
+    assert failure(of, None).detail == f"{expected}null."
 
 
 def test_an_empty_list_is_an_answer_and_so_is_an_absent_optional_one() -> None:
@@ -110,6 +112,27 @@ def test_an_empty_list_is_an_answer_and_so_is_an_absent_optional_one() -> None:
     assert reading(target(listed), {"results": []}).usages == ()
     may_lack = resource("a", rows(optional("results")), used=value("n"))
     assert reading(target(may_lack), {"usage": {}}).usages == ()
+
+
+def test_an_absent_optional_list_does_not_answer_for_the_other_rules() -> None:
+    of = target(
+        resource("a", used=value("usage.n")),
+        resource("b", rows(optional("usage.parts")), used=value("n")),
+    )
+    expected = "none of 1 rule(s) found a value in the answer: it is a map of "
+    assert failure(of, {"error": "maintenance"}).detail == f"{expected}error."
+    assert failure(of, {"usage": None}).detail == f"{expected}usage."
+    assert reading(of, {"usage": {"n": 1}}).usages
+    assert reading(of, {"usage": {"parts": []}}).usages == ()
+
+
+def test_an_absent_map_is_no_empty_one() -> None:
+    of = target(
+        resource("{m.key}", rows(("items(data.metrics)[?value]", "m")), used=value("m.value.used"))
+    )
+    assert reading(of, {"data": {"metrics": {}}}).usages == ()
+    for document in ({"data": None}, {"data": {"metrics": None}}, {}):
+        assert "there is no list here" in failure(of, document).detail
 
 
 def test_rows_without_values_are_an_answer() -> None:
@@ -135,7 +158,7 @@ def test_the_plan_is_read_and_cleaned() -> None:
     plan = {"plan": AccountPlan(collector="usage", paths=paths("plan", "tier"))}
     of = target(resource("a", used=value("n")), definition=plan)
     found = reading(of, {"n": 1, "tier": "creator\n"})
-    assert found.plan == "creator "
+    assert found.plans == (("", "creator "),)
     assert "tier" in found.matched
     assert failure(of, {"n": 1, "tier": {}}).detail.startswith('plan: path "plan": found a map')
 

@@ -228,6 +228,32 @@ def test_a_unit_is_fixed_or_stands_in_the_row() -> None:
     assert measure(rule, {"unit": "users"}, seen).word == "users"
 
 
+@pytest.mark.parametrize(
+    ("word", "kind", "factor"),
+    [
+        ("PB", Kind.BYTES, 1e15),
+        ("gibibytes", Kind.BYTES, 2.0**30),
+        ("Requests", Kind.REQUESTS, 1.0),
+        (" ms ", Kind.SECONDS, 1e-3),
+        ("GB-hours", Kind.BYTE_SECONDS, 3.6e12),
+        ("count", Kind.QUANTITY, 1.0),
+    ],
+)
+def test_a_unit_of_ours_needs_no_entry(word: str, kind: Kind, factor: float) -> None:
+    found = measure(unit_at("unit", {}), {"unit": word}, set())
+    assert (found.unit.kind, found.unit.factor) == (kind, factor)
+
+
+def test_the_definition_says_otherwise_what_a_unit_of_ours_is() -> None:
+    assert measure(unit_at("unit", {"h": "requests"}), {"unit": "h"}, set()).unit.name == "requests"
+
+
+@pytest.mark.parametrize("word", ["gb", "percent", "USD", "cents", "GB/s", "GB of egress", ""])
+def test_what_is_no_measure_of_use_is_no_unit_of_ours(word: str) -> None:
+    rule = unit_at("unit", {}, otherwise="quantity")
+    assert measure(rule, {"unit": word}, set()).unit.name == "quantity"
+
+
 def test_an_unknown_unit_is_the_declared_one_or_a_failure() -> None:
     rule = unit_at("unit", {"GB": "GB"}, otherwise="quantity")
     assert measure(rule, {"unit": "widgets"}, set()).word == "widgets"

@@ -129,6 +129,12 @@ def test_a_retry_after_on_a_good_answer_counts() -> None:
     assert settle(FRESH, good(), 0.0, rate=RateLimit(wait=600.0)).until == 601.0
 
 
+@pytest.mark.parametrize("reason", [Reason.SCHEMA, Reason.CONNECT, Reason.RATE_LIMITED])
+def test_a_retry_after_on_a_good_page_counts_when_a_later_one_fails(reason: Reason) -> None:
+    failed = a_failure(reason, 5.0 if reason is Reason.RATE_LIMITED else None)
+    assert settle(FRESH, failed, 0.0, rate=RateLimit(wait=600.0)).until == 601.0
+
+
 def test_a_used_up_quota_waits_for_the_vendors_word_then_the_period_then_hours() -> None:
     exhausted = a_failure(Reason.QUOTA_EXHAUSTED)
     told = settle(FRESH, a_failure(Reason.QUOTA_EXHAUSTED, 7200.0), 0.0)

@@ -60,7 +60,7 @@ def test_cost_currency_period_and_plan_are_found(tmp_path: Path) -> None:
     (money,) = reading.money
     assert (money.currency, money.cost, money.base, money.overage) == ("EUR", 11.5, 10, 1.5)
     assert money.period == Span(1793491200.0, 1796083200.0)  # November, to its last day
-    assert reading.plan == "Team"
+    assert reading.plans == (("", "Team"),)
 
 
 def test_scalars_among_the_entries_of_a_map_are_passed_over(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web import webfile
+from exporter.web.refusals import BadWebConfig
 from exporter.web.webconfig import WebConfig
-from exporter.web.webfile import BadWebConfig
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 FULL = f"""\

@@ -1,0 +1,76 @@
+"""304 says that the last answer still holds: it must be known whose, and how it was read."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from exporter.fetch.wire import Answer, Wire
+from exporter.model.plan import Plan
+from tests.support.exposed import Exposed
+from tests.support.simulation import Clock, Process, plan_from, reply, simulated
+
+DEFINITION = """\
+title: Meter
+documentation: https://meter.example/docs
+credentials: {token: {description: The key.}}
+auth: {kind: bearer}
+collectors:
+  usage: {conditional: true, request: {path: /usage}}
+resources:
+  - {name: traffic, unit: bytes, used: used}
+items:
+  - {resource: traffic, group: site, each: sites, item: name, used: used, unit: bytes}
+"""
+TAG = '"one"'
+
+
+async def vendor(wire: Wire) -> Answer:
+    if wire.headers.get("If-None-Match") == TAG:
+        return reply(wire, b"", status=304, etag=TAG)
+    return reply(wire, {"used": 5, "sites": [{"name": "north", "used": 5}]}, etag=TAG)
+
+
+def plan(folder: Path, *names: str, **more: Any) -> Plan:
+    (folder / "meter.yaml").write_text(DEFINITION)
+    usual = {
+        "provider": "meter",
+        "base_url": "https://meter.example",
+        "credentials": {"token": "x"},
+    }
+    targets = [{"name": name, **usual, **more} for name in names]
+    document = {"providers": {"files": ["meter.yaml"]}, "targets": targets}
+    return plan_from(folder, document)
+
+
+def after_a_reload(first: Plan, *then: Plan) -> Exposed:
+    """Return what is published half an hour after the last of some reloads."""
+
+    async def story() -> Exposed:
+        process = Process(first, vendor, wall=Clock(), emit=lambda event: None)
+        await process.start()
+        await asyncio.sleep(1000)
+        for plan_ in then:
+            process.engine.apply(plan_)
+        await asyncio.sleep(1800)
+        seen = process.scrape()
+        await process.stop()
+        return seen
+
+    return simulated(story())
+
+
+def test_an_answer_that_is_not_modified_keeps_value_and_grows_younger(tmp_path: Path) -> None:
+    seen = after_a_reload(plan(tmp_path, "home"))
+    assert seen.get("usage_bytes") == 5
+    assert (seen.get("usage_last_success_timestamp_seconds") or 0) > Clock().offset + 2500
+
+
+def test_a_target_that_left_and_comes_again_asks_for_the_whole(tmp_path: Path) -> None:
+    both, one = plan(tmp_path, "home", "work"), plan(tmp_path, "work")
+    seen = after_a_reload(both, one, both)
+    assert seen.get("usage_bytes", account="home") == 5
+
+
+def test_a_target_of_which_more_is_wanted_asks_for_the_whole(tmp_path: Path) -> None:
+    seen = after_a_reload(plan(tmp_path, "home"), plan(tmp_path, "home", items=True))
+    assert seen.get("usage_item_bytes", account="home", item="north") == 5

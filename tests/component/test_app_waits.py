@@ -1,0 +1,93 @@
+"""What a user sees of waits and paces: the status page, the self-metrics, the log."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.demo.wire import json_answer
+from tests.support.daemon import exporting
+from tests.support.exposed import Exposed
+from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from tests.support.rig import plan_of, running
+from tests.support.vendor import NOW
+from tests.support.warp import jump, warped
+
+NEXT = "usage_next_poll_timestamp_seconds"
+LEFT = "usage_exporter_backoff_seconds"
+
+
+def left(seen: Exposed, account: str = "home") -> float:
+    return seen.get(LEFT, account=account) or 0.0
+
+
+@warped
+async def test_a_retry_after_on_a_good_answer_holds_all_polls_of_the_key(tmp_path: Path) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, "home"), target(meter, "work"))
+        async with running(plan_of(path)) as rig:
+            await rig.first()
+            again = {"Retry-After": "1800"}
+            meter.answers["usage"] = json_answer({"rows": [row(used=300)]}, headers=again)
+            seen = await rig.go(1700)
+            assert len(meter.asked) == 3
+            assert min(one.value for one in seen.all(NEXT)) >= NOW + 1800
+            meter.answers["usage"] = rows()
+            await rig.go(600)
+            assert len(meter.asked) > 3
+    assert 300 in [one.value for one in seen.all("usage_bytes")]
+    assert [one.value for one in seen.all("usage_up")] == [1, 1]
+
+
+@warped
+async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = {"Retry-After": "1800"}
+    meter = Meter(usage=json_answer({"rows": [row()]}, headers=again))
+    async with meter.vendor:
+        path = write_config(
+            tmp_path, target(meter, "home"), target(meter, "work"), state={"file": "state.db"}
+        )
+        async with exporting(path, monkeypatch) as exporter:
+            first = await exporter.until(lambda seen: left(seen) > 0)
+            jump(100)
+            second = await exporter.scrape()
+            page = await exporter.targets()
+        async with exporting(path, monkeypatch, start=NOW + 200) as exporter:
+            after = await exporter.until(lambda seen: left(seen) > 0)
+            jump(2000)
+            meter.answers["usage"] = rows()
+            over = await exporter.until(lambda seen: left(seen) == left(seen, "work") == 0)
+    assert left(first) == pytest.approx(1800, abs=60)
+    assert left(first) - left(second) == pytest.approx(100, abs=1)
+    assert left(second, "work") == pytest.approx(left(second), abs=0.1)
+    assert page["home"]["backoff_reason"] == page["work"]["backoff_reason"] == "throttled"
+    assert left(after) == pytest.approx(1600, abs=60)
+    assert over.get("usage_up", account="home") == 1
+
+
+@warped
+async def test_a_refusal_is_shown_to_all_whom_it_holds_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(
+        usage=lambda asked: (
+            json_answer({}, status=429, headers={"Retry-After": "900"})
+            if asked.headers["authorization"].endswith(TOKEN)
+            else rows()
+        )
+    )
+    meter.accepted.add("meter-token-2")
+    async with meter.vendor:
+        other = target(meter, "shop", credentials={"token": "meter-token-2"})
+        path = write_config(tmp_path, target(meter, "home"), target(meter, "work"), other)
+        async with exporting(path, monkeypatch) as exporter:
+            await exporter.first("shop")
+            seen = await exporter.until(lambda seen: left(seen) > 0)
+            page = await exporter.targets()
+    assert left(seen) == pytest.approx(900, abs=30)
+    assert left(seen, "work") == pytest.approx(left(seen), abs=0.1)
+    assert left(seen, "shop") == 0
+    assert page["work"]["backoff"] == pytest.approx(left(seen), abs=30)
+    assert page["shop"]["backoff_reason"] == ""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from exporter.app.publisher import Publisher
 from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
 from exporter.app.refused import REFUSALS, Refused
+from exporter.config.credentials import present_budget
+from exporter.config.files import SecretUnavailable
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
@@ -108,6 +111,9 @@ class Engine:
                 self.publisher.publish(targets[name])
         for name, digest in known.refused.items():
             self._refused.recall(name, digest)
+        for name in known.others:
+            self._ledger.forget(name)
+            self._write(rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
         self._write(useless(known, rows(self.runner.snapshot()), targets))
         return known
@@ -121,8 +127,6 @@ class Engine:
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         self._sharing = _sharing(plan.targets)
-        for name in change.removed:
-            self._ledger.forget(name)
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
@@ -130,14 +134,16 @@ class Engine:
             account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
         )
         for name in (*change.removed, *others):
+            self._ledger.forget(name)
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
         self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
-        for name in change.changed:
-            if name not in others:
+        for name in (*change.removed, *change.changed):
+            self._write(rows(self.runner.snapshot_of(name)))
+            if name in plan.targets and name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
 
@@ -211,6 +217,8 @@ class Engine:
         self.publisher.learn(target, poll)
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
+        if _holds_all(poll):
+            self._follow_key(target)
         self._write(rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
@@ -219,8 +227,23 @@ class Engine:
         self.publisher.publish(target)
 
     def _mark(self, target: Target) -> None:
-        sharing = [self.plan.targets[name] for name in self._sharing[target.budget]]
-        self._write(refused_rows(self._refused.note(target, sharing)))
+        """Remember a refused key, for all who wait because of it: they may outlive who asked."""
+        digest = self._refused.note(target)
+        sharing = (self.plan.targets[name] for name in self._sharing[target.budget])
+        names = [other.name for other in sharing if other.credentials == target.credentials]
+        for name in names:
+            self._refused.recall(name, digest)
+        self._write(refused_rows(dict.fromkeys(names, digest)))
+
+    def _follow_key(self, target: Target) -> None:
+        """Let the budget be found under the key that a renewed secret gives it.
+
+        The next configuration will call it so, and what the vendor told the new secret must hold.
+        """
+        with suppress(SecretUnavailable):
+            present = present_budget(target, self._world.read_secret)
+            if present != target.budget:
+                self.runner.known_as(target.budget, present)
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""

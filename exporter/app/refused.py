@@ -23,19 +23,13 @@ class Refused:
         self._read = read
         self._digests: dict[str, str] = {}
 
-    def note(self, target: Target, sharing: Iterable[Target]) -> dict[str, str]:
-        """Remember that the present secrets of a target were refused; return the digests by target.
-
-        Those who share its budget and its secrets have to wait, too, and may outlive it.
-        """
-        digest = self._digest(target)
-        told = [other.name for other in sharing if other.credentials == target.credentials]
-        noted = dict.fromkeys([target.name, *told], digest)
-        self._digests |= noted
-        return noted
+    def note(self, target: Target) -> str:
+        """Remember that the present secrets of a target were refused; return their digest."""
+        digest = self._digests[target.name] = self._digest(target)
+        return digest
 
     def recall(self, name: str, digest: str) -> None:
-        """Take over what an earlier process remembered of a target."""
+        """Take over what an earlier process, or another target with the same secrets, learned."""
         self._digests[name] = digest
 
     def renewed(

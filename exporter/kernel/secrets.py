@@ -27,7 +27,7 @@ class Secret:
     """A text that is only readable by asking for it with `reveal`.
 
     Everything else that turns values into text (``repr``, ``str``, formatting, a traceback's
-    locals, ``msgspec`` with `enc_hook`) gets ``<secret>``; ``json`` and ``pickle`` refuse.
+    locals) gets ``<secret>``; ``json``, ``msgspec`` and ``pickle`` refuse.
     Immutable; equality takes the same time wherever two secrets differ.
     """
 
@@ -87,13 +87,6 @@ class Secret:
     @override
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A secret cannot be serialised.")
-
-
-def enc_hook(value: object) -> str:
-    """Encode a `Secret` as ``<secret>``: the ``enc_hook`` for msgspec's encoders."""
-    if isinstance(value, Secret):
-        return MASK
-    raise NotImplementedError(f"Cannot encode values of type {type(value).__name__}.")
 
 
 def redact_url(url: str, *, keep: frozenset[str] = frozenset()) -> str:

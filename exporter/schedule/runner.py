@@ -110,6 +110,10 @@ class Runner:
                 self._wake(entry, now)
         self._give_turns()
 
+    def known_as(self, budget: str, other: str) -> None:
+        """Keep a budget under another key, too: its secret was changed, and so will be its key."""
+        self._roster.known_as(budget, other)
+
     def clock_moved(self, by: float) -> None:
         """Keep the ages as they are: the wall clock was set forward by so many seconds."""
         self._roster.clock_moved(by)

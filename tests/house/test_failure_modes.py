@@ -16,7 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "tests/"
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
-def tests_in(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(tree) if isinstance(node, functions)}
@@ -24,7 +24,7 @@ def tests_in(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
 def test_the_test_of_a_row_is_there(file: str, test: str) -> None:
-    found = tests_in(ROOT / file)
+    found = names_in(ROOT / file)
     assert test in found if test else any(name.startswith("test_") for name in found)
 
 

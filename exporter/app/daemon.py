@@ -132,9 +132,10 @@ class Daemon:
         )
 
     async def _look(self) -> None:
-        """Notice renewed secrets of refused targets and, if asked to, changed files."""
+        """Notice a clock that was set, renewed secrets and, if asked to, changed files."""
         seen = stamp(self.engine.plan.sources)
         while True:
+            self.engine.mind_the_clock()
             for name in self.engine.wake_renewed():
                 self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.app.recalled import Recalled, account_rows, recalled, refused_row, useless
+from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
 from exporter.app.refused import REFUSALS, Refused
+from exporter.config.credentials import present_budget
+from exporter.config.files import SecretUnavailable
 from exporter.config.plan import diff
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
 from exporter.mapping.join import tracked
-from exporter.model.event import Event, PollFinished
+from exporter.model.event import ClockMoved, Event, PollFinished
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.plan import Plan, PlanDiff
 from exporter.model.target import SecretSource, Target
@@ -31,6 +34,12 @@ from exporter.store.shelf import Shelf
 
 SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 """Refusals that make all targets of a budget wait."""
+
+
+MOVED = 2.0
+"""Seconds by which a clock that is set moves; time servers shift it by less, all day."""
+PATIENCE = 0.5
+"""Seconds that a poll waits for the disk to know of it; a disk that hangs stops no poll."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +70,7 @@ class Engine:
         self.shelf = Shelf()
         self.chronicle = Chronicle()
         self._world = world
+        self._offset = world.wall() - world.clock()
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
@@ -101,6 +111,9 @@ class Engine:
                 self.publisher.publish(targets[name])
         for name, digest in known.refused.items():
             self._refused.recall(name, digest)
+        for name in known.others:
+            self._ledger.forget(name)
+            self._write(rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
         self._write(useless(known, rows(self.runner.snapshot()), targets))
         return known
@@ -114,8 +127,6 @@ class Engine:
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         self._sharing = _sharing(plan.targets)
-        for name in change.removed:
-            self._ledger.forget(name)
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
@@ -123,19 +134,21 @@ class Engine:
             account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
         )
         for name in (*change.removed, *others):
+            self._ledger.forget(name)
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
         self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
-        for name in change.changed:
-            if name not in others:
+        for name in (*change.removed, *change.changed):
+            self._write(rows(self.runner.snapshot_of(name)))
+            if name in plan.targets and name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
 
     def _forget_versions(self, target: Target) -> None:
-        """Ask for whole answers: what an unchanged one would renew is gone."""
+        """Ask for whole answers: what an unchanged one renews is gone, or was read otherwise."""
         for collector in target.collectors:
             self._client.forget(target, collector)
 
@@ -145,6 +158,28 @@ class Engine:
         for name in names:
             self.runner.wake(name)
         return names
+
+    def mind_the_clock(self) -> None:
+        """Notice that the machine's clock was set: what is shown and written is in its time."""
+        offset = self._world.wall() - self._world.clock()
+        moved = offset - self._offset
+        if abs(moved) < MOVED:
+            return
+        self._offset = offset
+        self.board.clock_moved(moved)
+        self.runner.clock_moved(moved)
+        self._world.emit(ClockMoved(by=moved))
+        now = self._world.wall()
+        for name in self.plan.targets:
+            self.runner.at(now, partial(self._restate, name))
+
+    def _restate(self, name: str) -> None:
+        """Write and show anew when a target was polled and will be."""
+        self._write(rows(self.runner.snapshot_of(name)))
+        if self.plan.state_file:
+            for collector, at in self.board.successes(name).items():
+                self._ledger.renew(name, collector, at)
+        self._refresh(name)
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -158,11 +193,19 @@ class Engine:
         await self._client.__aexit__(None, None, None)
 
     async def _poll(self, job: Job) -> Poll:
-        return await self._pipeline.collect(self.plan.targets[job.target], job.collector)
+        target = self.plan.targets[job.target]
+        if self.plan.state_file:
+            # A process that dies of this poll must not repeat it faster: first it is written down.
+            await self._ledger.settle(PATIENCE)
+        offset = self._offset
+        poll = await self._pipeline.collect(target, job.collector)
+        # A poll that a clock was set in began by the old one.
+        return msgspec.structs.replace(poll, at=poll.at + self._offset - offset)
 
     def _observe(self, event: Event) -> None:
         try:
             if isinstance(event, PollFinished):
+                self.mind_the_clock()
                 self._learn(event.poll)
         finally:  # whatever goes wrong with its values, a poll is counted
             self._world.emit(event)
@@ -174,6 +217,8 @@ class Engine:
         self.publisher.learn(target, poll)
         if not isinstance(poll.outcome, Failure):
             self._write_down(target, poll)
+        if _holds_all(poll):
+            self._follow_key(target)
         self._write(rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
@@ -182,7 +227,23 @@ class Engine:
         self.publisher.publish(target)
 
     def _mark(self, target: Target) -> None:
-        self._write(refused_row(target.name, self._refused.note(target)))
+        """Remember a refused key, for all who wait because of it: they may outlive who asked."""
+        digest = self._refused.note(target)
+        sharing = (self.plan.targets[name] for name in self._sharing[target.budget])
+        names = [other.name for other in sharing if other.credentials == target.credentials]
+        for name in names:
+            self._refused.recall(name, digest)
+        self._write(refused_rows(dict.fromkeys(names, digest)))
+
+    def _follow_key(self, target: Target) -> None:
+        """Let the budget be found under the key that a renewed secret gives it.
+
+        The next configuration will call it so, and what the vendor told the new secret must hold.
+        """
+        with suppress(SecretUnavailable):
+            present = present_budget(target, self._world.read_secret)
+            if present != target.budget:
+                self.runner.known_as(target.budget, present)
 
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""
@@ -214,7 +275,8 @@ class Engine:
         )
 
     def _begin(self, memo: JobMemo) -> None:
-        """Write down that a poll starts: a process that dies of it must not repeat it faster."""
+        """Write down that a poll starts."""
+        self.mind_the_clock()
         self._write(rows(Snapshot(at=self._world.wall(), jobs=(memo,))))
 
     def _write(self, lines: Mapping[str, bytes | None]) -> None:

@@ -183,4 +183,5 @@ def _is_same_body(recorded: object, sent: bytes | None) -> bool:
     try:
         return bool(msgspec.json.decode(text) == recorded)
     except msgspec.DecodeError:
-        return False
+        form = dict(parse_qsl(text, keep_blank_values=True))
+    return isinstance(recorded, dict) and form == {key: str(one) for key, one in recorded.items()}

@@ -6,6 +6,7 @@ from exporter.config.files import SecretUnavailable
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Reason
 from exporter.model.target import SecretSource, Target
+from exporter.schedule.budget import Why
 from exporter.schedule.view import JobStatus
 
 REFUSALS = frozenset({Reason.AUTH, Reason.FORBIDDEN})
@@ -28,7 +29,7 @@ class Refused:
         return digest
 
     def recall(self, name: str, digest: str) -> None:
-        """Take over what an earlier process remembered of a target."""
+        """Take over what an earlier process, or another target with the same secrets, learned."""
         self._digests[name] = digest
 
     def renewed(
@@ -41,7 +42,7 @@ class Refused:
         changed = []
         for name, refused in list(self._digests.items()):
             target = targets.get(name)
-            if target is None or not any(one.reason in REFUSALS for one in statuses(name)):
+            if target is None or not any(_is_refused(one) for one in statuses(name)):
                 del self._digests[name]
                 continue
             present = self._digest(target)
@@ -58,3 +59,8 @@ class Refused:
             return self._read(source).digest()
         except SecretUnavailable:
             return "-"
+
+
+def _is_refused(status: JobStatus) -> bool:
+    """Tell whether a job waits after a refusal: its own, or that of the key that it shares."""
+    return status.reason in REFUSALS or status.budget.why == Why.REFUSED

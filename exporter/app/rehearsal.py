@@ -42,6 +42,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 class _Learned(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading | None = None
     complaints: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
 
@@ -92,19 +93,28 @@ def target_beside(definition: Definition, folder: Path) -> Target | Rejected | N
 async def rehearse(
     target: Target, folder: Path, *, at: float, recorded: Recorded | None
 ) -> Rehearsal:
-    """Map the answers in a folder at the instant `at`, and say what did not match."""
+    """Map the answers in a folder at the instant `at`, and say what did not match.
+
+    A role that finds nothing is a fault, unless the folder says what the exposition must be.
+    """
     readings: dict[str, Reading] = {}
     complaints: list[str] = []
     remarks: list[str] = []
     matches: list[Match] = []
+    unmatched: list[str] = []
     async for name, learned in _collectors(target, folder, at, recorded):
         complaints += learned.complaints
         remarks += learned.remarks
         matches += learned.matches
+        unmatched += learned.unmatched
         if learned.reading is not None:
             readings[name] = learned.reading
     found, notes = samples(target, readings, at)
     complaints += [text for text, _ in _unmatched(_periods(matches))]
+    if (folder / EXPECTED).is_file():
+        remarks += unmatched
+    else:
+        complaints += unmatched
     complaints += [_noted(note) for note in notes]
     blocks = render(found)
     known = [family for family in FAMILIES if family.name in blocks]
@@ -146,19 +156,19 @@ def _learned(
         return _Learned(complaints=tuple(complaints))
     matches = trace(target.definition, name, payloads, items=target.items)
     wrong = [f"{name}: {text}" for text in _unfit(matches)]
-    remarks: list[str] = []
-    for text, is_wrong in _unmatched(one for one in matches if one.rule != PERIOD):
-        (wrong if is_wrong else remarks).append(f"{name}: {text}")
+    found = list(_unmatched(one for one in matches if one.rule != PERIOD))
+    learned = _Learned(
+        unmatched=tuple(f"{name}: {text}" for text, is_wrong in found if is_wrong),
+        remarks=tuple(f"{name}: {text}" for text, is_wrong in found if not is_wrong),
+        matches=matches,
+    )
     reading = read(target, name, payloads, at)
     if isinstance(reading, Failure):
         told = wrong or [f"{name}: {reading.reason.value}: {reading.detail}"]
-        return _Learned(complaints=(*complaints, *told), remarks=tuple(remarks), matches=matches)
+        return msgspec.structs.replace(learned, complaints=(*complaints, *told))
     notes = (f"{name}: {note.reason}: {note.detail}" for note in reading.notes)
-    return _Learned(
-        reading=reading,
-        complaints=(*complaints, *wrong, *notes),
-        remarks=tuple(remarks),
-        matches=matches,
+    return msgspec.structs.replace(
+        learned, reading=reading, complaints=(*complaints, *wrong, *notes)
     )
 
 

@@ -1,16 +1,17 @@
 """Where a target's secrets are, which authentication they suffice for, whose budget that is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, assert_never
 
 from exporter.config import files
+from exporter.config.address import origin
 from exporter.config.files import SecretReader, SecretUnavailable
 from exporter.config.findings import Place
 from exporter.config.settings import TargetText
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import Secret
 from exporter.model.definition import Auth, BudgetScope, Definition
-from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
+from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource, Target
 
 FILE: Final = "_file"
 VARIABLE: Final = "_env"
@@ -102,17 +103,28 @@ def _key(name: str, source: SecretSource) -> str:
             return name
 
 
+def present_budget(target: Target, read: Callable[[SecretSource], Secret]) -> str:
+    """Return what `target.budget` would be if the configuration were read now.
+
+    It is another one when a secret was renewed meanwhile. Raises SecretUnavailable.
+    """
+    needs = target.auth.needs
+    digests = {n: read(source).digest() for n, source in target.credentials.items() if n in needs}
+    scope = target.definition.throttling.scope
+    return budget(target.name, origin(target.base_url), scope, target.auth, digests)
+
+
 def budget(
-    target: str, origin: str, scope: BudgetScope, auth: Auth, digests: Mapping[str, str]
+    target: str, host: str, scope: BudgetScope, auth: Auth, digests: Mapping[str, str]
 ) -> str:
     """Return the key of the throttling state: the host, and by scope a digest of who asks."""
     match scope:
         case BudgetScope.HOST:
-            return origin
+            return host
         case BudgetScope.TARGET:
-            return f"{origin} target {target}"
+            return f"{host} target {target}"
         case BudgetScope.CREDENTIAL:
             used = [digests[name] for name in sorted(auth.needs)]
-            return f"{origin} {Secret(' '.join(used)).digest()}" if used else origin
+            return f"{host} {Secret(' '.join(used)).digest()}" if used else host
         case _:
             assert_never(scope)

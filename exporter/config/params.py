@@ -23,6 +23,8 @@ def params(place: Place, text: TargetText, definition: Definition) -> dict[str, 
         if param.required and name not in text.params and place.whole:
             at = place / "params" if text.params else place
             at.error(f'The parameter "{name}" is missing. {param.description}'.rstrip())
+        elif name not in given and any(given.get(other, ("",)) != ("",) for other in param.unless):
+            given[name] = ("",)
     return given
 
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from exporter.fetch.finding import FindError, find
+from exporter.kernel.secrets import clip
 from exporter.model.definition import Accounts, Rows
 from exporter.model.outcome import Page
+
+_LONGEST = 128  # characters of a label
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -24,8 +27,8 @@ class AccountsError(ValueError):
 def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ...]:
     """Return the accounts on `pages`, each once; none is an answer, too.
 
-    An account without a label, or with one that others have as well, is told by its id. Raises
-    AccountsError where rows or ids are missing.
+    An account without a label, or with one that is another's label or id as well, is told by its
+    id. Raises AccountsError where rows or ids are missing.
     """
     found: dict[str, str] = {}
     try:
@@ -34,14 +37,16 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
                 identity = _text(find(rules.id, row))
                 if not identity:
                     raise AccountsError(f'an account has no id at "{rules.id.text}"')
-                found[identity] = _text(find(rules.label, row)) if rules.label else ""
+                label = _text(find(rules.label, row)) if rules.label else ""
+                found[identity] = clip(label, _LONGEST)
     except FindError as error:
         raise AccountsError(str(error)) from error
     times = Counter(found.values())
-    return tuple(
-        Account(identity, label if label and times[label] == 1 else identity)
+    labels = {
+        identity: label if label and times[label] == 1 and label not in found else identity
         for identity, label in found.items()
-    )
+    }
+    return tuple(Account(identity, label) for identity, label in labels.items())
 
 
 def _text(value: object) -> str:

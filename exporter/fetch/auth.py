@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from typing import assert_never
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -54,6 +55,8 @@ def apply(
             return Signature(query=tuple(_filled(auth.query, values, clock).items()))
         case BasicAuth():
             user, password = _pair(auth, values, clock)
+            if auth.encoded:
+                user, password = quote_plus(user), quote_plus(password)
             return Signature(headers={"Authorization": f"Basic {basic(user, password)}"})
         case DigestAuth():
             return Signature(digest=_pair(auth, values, clock))

@@ -19,6 +19,7 @@ _SECRET_KEY = re.compile(
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]+)?")
 _SEPARATORS = frozenset("&;?#")
 _NESTED = 3  # how deep a URL inside a URL is followed; what is deeper is hidden
+_SHORT = 6  # characters; fewer are no secret that a vendor gives out
 _ELLIPSIS = "…"
 
 
@@ -26,7 +27,7 @@ class Secret:
     """A text that is only readable by asking for it with `reveal`.
 
     Everything else that turns values into text (``repr``, ``str``, formatting, a traceback's
-    locals, ``msgspec`` with `enc_hook`) gets ``<secret>``; ``json`` and ``pickle`` refuse.
+    locals) gets ``<secret>``; ``json``, ``msgspec`` and ``pickle`` refuse.
     Immutable; equality takes the same time wherever two secrets differ.
     """
 
@@ -86,13 +87,6 @@ class Secret:
     @override
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A secret cannot be serialised.")
-
-
-def enc_hook(value: object) -> str:
-    """Encode a `Secret` as ``<secret>``: the ``enc_hook`` for msgspec's encoders."""
-    if isinstance(value, Secret):
-        return MASK
-    raise NotImplementedError(f"Cannot encode values of type {type(value).__name__}.")
 
 
 def redact_url(url: str, *, keep: frozenset[str] = frozenset()) -> str:
@@ -159,12 +153,19 @@ def redact_text(text: str, secrets: Iterable[Secret]) -> str:
 
     Longer secrets go first, so that one that contains another leaves no rest. Derived forms
     (the base64 of ``user:password``) are found when they are handed in as secrets of their own.
+    A secret of fewer than 6 characters is masked where it stands as a word: inside other words
+    the mask would make every line unreadable and show what it hides.
     """
-    forms = {form for secret in secrets for form in _written_forms(secret)}
+    forms = {form: len(secret.reveal()) for secret in secrets for form in _written_forms(secret)}
     if not any(form in text for form in forms):
         return text
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return re.sub("|".join(map(re.escape, longest_first)), MASK, text)
+    longest_first = sorted(forms.items(), key=lambda pair: (-len(pair[0]), pair[0]))
+    return re.sub("|".join(_pattern(*pair) for pair in longest_first), MASK, text)
+
+
+def _pattern(form: str, length: int) -> str:
+    pattern = re.escape(form)
+    return pattern if length >= _SHORT else rf"(?<![^\W_]){pattern}(?![^\W_])"
 
 
 def _written_forms(secret: Secret) -> set[str]:

@@ -14,11 +14,11 @@ class Gathered:
     items: list[Item] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     matched: set[str] = field(default_factory=set)
-    plan: str = ""
+    plans: dict[str, str] = field(default_factory=dict)
 
     def size(self) -> int:
         """Return how much was learned so far."""
-        return len(self.usages) + len(self.money) + len(self.items) + bool(self.plan)
+        return len(self.usages) + len(self.money) + len(self.items) + len(self.plans)
 
     def reading(self, collector: str, at: float, most: int) -> Reading:
         """Return the reading. Beyond `most` usages or items the later and the smaller go.
@@ -36,7 +36,7 @@ class Gathered:
             usages=tuple(self.usages[:most]),
             money=tuple(self.money[:most]),
             items=tuple(self.items[:most]),
-            plan=self.plan,
+            plans=tuple(self.plans.items()),
             notes=combined(self.notes) if self.notes else (),
             matched=frozenset(self.matched),
         )

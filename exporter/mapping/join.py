@@ -83,13 +83,15 @@ def _label(target: Target, account: str) -> str:
 
 
 def _accounts(target: Target, readings: Mapping[str, Reading], found: Merged) -> list[Sample]:
-    plan = next((one.plan for one in in_order(target, readings) if one.plan), "")
-    accounts = {"", *(key[0] for key in (*found.usages, *found.money, *found.items))}
+    plans: dict[str, str] = {}
+    for one in in_order(target, readings):
+        plans = {**dict(one.plans), **plans}  # the first collector that names one wins
+    accounts = {"", *plans, *(key[0] for key in (*found.usages, *found.money, *found.items))}
     extra = tuple(target.labels.items())
     return [
         Sample(
             family="usage_account_info",
-            labels=(target.provider, _label(target, account), plan),
+            labels=(target.provider, _label(target, account), plans.get(account, "")),
             value=1.0,
             extra=extra,
         )

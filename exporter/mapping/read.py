@@ -108,8 +108,8 @@ def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:
     for part in parts:
         gathered.items += _applied(items, part, scene, "items", part.resource)
     plan = definition.plan
-    if plan is not None and plan.collector == collector:
-        gathered.plan = gathered.plan or _plan(plan, scene)
+    if plan is not None and plan.collector == collector and (named := _plan(plan, scene)):
+        gathered.plans[scene.account] = named
     return len(resources) + len(costs) + len(parts)
 
 

@@ -31,11 +31,15 @@ class QueryAuth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BasicAuth(msgspec.Struct, frozen=True, kw_only=True):
-    """RFC 7617. The user name may be an e-mail address or a secret itself."""
+    """RFC 7617. The user name may be an e-mail address or a secret itself.
+
+    ``encoded``: both are form-encoded before, as OAuth2 clients are (RFC 6749, 2.3.1).
+    """
 
     username: Template
     password: Template
     needs: frozenset[str]
+    encoded: bool = False
 
 
 class DigestAuth(msgspec.Struct, frozen=True, kw_only=True):

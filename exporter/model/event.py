@@ -117,6 +117,12 @@ class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class ClockMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine's clock was set, ``by`` so many seconds: forward, or back when negative."""
+
+    by: float
+
+
 Event: TypeAlias = (
     PollFinished
     | TargetDown
@@ -130,4 +136,5 @@ Event: TypeAlias = (
     | ConfigLoaded
     | ConfigRejected
     | LedgerTrouble
+    | ClockMoved
 )

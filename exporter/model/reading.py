@@ -99,8 +99,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that one good poll of one collector learned. ``at`` is epoch seconds.
 
-    ``matched`` are the paths that gave something: the next reading is compared with it, so that a
-    renamed field is noticed.
+    ``plans`` are pairs of an account, as in ``Usage.account``, and its plan. ``matched`` are the
+    paths that gave something: the next reading is compared with it, so that a renamed field is
+    noticed.
     """
 
     collector: str
@@ -108,6 +109,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usages: tuple[Usage, ...] = ()
     money: tuple[Money, ...] = ()
     items: tuple[Item, ...] = ()
-    plan: str = ""
+    plans: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
     matched: frozenset[str] = frozenset()

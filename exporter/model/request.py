@@ -15,6 +15,8 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
 
     Set to "" it is left out even where it has a default.
     ``multiple`` lets a target give a list; each value then becomes one value of the query argument.
+    ``unless`` names the parameters that take the place of the default: a target that sets one of
+    them goes without it.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
     pattern: re.Pattern[str] | None = None
     choices: tuple[str, ...] = ()
     multiple: bool = False
+    unless: tuple[str, ...] = ()
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Final, TypeVar, assert_never
 from exporter.kernel.durations import format_duration
 from exporter.kernel.timestamps import format_rfc3339
 from exporter.model.event import (
+    ClockMoved,
     ConfigLoaded,
     ConfigRejected,
     Event,
@@ -75,6 +76,8 @@ class EventLog:
                 self._rejected(event)
             case LedgerTrouble():
                 self._ledger(event)
+            case ClockMoved():
+                self._clock_moved(event)
             case _:
                 assert_never(event)
 
@@ -205,6 +208,12 @@ class EventLog:
             self._log.info("state is kept again", detail=event.detail)
         else:
             self._log.error("state cannot be kept, polling goes on", detail=event.detail)
+
+    def _clock_moved(self, event: ClockMoved) -> None:
+        self._log.warning(
+            "the clock of this machine was set: waits go on as they were",
+            seconds=round(event.by, 1),
+        )
 
 
 def _outcome(poll: Poll) -> str:

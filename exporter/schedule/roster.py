@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,6 +13,9 @@ from exporter.schedule.job import Job, Terms, terms_of
 from exporter.schedule.lanes import Entry, Host, Lane, Place
 from exporter.schedule.memory import Clocks, Snapshot
 from exporter.schedule.state import JobState
+
+Names: TypeAlias = Collection[str]
+"""Of targets."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,7 @@ class Roster:
         self.lanes: dict[str, Lane] = {}
         self.kept_budgets: dict[str, Budget] = {}
         self.kept_states: dict[tuple[str, str], JobState] = {}
+        self._aliases: dict[str, str] = {}  # of lanes, by their other key
         self._hosts: dict[str, Host] = {}
         self._terms: dict[object, Terms] = {}
         self._seed = seed
@@ -44,13 +49,18 @@ class Roster:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
 
+    def clock_moved(self, by: float) -> None:
+        """Move what counts in wall time: the clock was set forward by so many seconds."""
+        for entry in self.entries():
+            entry.state = state.clock_moved(entry.state, by)
+
     def swap(
         self,
         jobs: Iterable[Job],
         now: float,
         *,
-        changed: Collection[str] = (),
-        replaced: Collection[str] = (),
+        changed: Names = (),
+        replaced: Names = (),
     ) -> Change:
         """Make `jobs` the scheduled ones.
 
@@ -70,14 +80,28 @@ class Roster:
 
     def snapshot(self, clocks: Clocks) -> Snapshot:
         """Return what must survive a restart."""
-        known = self.kept_budgets | {lane.key: lane.budget for lane in self.lanes.values()}
-        return memory.snapshot(self.entries(), self.kept_states, known, clocks)
+        known = {lane.key: lane.budget for lane in self.lanes.values()}
+        known |= {other: known[key] for other, key in self._aliases.items()}
+        kept = self.kept_budgets | known
+        return memory.snapshot(self.entries(), self.kept_states, kept, clocks)
 
     def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
-        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        """Return what must survive of one target's jobs, and of the budgets that they share.
+
+        Of a target that has left it is the waits.
+        """
         entries = self.targets.get(target, ())
+        if not entries:
+            gone = {key: kept for key, kept in self.kept_states.items() if key[0] == target}
+            return memory.snapshot((), gone, {}, clocks)
         known = {entry.lane.key: entry.lane.budget for entry in entries}
+        known |= {other: known[key] for other, key in self._aliases.items() if key in known}
         return memory.snapshot(entries, {}, known, clocks)
+
+    def known_as(self, key: str, other: str) -> None:
+        """Keep a budget under another key, too: that is what its jobs will call it one day."""
+        if key in self.lanes and other not in self.lanes:
+            self._aliases[other] = key
 
     def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
         """Keep what an earlier process knew for the jobs that come."""
@@ -88,8 +112,8 @@ class Roster:
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
-        changed: Collection[str],
-        replaced: Collection[str],
+        changed: Names,
+        replaced: Names,
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:
@@ -149,11 +173,15 @@ class Roster:
         lane = self.lanes.get(job.budget)
         if lane is None:
             terms = self._shared_terms((job,))
-            kept = self.kept_budgets.pop(job.budget, None)
+            kept = self._kept(job.budget)
             budget = budgets.FRESH if kept is None else budgets.restored(kept, terms, now)
             lane = Lane(job.budget, self._host(job.host), terms, budget)
             self.lanes[job.budget] = lane
         return lane
+
+    def _kept(self, key: str) -> Budget | None:
+        known = self._aliases.pop(key, None)
+        return self.kept_budgets.pop(key, None) if known is None else self.lanes[known].budget
 
     def _host(self, name: str) -> Host:
         return self._hosts.setdefault(name, Host(name))
@@ -195,7 +223,10 @@ class Roster:
     def close(self, lane: Lane) -> None:
         """Remove a lane that has neither jobs nor running polls; its budget is kept aside."""
         del self.lanes[lane.key]
-        self.kept_budgets[lane.key] = lane.budget
+        names = [other for other, key in self._aliases.items() if key == lane.key]
+        for name in names:
+            del self._aliases[name]
+        self.kept_budgets |= dict.fromkeys([lane.key, *names], lane.budget)
 
     def _forget_idle(self, now: float) -> None:
         self.kept_states = {key: kept for key, kept in self.kept_states.items() if kept.due > now}

@@ -7,7 +7,7 @@ the wall clock is only asked what to show and to store, so that its jumps change
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from exporter.model.event import Event, RunnerMended
@@ -19,7 +19,7 @@ from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
 from exporter.schedule.job import Job
 from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
 from exporter.schedule.memory import Clocks, Snapshot
-from exporter.schedule.roster import Roster
+from exporter.schedule.roster import Names, Roster
 from exporter.schedule.slots import Slots
 from exporter.schedule.view import JobStatus
 
@@ -78,13 +78,7 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(
-        self,
-        jobs: Iterable[Job],
-        *,
-        changed: Collection[str] = (),
-        replaced: Collection[str] = (),
-    ) -> None:
+    def swap(self, jobs: Iterable[Job], *, changed: Names = (), replaced: Names = ()) -> None:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
@@ -115,6 +109,14 @@ class Runner:
             else:
                 self._wake(entry, now)
         self._give_turns()
+
+    def known_as(self, budget: str, other: str) -> None:
+        """Keep a budget under another key, too: its secret was changed, and so will be its key."""
+        self._roster.known_as(budget, other)
+
+    def clock_moved(self, by: float) -> None:
+        """Keep the ages as they are: the wall clock was set forward by so many seconds."""
+        self._roster.clock_moved(by)
 
     def at(self, epoch: float, callback: Callable[[], object]) -> Timer:
         """Call back at `epoch`; the timer that is returned can be cancelled."""

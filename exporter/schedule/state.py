@@ -307,6 +307,13 @@ def stopped(job: Job, state: JobState, started: float) -> JobState:
     return msgspec.structs.replace(state, due=started + wait, started=started)
 
 
+def clock_moved(state: JobState, by: float) -> JobState:
+    """Return the state after the wall clock was set: the last success is as long ago as before."""
+    if state.last_success is None:
+        return state
+    return msgspec.structs.replace(state, last_success=state.last_success + by)
+
+
 def wake(job: Job, state: JobState, now: float) -> JobState:
     """Return the state after the job's secret changed: a refused one is tried at once.
 

@@ -45,6 +45,16 @@ class Board:
         if held := collectors.get(collector):
             collectors[collector] = msgspec.structs.replace(held, at=at)
 
+    def clock_moved(self, by: float) -> None:
+        """Keep the ages as they are: the clock was set forward by so many seconds."""
+        for collectors in self._held.values():
+            for name, held in collectors.items():
+                collectors[name] = msgspec.structs.replace(held, at=held.at + by)
+
+    def successes(self, target: str) -> dict[str, float]:
+        """Return when each collector last succeeded, epoch seconds; stale readings count."""
+        return {name: held.at for name, held in self._held.get(target, {}).items()}
+
     def remove(self, target: str) -> None:
         """Forget the target."""
         self._held.pop(target, None)

@@ -8,6 +8,7 @@ I/O: asyncio, threads, sqlite3 (through `ledger_file`).
 """
 
 import asyncio
+import contextlib
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,8 @@ from exporter.store.waiting import Batch, Key, Waiting
 
 PAUSE = 0.3
 """Seconds in which records gather: with the writing, what a kill can cost."""
+GATHER = 0.05
+"""Seconds between two writings that somebody waits for."""
 CLOSING = 1.0
 """Seconds that a close may take."""
 
@@ -67,6 +70,8 @@ class Ledger:
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = False  # the timer rang while the last batch was still being written
         self._flight: asyncio.Future[None] | None = None
+        self._gathering: asyncio.Future[None] | None = None
+        self._departed = -math.inf  # loop time of the last writing
         self._retry_in = 0.0  # seconds; above 0 in trouble
         self._retry_at = 0.0  # loop time
         self._closed = False
@@ -133,6 +138,19 @@ class Ledger:
             await asyncio.shield(self._flight or self._depart())
         return self._written >= wanted
 
+    async def settle(self, patience: float) -> bool:
+        """Return when what was saved before is on the disk, or after `patience` seconds: False.
+
+        For what must not be lost by a kill in the next instant. Who waits here waits with others:
+        there are GATHER seconds between two writings, so that a thousand of them are no load.
+        """
+        wanted = self._waiting.saved
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._written < wanted and not self._retry_in and not self._closed:
+                    await asyncio.shield(self._flight or self._soon())
+        return self._written >= wanted
+
     async def close(self) -> None:
         """Write what is left, whatever the trouble, and close the file. A second at most."""
         if self._closed:
@@ -177,9 +195,27 @@ class Ledger:
             self._timer.cancel()
             self._timer = None
 
+    def _soon(self) -> "asyncio.Future[None]":
+        """Return what ends with the next writing, or just before it begins."""
+        left = self._departed + GATHER - self._loop.time()
+        if left <= 0:
+            return self._depart()
+        if self._gathering is None:
+            self._gathering = self._loop.create_future()
+            self._loop.call_later(left, self._gathered)
+        return self._gathering
+
+    def _gathered(self) -> None:
+        gathering, self._gathering = self._gathering, None
+        if self._waiting and self._flight is None and not self._closed:
+            _ = self._depart()
+        if gathering is not None:
+            gathering.set_result(None)
+
     def _depart(self) -> "asyncio.Future[None]":
         """Hand all that waits to the thread."""
         self._cancel_timer()
+        self._departed = self._loop.time()
         self._overdue = False
         batch = self._waiting.take()
         self._flight = flight = self._loop.create_future()

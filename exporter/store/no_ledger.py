@@ -34,6 +34,10 @@ class NoLedger:
     def save_history(self, points: Iterable[PointRecord]) -> None:
         """Keep nothing."""
 
+    async def settle(self, patience: float) -> bool:
+        """Return at once that nothing is on a disk."""
+        return False
+
     def forget(self, target: str) -> None:
         """Do nothing: nothing is known of it."""
 

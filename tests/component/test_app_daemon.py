@@ -1,11 +1,13 @@
 """The daemon with its web side, its signals and its secrets, in one process."""
 
 import asyncio
+import base64
 import gzip
 import json
 import time
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from exporter.demo.wire import Close, Pause, json_answer
@@ -325,3 +327,43 @@ async def test_the_log_tells_edges_alone(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     assert lines[2]["reason"] == "http_5xx"
     assert "no" in lines[2]["detail"]
+
+
+@warped
+async def test_the_web_configuration_may_change_and_may_not_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def users(password: bytes) -> str:
+        hashed = bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()
+        return f"basic_auth_users: {{me: '{hashed}'}}"
+
+    def pair(password: str) -> str:
+        return "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
+
+    meter, web = Meter(), tmp_path / "web.yaml"
+    web.write_text(users(b"one"))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, web_config_file=str(web)) as exporter:
+            refused = await exporter.get("/metrics")
+            first = await exporter.get("/metrics", Authorization=pair("one"))
+            web.write_text(users(b"two"))
+            jump(2)
+            second = await exporter.get("/metrics", Authorization=pair("two"))
+            web.write_text("users: {}")
+            jump(2)
+            third = await exporter.get("/metrics", Authorization=pair("two"))
+            log = exporter.log
+    assert [answer.status for answer in (refused, first, second, third)] == [401, 200, 200, 200]
+    assert "the web configuration cannot be used, the old one stays" in log
+
+
+@warped
+async def test_the_status_page_of_many_targets_takes_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, *(target(meter, f"t{n}") for n in range(120)))
+        async with exporting(path, monkeypatch) as exporter:
+            assert len(await exporter.targets()) == 120

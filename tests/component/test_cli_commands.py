@@ -132,7 +132,8 @@ async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Comman
         "Authorization: Bearer <secret>",
         "← 200",
         "rows: list of 1",
-        "rows / line.used: 1 of 1 row(s)",
+        "rows / line.used",
+        "traffic: the number 250 → 250 bytes",
         'usage_bytes{provider="meter",account="home",resource="traffic"} 250',
     ):
         assert words in done.out

@@ -61,7 +61,7 @@ READING = st.builds(
     usages=st.lists(USAGE, max_size=3).map(tuple),
     money=st.lists(MONEY, max_size=2).map(tuple),
     items=st.lists(ITEM, max_size=2).map(tuple),
-    plan=TEXT,
+    plans=st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple),
     notes=st.lists(NOTE, max_size=2).map(tuple),
     matched=st.frozensets(TEXT, max_size=3),
 )

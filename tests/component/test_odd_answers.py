@@ -39,6 +39,24 @@ UNITS: Mapping[str, tuple[str, float]] = {  # word: family and the base value of
     "": ("usage_quantity", 3.0),
     "widgets/day": ("usage_quantity", 3.0),
 }
+PARAMS: Mapping[str, Mapping[str, object]] = {
+    "usual": {},
+    "september": {"month": 9, "year": 2026},
+    "a_day": {"day": 3, "ordering": "date"},
+    "both": {"month": 9, "start": "2026-09-02"},
+    "none": {"start": "", "end": "", "time_frame": ""},
+}
+TPSTREAMS: Mapping[str, Case] = {
+    name: ({"next": None, "results": []}, {"params": {"organization_id": "acme", **params}})
+    for name, params in PARAMS.items()
+}
+ASKED = {
+    "usual": "time_frame=daily&start=2026-11-01&end=2026-11-30&ordering=-date",
+    "september": "time_frame=daily&month=9&year=2026&ordering=-date",
+    "a_day": "time_frame=daily&day=3&ordering=date",
+    "both": "time_frame=daily&start=2026-09-02&month=9&ordering=-date",
+    "none": "ordering=-date",
+}
 QUOTA = {"monthStart": "2026-11-05 08:00:00", "monthEnd": "2026-12-05 08:00:00"}
 TESTS = [
     {"testId": 7, "testName": None, "cloudUnitsUsed": 4, "accountGroupName": "A"},
@@ -76,14 +94,15 @@ THOUSANDEYES: Mapping[str, Case] = {
         {"items": True, "max_series": 50},
     ),
 }
-PROVIDERS = {"billing_usage": BILLING, "thousandeyes": THOUSANDEYES}
+PROVIDERS = {"billing_usage": BILLING, "thousandeyes": THOUSANDEYES, "tpstreams": TPSTREAMS}
 
 
 class Round:
     """One run of ``once`` on all cases."""
 
-    def __init__(self, done: Done) -> None:
+    def __init__(self, done: Done, asked: Mapping[str, Asked]) -> None:
         self.done = done
+        self.asked = asked
         self.seen: Exposed = done.exposed()
 
     def failed(self, account: str) -> dict[str, int]:
@@ -93,8 +112,9 @@ class Round:
         return self.done.line(f"account={account} ", *words)
 
 
-def _answering(document: object) -> Any:
+def _answering(name: str, document: object, heard: dict[str, Asked]) -> Any:
     def answer(asked: Asked, now: float) -> Answer:
+        heard[name] = asked
         return json_answer(document)
 
     return answer
@@ -106,7 +126,8 @@ async def _play(folder: Path) -> Round:
         for provider, found in PROVIDERS.items()
         for name, case in found.items()
     }
-    vendors = {name: _answering(document) for name, (_, document, _) in cases.items()}
+    heard: dict[str, Asked] = {}
+    vendors = {name: _answering(name, document, heard) for name, (_, document, _) in cases.items()}
     async with FakeVendors(vendors, wall=lambda: NOW) as server:
         targets = [
             {
@@ -120,7 +141,7 @@ async def _play(folder: Path) -> Round:
         ]
         path = folder / "config.yaml"
         path.write_text(json.dumps({"targets": targets}))
-        return Round(await once(path))
+        return Round(await once(path), heard)
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +226,15 @@ def test_what_the_cap_leaves_out_is_told_and_the_largest_parts_stay(seen: Round)
     assert len([one for one in usage if one.name.startswith("usage_item_")]) <= 50
     assert seen.seen.get("usage_item_quantity", account=account, item="t4999", group="test") == 4999
     assert "count=" in seen.line(account, "series_limit", "detail=usage")
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_month_a_year_or_a_day_takes_the_place_of_the_current_month(
+    seen: Round, name: str
+) -> None:
+    asked = "&".join(f"{key}={value}" for key, value in seen.asked[f"tpstreams-{name}"].query)
+    assert asked == ASKED[name]
+    period = seen.seen.get(
+        "usage_period_start_timestamp_seconds", account=f"tpstreams-{name}", resource="bandwidth"
+    )
+    assert period == (MONTH["start"] if name == "usual" else None)

@@ -13,7 +13,6 @@ from exporter.model.event import (
 from exporter.model.outcome import Poll, Reason, Unchanged
 from exporter.schedule.job import Job
 from exporter.schedule.memory import JobMemo, Snapshot
-from exporter.schedule.view import JobStatus
 from tests.support.schedule import (
     DAY,
     EPOCH,
@@ -86,37 +85,6 @@ async def test_a_target_that_was_changed_begins_anew_but_not_below_the_minimum()
     await world.run(150.0)
     assert world.gaps("video") == [pytest.approx(100.0, abs=1.0)]
     assert [event.failures for event in world.finished("video")] == [1, 2]
-
-
-async def test_a_changed_target_keeps_how_it_went_but_begins_to_count_anew() -> None:
-    world = World(a_job())
-    world.outcomes["video"] = [Unchanged(), *[a_failure(Reason.AUTH)] * 3]
-    loop, runner = world.loop, world.runner
-    loop.call_later(2000.0, lambda: runner.swap([a_job(budget="host#new")]))
-    seen: list[JobStatus] = []
-    loop.call_later(2000.1, lambda: seen.extend(runner.statuses()))
-    await world.run(2990.0)
-    assert [event.failures for event in world.finished("video")] == [0, 1, 2, 3, 0]
-    assert world.gaps("video")[3] == pytest.approx(900.0, abs=2.0)
-    (status,) = seen
-    assert (status.reason, status.failures) == (Reason.AUTH, 2)
-    assert status.last_success is not None
-
-
-async def test_a_target_that_became_another_account_forgets_how_it_went() -> None:
-    job = a_job()
-    world = World(job)
-    world.outcomes["video"] = [Unchanged(), a_failure(Reason.SCHEMA)]
-    seen: list[JobStatus] = []
-
-    def replace() -> None:
-        world.runner.swap([job], replaced={"video"})
-        seen.extend(world.runner.statuses())
-
-    world.loop.call_later(400.0, replace)
-    await world.run(410.0)
-    (status,) = seen
-    assert (status.reason, status.last_success, status.last_attempt) == (None, None, None)
 
 
 async def test_the_old_poll_of_a_changed_target_ends_before_the_new_one_starts() -> None:

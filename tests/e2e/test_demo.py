@@ -9,6 +9,13 @@ import pytest
 from tests.support.live import exporter, program
 
 pytestmark = pytest.mark.timeout(120)
+FAMILIES = (
+    "usage_bytes",
+    "usage_requests",
+    "usage_quantity",
+    "usage_cost",
+    "usage_projected_ratio",
+)
 ACCOUNTS = ("video-prod", "saas-prod", "network")
 
 
@@ -26,13 +33,13 @@ def lint(text: bytes) -> tuple[int, str]:
 def test_a_newcomer_sees_three_vendors_within_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
     with exporter(tmp_path, "demo") as demo:
-        seen = demo.first(*ACCOUNTS)
+        demo.first(*ACCOUNTS)
         assert time.monotonic() - began < 15
         text = demo.get("/metrics", Accept="text/plain")
+        seen = demo.until(lambda seen: all(seen.all(name) for name in FAMILIES))
         page = demo.get("/")
         log = demo.log
-    for name in ("usage_bytes", "usage_requests", "usage_quantity", "usage_percent", "usage_cost"):
-        assert seen.all(name), name
+    assert {one.labels["account"] for one in seen.all("usage_percent")} == set(ACCOUNTS)
     assert demo.url in log  # it says where to look
     assert lint(text.body) == (0, "")
     assert page.status == 200

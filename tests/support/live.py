@@ -125,11 +125,16 @@ class Exporter(Live):
         return until(look, seconds=seconds, what=f"a scrape\n{self.log}")
 
     def first(self, *accounts: str, seconds: float = 30) -> Exposed:
-        """Return the first scrape in which these accounts are up."""
-        return self.until(
-            lambda seen: all(seen.get("usage_up", account=name) for name in accounts),
-            seconds=seconds,
-        )
+        """Return the first scrape in which these accounts are up and have values."""
+
+        def shown(seen: Exposed) -> bool:
+            return all(
+                any(one.value for one in seen.all("usage_up", account=name))
+                and bool(seen.all("usage_ratio", account=name))
+                for name in accounts
+            )
+
+        return self.until(shown, seconds=seconds)
 
 
 @contextmanager

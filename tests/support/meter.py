@@ -25,6 +25,7 @@ collectors:
   seats:
     enabled: false
     interval: 10m
+    conditional: true
     request: {path: /seats}
 resources:
   - name: "{line.name}"

@@ -23,6 +23,7 @@ from exporter.model.event import Event
 from exporter.model.outcome import Failure
 from exporter.model.plan import Plan, Rejected
 from exporter.model.target import Http
+from exporter.store.ledger import Ledger
 from tests.support.exposed import Exposed
 from tests.support.schedule import EPOCH, CalendarLoop
 
@@ -117,10 +118,12 @@ class Process:
     async def kill(self) -> None:
         """End as by SIGKILL: what was not written yet is lost."""
         ledger = self.engine._ledger
-        ledger._closed = True
-        ledger._cancel_timer()
+        if isinstance(ledger, Ledger):
+            ledger._closed = True
+            ledger._cancel_timer()
         await self._end()
-        ledger._file.close()
+        if isinstance(ledger, Ledger):
+            ledger._file.close()
         self.engine.shelf.close()
 
     async def _end(self) -> None:

@@ -17,7 +17,7 @@ class Stopwatch:
     """Times every callback of every loop of this process, from `install` on."""
 
     def __init__(self) -> None:
-        self._run: Callable[[asyncio.events.Handle], None] = asyncio.events.Handle._run  # type: ignore[attr-defined]
+        self._run: Callable[[asyncio.events.Handle], None] = asyncio.events.Handle._run
         self._collecting = 0.0
         self._began = 0.0
         self.longest = 0.0
@@ -27,7 +27,7 @@ class Stopwatch:
     def install(self) -> None:
         """Begin. To be called once."""
         gc.callbacks.append(self._collects)
-        asyncio.events.Handle._run = self._timed()  # type: ignore[attr-defined]
+        asyncio.events.Handle._run = self._timed()  # type: ignore[method-assign, assignment]
 
     def reset(self) -> None:
         """Forget what was seen so far."""

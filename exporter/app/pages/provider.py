@@ -88,7 +88,10 @@ def _needs(definition: Definition) -> Iterator[str]:
 def _default(param: Param) -> str:
     if param.required:
         return "**required**"
-    return "" if param.default is None else code(param.default.text)
+    if param.default is None:
+        return ""
+    unless = f", unless there is {', '.join(map(code, param.unless))}" if param.unless else ""
+    return code(param.default.text) + unless
 
 
 def _form(param: Param) -> str:
@@ -150,7 +153,8 @@ def index(definitions: Iterable[Definition]) -> str:
         "# Providers",
         "",
         "What ships with usage-exporter. Your own definitions are files of the same grammar, that",
-        "`providers: {files: [...]}` of the configuration lists.",
+        "`providers: {files: [...]}` of the configuration lists: [writing one](writing.md) takes",
+        "ten minutes.",
         "",
         *table(head, rows),
         "",

@@ -154,7 +154,9 @@ def _client_credentials(place: Place, text: ClientCredentialsText, scope: Scope)
         form["scope"] = compile_template(_literal(" ".join(text.scopes)))
     login: NoAuth | BasicAuth = NoAuth()
     if text.client_auth == "basic":
-        login = BasicAuth(username=client, password=secret, needs=_needs([client, secret]))
+        login = BasicAuth(
+            username=client, password=secret, needs=_needs([client, secret]), encoded=True
+        )
     else:
         form |= {"client_id": client, "client_secret": secret}
     for name, value in text.params.items():

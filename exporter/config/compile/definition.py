@@ -1,7 +1,7 @@
 """A whole definition, and what its parts must be to each other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,7 @@ from exporter.config.compile.values import scoped_path
 from exporter.config.findings import Place
 from exporter.config.grammar.definition import AccountsText, DefinitionText, ParamText
 from exporter.config.shape import describe, keys_of, read
+from exporter.kernel.problems import did_you_mean
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import (
     Accounts,
@@ -81,6 +82,7 @@ def _definition(
 ) -> Definition:
     no_account = terms.scope
     interval, min_interval = _pace(place, text)
+    _check_unless(place / "params", text.params)
     return Definition(
         name=name,
         title=text.title,
@@ -163,7 +165,18 @@ def _param(place: Place, name: str, text: ParamText) -> Param:
         pattern=leaves.pattern(place / "pattern", text.pattern),
         choices=tuple(text.choices),
         multiple=text.multiple,
+        unless=tuple(text.unless),
     )
+
+
+def _check_unless(place: Place, params: Mapping[str, ParamText]) -> None:
+    for name, text in params.items():
+        if text.unless and isinstance(text.default, UnsetType):
+            (place / name / "unless").key_error('There is no default here. Delete "unless".')
+        for index, other in enumerate(text.unless):
+            if other not in params or other == name:
+                hint = did_you_mean(other, params.keys() - {name})
+                (place / name / "unless" / index).error(f'There is no parameter "{other}".{hint}')
 
 
 def _check_default(place: Place, default: str, text: ParamText) -> None:

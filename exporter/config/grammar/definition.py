@@ -41,6 +41,10 @@ class ParamText(Strict, kw_only=True, frozen=True):
         default_factory=list
     )
     multiple: Annotated[bool, Meta(description="A target may give a list.")] = False
+    unless: Annotated[
+        list[Name],
+        Meta(description="Parameters that take the default's place: with one, it does not count."),
+    ] = field(default_factory=list)
 
 
 class CredentialText(Strict, kw_only=True, frozen=True):

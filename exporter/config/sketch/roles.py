@@ -20,6 +20,7 @@ from exporter.kernel.units import Kind
 _AMOUNT = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]{1,12})\s*", re.ASCII)
 _AMOUNT_REGEX = r"(\d+(?:\.\d+)?)"
 _ROLES = ("used", "limit", "remaining", "percent", "ratio", "projected", "next_period", "overage")
+_SHARES = ("percent", "ratio")
 _COUNT = "count"  # a number of something; what for, its neighbours tell
 _BIG = 1_000_000  # bytes: less than that is hardly a month's bandwidth
 _NEAR = 2  # levels of maps above a number whose keys may still name its role
@@ -58,9 +59,8 @@ def figure(spot: Spot) -> Figure | None:
     if any(snake(key) in words.PAGES for key in spot.keys[:-1]):
         return None
     role = _role(spot)
-    if not role or not (
-        is_column(spot.values, endless=role == "limit") or amount_unit(spot.values)
-    ):
+    counts = is_column(spot.values, endless=role == "limit")
+    if not role or not (counts or (role not in _SHARES and amount_unit(spot.values))):
         return None
     about = tuple(thing for key in spot.keys if (thing := words.thing_of(key)))
     named = [thing for thing in about if thing not in words.CONTAINERS]
@@ -80,11 +80,18 @@ def _role(spot: Spot) -> str:
     return _COUNT if counts else ""
 
 
-def groups(spots: Iterable[Spot], units: Sequence[Spot] = ()) -> list[Group]:
-    """Return the numbers of a level by what they are about; `units` are texts that name units."""
+def groups(spots: Iterable[Spot], units: Sequence[Spot] = (), title: str = "") -> list[Group]:
+    """Return the numbers of a level by what they are about.
+
+    `units` are texts that name units; `title` is what the level is called: in a list of limits a
+    bare count is a limit.
+    """
     found: dict[tuple[str, ...], list[Figure]] = {}
+    told = words.about(title)
     for spot in spots:
         known = figure(spot)
+        if known is not None and known.role == _COUNT and told:
+            known = msgspec.structs.replace(known, role=told)
         if known is not None:
             found.setdefault(known.about, []).append(known)
     _pair_leftovers(found)
@@ -124,7 +131,7 @@ def _group(figures: Sequence[Figure], units: Sequence[Spot]) -> Group | None:
         spots.pop("ratio", None)
     elif "ratio" in spots and any(number(v) > 2 for v in spots["ratio"].values if v is not None):  # noqa: PLR2004 - a share above 200 % is a percentage
         spots["percent"] = spots.pop("ratio")
-    if not spots.keys() & {"used", "remaining", "percent", "ratio"}:
+    if not spots.keys() - {"limit"}:
         return None
     unit, remark = _unit(figures, spots, units)
     numbers = {
@@ -149,7 +156,7 @@ def _counted(spot: Spot, spots: dict[str, Spot]) -> str:
 
 def _number(role: str, spot: Spot, unit: str | Words) -> Number | None:
     """Return how a role is read; None where it counts something else than its group."""
-    if role in ("percent", "ratio"):
+    if role in _SHARES:
         return Number(path=spot.path)
     own = amount_unit(spot.values)
     regex = _AMOUNT_REGEX if own else ""
@@ -166,7 +173,7 @@ def _unit(
     figures: Sequence[Figure], spots: dict[str, Spot], units: Sequence[Spot]
 ) -> tuple[str | Words, str]:
     """Return the unit of a group, and what is doubtful about it."""
-    measured = [spot for role, spot in spots.items() if role not in ("percent", "ratio")]
+    measured = [spot for role, spot in spots.items() if role not in _SHARES]
     for spot in measured:
         named = amount_unit(spot.values) or words.unit_of(reversed(spot.keys))
         if named:

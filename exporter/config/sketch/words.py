@@ -70,6 +70,8 @@ _UNITS: Final = {
     "ms": "ms", "millis": "ms", "milliseconds": "ms", "minutes": "minutes", "mins": "minutes",
     "hours": "hours", "requests": "requests", "calls": "requests", "queries": "requests",
 }  # fmt: skip
+UNIT_KEYS: Final = _set("unit units uom measure")
+"""Keys under which a text names the unit of what stands beside it."""
 _MERE_UNITS: Final = _set(
     "byte bytes kb mb gb tb kib mib gib tib seconds secs ms millis milliseconds usd eur"
 )
@@ -102,6 +104,7 @@ _IGNORED: Final = _set(
     " timestamp ttl retry cursor rate order position rank score latitude longitude unit priority"
     " error errors interval duration window epoch sequence entries pricing contracted list"
 )
+_TAKEN: Final = _set("root row null true false")
 _NEXT: Final = _set("period cycle month billing")
 _FILLERS: Final = _set("so far this of in the my and")
 
@@ -117,6 +120,12 @@ def role_of(key: str) -> str:
     if "next" in said and _NEXT & set(said):
         return "next_period"
     return next((ROLES[word] for word in reversed(said) if word in ROLES), "")
+
+
+def about(title: str) -> str:
+    """Return the role that the name of a list gives to what is counted in it, "" for none."""
+    found = [ROLES[word] for word in tokens(title) if word in ROLES]
+    return next((role for role in found if role != "used"), found[0] if found else "")
 
 
 def is_ignored(key: str) -> bool:
@@ -145,6 +154,11 @@ def thing_of(key: str) -> str:
 def is_thing(key: str) -> bool:
     """Tell whether a key names something that vendors count."""
     return any(word in THINGS for word in tokens(key))
+
+
+def counts_bytes(key: str) -> bool:
+    """Tell whether a key names a unit, or something that is measured in bytes."""
+    return bool(unit_of([key])) or any(word in BULK for word in tokens(key))
 
 
 def unit_of(keys: Iterable[str]) -> str:
@@ -184,4 +198,4 @@ def singular(key: str, otherwise: str) -> str:
     elif word.endswith("s") and not word.endswith("ss"):
         word = word[:-1]
     fits = re.fullmatch(r"[a-z][a-z0-9_]{0,30}", word)
-    return word if fits and word not in ("root", "row") else otherwise
+    return word if fits and word not in _TAKEN else otherwise

@@ -11,6 +11,37 @@ from exporter.cli.main import main
 from exporter.config import catalogue
 from tests.support.meter import DEFINITION, row
 
+AT = "--at=2026-11-15T12:00:00Z"
+
+
+class Desk:
+    """A folder with the meter's definition and answers to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "meter.yaml"
+        self.answers = folder / "answers"
+        self.file.write_text(DEFINITION)
+        self.answers.mkdir()
+        self.put("usage.json", {"rows": [row()]})
+        self.put("seats.json", {"used": 3, "limit": 5})
+
+    def put(self, name: str, document: object) -> None:
+        (self.answers / name).write_text(json.dumps(document))
+
+    def test(self, *more: str) -> int:
+        return main(["providers", "test", str(self.file), f"--answers={self.answers}", *more])
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let output be as wide as it is: some test runners say how wide their own is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
 
 @pytest.mark.parametrize("what", ["config", "provider"])
 def test_a_schema_is_printed(what: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,17 +62,70 @@ def test_the_schema_of_definitions_accepts_the_shipped_ones(
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["providers", "list"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["PROVIDER", "VENDOR", "EVERY", "READS"]
+    assert head.split() == ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
     assert [line.split()[0] for line in lines] == list(catalogue.shipped())
 
 
+def test_the_list_says_what_a_target_must_set(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["providers", "list"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "token or username + password; organization_id" in lines["tpstreams"]
+    assert "username + password or nothing" in lines["dockerhub"]
+    assert "token; base_url" in lines["billing_usage"]
+    assert lines["tpstreams"].endswith("storage_active, storage_deleted, live_stream, spend")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_the_list_fits_into_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    main(["providers", "list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) <= 1 + 2 * len(catalogue.shipped())
+
+
 def test_a_definition_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["providers", "show", "tpstreams"]) == 0
+    assert main(["providers", "show", "tpstreams", "--yaml"]) == 0
     assert capsys.readouterr().out == catalogue.text("tpstreams")
 
 
+@pytest.mark.parametrize("name", catalogue.shipped())
+def test_a_page_says_what_a_provider_asks_and_publishes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["providers", "show", name]) == 0
+    page = capsys.readouterr().out
+    for title in ("CREDENTIALS AND PARAMETERS", "WHAT IT ASKS", "WHAT IT PUBLISHES"):
+        assert f"\n{title}\n" in page
+    assert "| ---" not in page
+    assert "```" not in page
+
+
+def test_a_page_of_a_file_of_ones_own(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "show", str(desk.file)]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("METER\n")
+    assert f"defined in {desk.file}" in page
+    assert "GET https://YOUR_HOST/usage" in page
+    assert main(["providers", "show", str(desk.file), "--yaml"]) == 0
+    assert capsys.readouterr().out == DEFINITION
+
+
+def test_a_page_of_a_broken_file_is_its_problems(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
+    assert main(["providers", "show", str(desk.file)]) == 1
+    assert 'Did you mean "collectors"?' in capsys.readouterr().err
+    assert main(["providers", "show", "missing.yaml"]) == 1
+    assert "missing.yaml" in capsys.readouterr().err
+    assert main(["providers", "show", "missing.yaml", "--yaml"]) == 1
+
+
 def test_an_unknown_definition_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["providers", "show", "tpstream"]) == 1
+    assert main(["providers", "show", "tpstream"]) == 2
     assert 'Did you mean "tpstreams"?' in capsys.readouterr().err
 
 
@@ -71,7 +155,7 @@ def test_a_new_definition_guesses_from_an_answer(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("{", "truncated"), ("", "truncated")],
+    [(None, "No such file"), ("{", "truncated"), ("", "the file is empty")],
     ids=["missing", "cut", "empty"],
 )
 def test_a_sample_that_is_none_is_refused(
@@ -103,32 +187,8 @@ def test_a_new_definition_needs_its_folder(
     assert "acme.yaml" in capsys.readouterr().err
 
 
-class Desk:
-    """A folder with the meter's definition and answers to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "meter.yaml"
-        self.answers = folder / "answers"
-        self.file.write_text(DEFINITION)
-        self.answers.mkdir()
-        self.put("usage.json", {"rows": [row()]})
-        self.put("seats.json", {"used": 3, "limit": 5})
-
-    def put(self, name: str, document: object) -> None:
-        (self.answers / name).write_text(json.dumps(document))
-
-    def test(self, *more: str) -> int:
-        return main(["providers", "test", str(self.file), f"--answers={self.answers}", *more])
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
 def test_answers_that_fit_give_their_series(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
-    desk.put("usage.json", {"rows": [row(start=None, end=None)]})
-    assert desk.test() == 0
+    assert desk.test(AT) == 0
     told = capfd.readouterr()
     assert 'usage_bytes{provider="meter",account="test",resource="traffic"} 250' in told.out
     assert 'usage_limit_quantity{provider="meter",account="test",resource="seats"} 5' in told.out
@@ -138,8 +198,9 @@ def test_answers_that_fit_give_their_series(desk: Desk, capfd: pytest.CaptureFix
 def test_pages_are_read_in_their_order(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
     (desk.answers / "usage.json").unlink()
     for number in range(1, 12):
-        desk.put(f"usage.{number}.json", {"rows": [row(f"r{number}", start=None, end=None)]})
-    desk.test()
+        link = f"/usage?page={number + 1}" if number < 11 else None
+        desk.put(f"usage.{number}.json", {"rows": [row(f"r{number}")], "next": link})
+    assert desk.test(AT) == 0
     out = capfd.readouterr().out
     order = [
         line.split('resource="')[1].split('"')[0]
@@ -153,7 +214,7 @@ def test_a_path_that_finds_nothing_is_a_complaint(
     desk: Desk, capfd: pytest.CaptureFixture[str]
 ) -> None:
     desk.put("seats.json", {"used": 3})
-    assert desk.test() == 1
+    assert desk.test(AT) == 1
     assert "seats: seats limit: limit: nothing" in capfd.readouterr().err
 
 
@@ -163,7 +224,7 @@ def test_a_path_that_finds_nothing_is_a_complaint(
         ("usage.json", "{", "truncated"),
         ("usage.json", '{"rows": "none"}', "list"),
         ("usage.json", '{"rows": [{"name": "a", "used": "plenty"}]}', "plenty"),
-        ("seats.json", "", "truncated"),
+        ("seats.json", "", "the body is empty"),
     ],
     ids=["cut", "no list", "no number", "empty"],
 )

@@ -22,7 +22,7 @@ from exporter.model.definition import (
     ResetKind,
     TokenAuth,
 )
-from tests.unit.config.acme import compiled, path, texts
+from tests.unit.config.acme import compiled, path, rejected, texts
 
 
 def test_the_smallest_definition_has_sensible_defaults() -> None:
@@ -52,6 +52,30 @@ def test_params_are_compiled() -> None:
     assert params["many"].choices == ("a", "b")
     assert params["day"].default == compile_template("{month.start:date}")
     assert params["day"].pattern is not None
+
+
+def test_a_default_may_give_way_to_other_params() -> None:
+    unless = "{default: today, unless: [many, org]}"
+    assert compiled(params=f"{{org: {{}}, many: {{}}, day: {unless}}}").params["day"].unless == (
+        "many",
+        "org",
+    )
+
+
+def test_a_default_gives_way_to_params_that_there_are() -> None:
+    problems = rejected(
+        """
+        title: Acme
+        params: {org: {}, day: {default: today, unless: [orf, day]}, month: {unless: [org]}}
+        collectors: {usage: {request: {path: "/{params.org}/{params.day}/{params.month}"}}}
+        resources: [{name: a, used: n}]
+        """
+    )
+    assert [problem.partition("params.")[2] for problem in problems] == [
+        'day.unless[0]: There is no parameter "orf". Did you mean "org"?',
+        'day.unless[1]: There is no parameter "day". Known: month, org.',
+        'month.unless: There is no default here. Delete "unless".',
+    ]
 
 
 def test_a_request_is_compiled() -> None:

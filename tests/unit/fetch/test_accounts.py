@@ -55,6 +55,18 @@ def test_the_id_stands_for_a_label_that_is_missing_or_shared() -> None:
     assert found(rules(RESULTS, label=""), document)[0] == ("a", "a")
 
 
+def test_a_label_that_is_another_accounts_id_is_not_taken() -> None:
+    document = {"results": [{"uuid": "1", "name": "2"}, {"uuid": "2"}, {"uuid": "3", "name": "3"}]}
+    assert found(rules(RESULTS), document) == [("1", "1"), ("2", "2"), ("3", "3")]
+
+
+def test_a_label_is_one_line_and_not_long() -> None:
+    document = {"results": [{"uuid": "a", "name": "A\n\x00 B"}, {"uuid": "b", "name": "x" * 5000}]}
+    (_, short), (_, long) = found(rules(RESULTS), document)
+    assert short.isprintable()
+    assert len(long) == 128
+
+
 def test_no_rows_are_no_accounts() -> None:
     assert found(rules(RESULTS), {"results": []}) == []
 

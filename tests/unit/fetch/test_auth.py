@@ -72,6 +72,12 @@ def test_basic_is_written_in_utf8_and_may_hold_colons() -> None:
     assert (scheme, base64.b64decode(packed).decode()) == ("Basic", "ops@x.io:p:w ü")
 
 
+def test_the_basic_of_an_oauth_client_is_form_encoded_before() -> None:
+    auth = BasicAuth(username=USER, password=PASSWORD, needs=NEEDS, encoded=True)
+    _, packed = apply(auth, TEXTS, CLOCK).headers["Authorization"].split(" ")
+    assert base64.b64decode(packed).decode() == "ops%40x.io:p%3Aw+%C3%BC"
+
+
 def test_digest_hands_on_user_and_password() -> None:
     auth = DigestAuth(username=USER, password=PASSWORD, needs=NEEDS)
     assert apply(auth, TEXTS, CLOCK).digest == ("ops@x.io", "p:w ü")

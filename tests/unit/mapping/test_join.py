@@ -184,7 +184,10 @@ def test_accounts_of_a_fan_out_are_told_apart() -> None:
 
 def test_the_account_info_has_the_plan_and_the_targets_labels() -> None:
     of = made(labels={"team": "video", "env": "prod"})
-    readings = {"usage": reading(usage(used=1.0)), "costs": reading(plan="gold", collector="costs")}
+    readings = {
+        "usage": reading(usage(used=1.0)),
+        "costs": reading(plans=(("", "gold"),), collector="costs"),
+    }
     found, _ = samples(of, readings, NOW)
     (info,) = [one for one in found if one.family == "usage_account_info"]
     assert info == Sample(
@@ -193,6 +196,17 @@ def test_the_account_info_has_the_plan_and_the_targets_labels() -> None:
         value=1.0,
         extra=(("team", "video"), ("env", "prod")),
     )
+
+
+def test_each_account_has_its_own_plan() -> None:
+    facts = (usage(used=1.0, account="eu"), usage(used=1.0, account="us"))
+    readings = {
+        "usage": reading(*facts, plans=(("eu", "gold"),)),
+        "costs": reading(plans=(("eu", "silver"), ("asia", "free")), collector="costs"),
+    }
+    found, _ = samples(made(), readings, NOW)
+    plans = {one.labels[1:] for one in found if one.family == "usage_account_info"}
+    assert plans == {("main", ""), ("main/eu", "gold"), ("main/us", ""), ("main/asia", "free")}
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_the_plan_is_read_and_cleaned() -> None:
     plan = {"plan": AccountPlan(collector="usage", paths=paths("plan", "tier"))}
     of = target(resource("a", used=value("n")), definition=plan)
     found = reading(of, {"n": 1, "tier": "creator\n"})
-    assert found.plan == "creator "
+    assert found.plans == (("", "creator "),)
     assert "tier" in found.matched
     assert failure(of, {"n": 1, "tier": {}}).detail.startswith('plan: path "plan": found a map')
 

@@ -103,7 +103,7 @@ def test_the_oldest_secret_is_forgotten_when_there_are_too_many(
 
 
 @given(
-    st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=5),
+    st.lists(st.text(min_size=6, max_size=12), min_size=1, max_size=5),
     st.text(max_size=30),
     st.text(max_size=30),
 )
@@ -112,6 +112,11 @@ def test_no_registered_secret_survives(secrets: list[str], before: str, after: s
     for secret in secrets:
         text = redactor.text(f"{before}{secret}{after}")
         assert secret not in text.replace(MASK, "")
+
+
+@given(st.text(min_size=1, max_size=5), st.text(max_size=30), st.text(max_size=30))
+def test_a_short_secret_does_not_survive_as_a_word(secret: str, before: str, after: str) -> None:
+    assert f" {secret} " not in knowing(secret).text(f"{before} {secret} {after}")
 
 
 def test_a_derived_form_is_registered_by_itself() -> None:

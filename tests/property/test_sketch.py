@@ -1,0 +1,129 @@
+"""Guesses from any answer: they never crash, always compile, and fit the answer itself."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.config.sketch.sample import Sample, Unusable, read_sample
+from exporter.config.sketch.shape import Leaf, Map, Table, shape_of
+from exporter.model.outcome import Failure
+from tests.support.drafting import compiled, drafted, learned
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = sorted(
+    path
+    for folder in ("providers", "generality")
+    for path in (ROOT / "tests" / folder).rglob("*.json*")
+)
+
+WORDS = """
+    used usage current limit quota max remaining percent ratio projected overage next total count
+    value amount bandwidth storage bytes gb minutes requests calls emails seats cost price usd cents
+    currency unit period start end reset date day month name key metric results items data meta
+    pagination page next_page has_more offset plan tier id status labels values billing
+"""
+NOTHING = "Nothing in the sample looks like usage"
+KEYS = st.one_of(
+    st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=3).map("_".join),
+    st.sampled_from(
+        ["@odata.nextLink", "a b", 'q"uote', "{brace}", "null", "true", "2fa", "", "Ω"]
+    ),
+    st.text(max_size=8),
+)
+MEANT = """
+    GB requests USD eur unlimited 2026-11-01 2026-11-30T23:59:59Z 12.5 -1 api_calls storage null
+    1e400 https://a.example/?page=2
+"""
+TEXTS = st.one_of(
+    st.sampled_from([*MEANT.split(), "5 GB", ""]),
+    st.text(max_size=12),
+)
+NUMBERS = st.one_of(
+    st.integers(-5, 10**6),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([-1, 0, 10**12, 2**63 - 1, 1794744000, 1794744000000, 0.45, 10**400, 1e300]),
+)
+SCALARS = st.one_of(NUMBERS, TEXTS, st.none(), st.booleans())
+COLUMNS = st.lists(KEYS, min_size=2, max_size=5, unique=True)
+RECORDS = COLUMNS.flatmap(
+    lambda keys: st.lists(
+        st.fixed_dictionaries(dict.fromkeys(keys, SCALARS)), min_size=1, max_size=4
+    )
+)
+DOCUMENTS = st.recursive(
+    st.one_of(SCALARS, RECORDS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(KEYS, inner, max_size=6),
+        st.lists(st.fixed_dictionaries({"name": TEXTS, "value": SCALARS}), max_size=4),
+        st.dictionaries(
+            KEYS, st.fixed_dictionaries({"used": NUMBERS, "limit": SCALARS}), max_size=4
+        ),
+    ),
+    max_leaves=25,
+)
+
+
+@given(DOCUMENTS)
+@example({"spend": {"used": 1}})
+@example({"a": {"": {"used": 1}, "b": {"used": 2}}})
+def test_a_draft_always_compiles(document: object) -> None:
+    compiled(drafted(document))
+
+
+@given(DOCUMENTS)
+def test_a_draft_reads_what_it_was_guessed_from(document: object) -> None:
+    text = drafted(document)
+    if NOTHING in text:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        reading = learned(text, document, Path(folder))
+    if isinstance(reading, Failure):
+        assert "nothing in the answer matched" in reading.detail, text
+
+
+@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+@example(b'{"a": NaN}')
+@example(b'{"a": 1e999}')
+@example(b"[" * 5000 + b"]" * 5000)
+@example(b'{"a":1}\n{"a":2}\n')
+@example(b"\xef\xbb\xbf{}")
+@example(b'"\\ud800"')
+def test_a_file_is_read_or_refused_in_words(content: bytes) -> None:
+    sample = attempt(content)
+    if isinstance(sample, Unusable):
+        assert str(sample).endswith((".", "?", ")"))
+    else:
+        compiled(drafted(sample.document, lines=sample.lines))
+
+
+def attempt(content: bytes) -> Sample | Unusable:
+    try:
+        return read_sample(content)
+    except Unusable as refusal:
+        return refusal
+
+
+@given(st.lists(st.dictionaries(KEYS, SCALARS, max_size=4), min_size=1, max_size=5))
+def test_a_column_has_a_value_for_each_row(rows: list[dict[str, object]]) -> None:
+    table = shape_of(rows)
+    assert isinstance(table, Table)
+    assert isinstance(table.row, Map)
+    for key, column in table.row.entries.items():
+        assert isinstance(column, Leaf)
+        assert list(column.values) == [row.get(key) for row in rows]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_vendors_answer_gives_a_draft_that_reads_it(path: Path, tmp_path: Path) -> None:
+    sample = attempt(path.read_bytes())
+    if isinstance(sample, Unusable):
+        assert "it is no JSON" in str(sample)
+        return
+    text = drafted(sample.document, lines=sample.lines)
+    reading = learned(text, sample.document, tmp_path)
+    if isinstance(reading, Failure):
+        assert "nothing in the answer matched" in reading.detail

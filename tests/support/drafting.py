@@ -1,0 +1,68 @@
+"""A definition guessed from a document, compiled, and tried on that document."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from exporter.app.rehearsal import target_for
+from exporter.config.document import parse
+from exporter.config.load import compile_text
+from exporter.config.skeleton import skeleton
+from exporter.config.sketch.guess import sketch
+from exporter.config.sketch.sample import Sample
+from exporter.mapping.read import read
+from exporter.model.definition import Definition
+from exporter.model.outcome import Failure, Page, Payload
+from exporter.model.plan import Rejected
+from exporter.model.reading import Reading
+from tests.support.vendor import NOW
+
+
+def drafted(document: object, *, lines: bool = False) -> str:
+    """Return the text that is written for a sample."""
+    guesses = sketch(Sample(document=document, lines=lines))
+    return skeleton("acme", file="acme.yaml", schema="schema.json", sketch=guesses)
+
+
+def tree(text: str) -> Mapping[str, Any]:
+    """Return the text as a definition's reader sees it."""
+    document = parse(text, "acme.yaml")
+    assert document.problems == ()
+    return cast("Mapping[str, Any]", document.tree)
+
+
+def resources(document: object) -> dict[str, Mapping[str, Any]]:
+    """Return the resources that are guessed, by name."""
+    found = tree(drafted(document))["resources"]
+    return {one["name"]: one for one in found}
+
+
+def compiled(text: str) -> Definition:
+    """Return the definition of a text, which must be good."""
+    made = compile_text(text, name="acme")
+    assert not isinstance(made, Rejected), f"{[str(one) for one in made.problems]}\n{text}"
+    return made
+
+
+def learned(text: str, document: object, folder: Path) -> Reading | Failure:
+    """Read a document by the definition in a text."""
+    file = folder / "acme.yaml"
+    file.write_text(text, "utf-8")
+    target = target_for(compiled(text), file, {})
+    assert not isinstance(target, Rejected)
+    payload = Payload(pages=(Page(document=document, headers={}),))
+    return read(target, "usage", (payload,), NOW)
+
+
+def values(reading: Reading | Failure, field: str = "used") -> dict[str, Any]:
+    """Return one number of each resource of a reading."""
+    assert isinstance(reading, Reading), reading
+    found = [(one.resource, getattr(one, field)) for one in reading.usages]
+    return {name: value for name, value in found if value is not None}
+
+
+def json(text: str) -> object:
+    """Return a document."""
+    return msgspec.json.decode(text)

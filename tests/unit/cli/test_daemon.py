@@ -1,0 +1,70 @@
+"""From options to an exit code, around the event loop."""
+
+import argparse
+import asyncio
+import sys
+
+import pytest
+
+from exporter.cli.daemon import in_loop, options_of
+from exporter.cli.options import add_log, add_web
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_web(parser)
+    add_log(parser)
+    return parser.parse_args(words)
+
+
+def test_options_have_the_exporters_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("USAGE_EXPORTER_REVISION", raising=False)
+    options = options_of(parsed())
+    assert options.listen == (":10187",)
+    assert options.telemetry_path == "/metrics"
+    assert (options.lifecycle, options.exporter_metrics, options.auto_reload) == (
+        False,
+        True,
+        False,
+    )
+    assert (options.log_level, options.log_format, options.revision) == ("info", "logfmt", "")
+
+
+def test_options_are_taken_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USAGE_EXPORTER_REVISION", "abc")
+    options = options_of(
+        parsed(
+            "--web.listen-address=:1",
+            "--web.listen-address=[::1]:2",
+            "--web.telemetry-path=/m",
+            "--web.enable-lifecycle",
+            "--web.disable-exporter-metrics",
+            "--log.level=debug",
+            "--log.format=json",
+        )
+    )
+    assert options.listen == (":1", "[::1]:2")
+    assert options.telemetry_path == "/m"
+    assert (options.lifecycle, options.exporter_metrics) == (True, False)
+    assert (options.log_level, options.log_format, options.revision) == ("debug", "json", "abc")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_it_runs_with_uvloop_and_without(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[str] = []
+
+    async def main() -> None:
+        loops.append(type(asyncio.get_running_loop()).__module__)
+
+    if loop != "uvloop":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert in_loop(main) == 0
+    assert loops[0].startswith(loop)
+
+
+def test_a_file_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "cert.pem")
+
+    assert in_loop(main) == 1
+    assert capsys.readouterr().err == "--web.config.file: cert.pem: No such file or directory\n"

@@ -18,7 +18,7 @@ from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 
 
-class Tag(msgspec.Struct, frozen=True):
+class Tag(msgspec.Struct, frozen=True, gc=False):
     """The version of an answer that was accepted, and for what it counts."""
 
     url: str

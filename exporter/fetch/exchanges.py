@@ -51,7 +51,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request, and what a redirect of it is made from. At most ``most`` bytes are read."""
 
     wire: Wire

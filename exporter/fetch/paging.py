@@ -32,7 +32,7 @@ class PagingError(ValueError):
     """The next page cannot be told."""
 
 
-class Next(msgspec.Struct, frozen=True, kw_only=True):
+class Next(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The next page: an address of the vendor's, or arguments for the first request.
 
     ``query`` go into the query, ``body`` into the JSON or form body. ``pages`` counts the pages
@@ -49,11 +49,11 @@ class Next(msgspec.Struct, frozen=True, kw_only=True):
     seen: frozenset[str] = frozenset()
 
 
-class Done(msgspec.Struct, frozen=True):
+class Done(msgspec.Struct, frozen=True, gc=False):
     """That was the last page."""
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A page as paging sees it: the address that was asked, its document and headers."""
 
     url: str

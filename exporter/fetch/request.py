@@ -29,7 +29,7 @@ class RequestError(ValueError):
     """A request cannot be made. The text says why, without a secret."""
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request without signature and page. ``url`` and ``query`` are encoded already."""
 
     method: str
@@ -40,7 +40,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     form: Pairs = ()
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What authentication adds to a request. It holds secrets."""
 
     headers: Mapping[str, str] = {}

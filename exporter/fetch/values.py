@@ -12,7 +12,7 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Arguments of a query or a form: name and text."""
 
 
-class Values(msgspec.Struct, frozen=True, kw_only=True):
+class Values(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What templates may use: texts by name, and those parameters that have several values."""
 
     texts: Mapping[str, str]

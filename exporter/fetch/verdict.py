@@ -17,7 +17,7 @@ from exporter.model.definition import Format, Match, Throttling, Verdict
 from exporter.model.outcome import Failure, Page, Reason, Unchanged
 
 
-class Absent(msgspec.Struct, frozen=True):
+class Absent(msgspec.Struct, frozen=True, gc=False):
     """The vendor says that there is none: no payload, and no failure."""
 
 
@@ -32,13 +32,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     throttling: Throttling = Throttling()
 
 
-class _NoDocument(msgspec.Struct, frozen=True):
+class _NoDocument(msgspec.Struct, frozen=True, gc=False):
     """The body is none; ``why`` says what it is instead."""
 
     why: str
 
 
-class _Case(msgspec.Struct, frozen=True):
+class _Case(msgspec.Struct, frozen=True, gc=False):
     """All that is known when an answer is judged. ``now`` is epoch seconds."""
 
     rules: Rules

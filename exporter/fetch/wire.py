@@ -12,7 +12,7 @@ Lines: TypeAlias = tuple[tuple[str, str], ...]
 """Header lines in their order: lower-case name, value. A name may occur several times."""
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True):
+class Wire(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request, complete and signed. ``url`` is encoded and is sent exactly as it stands.
 
     ``digest`` is a user name and password for RFC 7616, which needs the server's challenge first.
@@ -30,7 +30,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
         return f"Wire({self.method} {host_of(self.url)})"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One answer, its body read to the end and decompressed.
 
     ``lines`` are the headers as they came, ``headers`` the same with repeated ones joined.

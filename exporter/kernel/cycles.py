@@ -18,7 +18,7 @@ _JUST_BEFORE = 0.001  # seconds; far above the resolution of today's epochs
 _MOST_REMEMBERED = 1024
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """Epoch seconds from `start` (inclusive) to `end` (exclusive); never empty."""
 
     start: float

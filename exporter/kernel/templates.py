@@ -21,7 +21,7 @@ from exporter.kernel.timestamps import format_rfc3339
 _DAY_SECONDS = 86400
 
 
-class Clock(msgspec.Struct, frozen=True):
+class Clock(msgspec.Struct, frozen=True, gc=False):
     """The instant (epoch seconds), zone and billing day that a template's dates refer to."""
 
     now: float

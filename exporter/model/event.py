@@ -7,7 +7,7 @@ import msgspec
 from exporter.model.outcome import Poll, Reason
 
 
-class PollFinished(msgspec.Struct, frozen=True, kw_only=True):
+class PollFinished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A poll ended, well or not. ``next_poll`` is epoch seconds; ``lateness`` seconds."""
 
     poll: Poll
@@ -16,7 +16,7 @@ class PollFinished(msgspec.Struct, frozen=True, kw_only=True):
     lateness: float
 
 
-class TargetDown(msgspec.Struct, frozen=True, kw_only=True):
+class TargetDown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The first failure after a success (or the first poll of all), or a change of its reason."""
 
     provider: str
@@ -27,7 +27,7 @@ class TargetDown(msgspec.Struct, frozen=True, kw_only=True):
     next_poll: float
 
 
-class TargetBack(msgspec.Struct, frozen=True, kw_only=True):
+class TargetBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The first success after failures. ``down_for`` is seconds."""
 
     provider: str
@@ -37,7 +37,7 @@ class TargetBack(msgspec.Struct, frozen=True, kw_only=True):
     down_for: float
 
 
-class ValuesExpired(msgspec.Struct, frozen=True, kw_only=True):
+class ValuesExpired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Values went: ``cause`` is ``stale`` or ``period_over``."""
 
     provider: str
@@ -46,7 +46,7 @@ class ValuesExpired(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-class SeriesDropped(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesDropped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Series were left out; ``reason`` is bounded: series_limit, duplicate."""
 
     provider: str
@@ -55,7 +55,7 @@ class SeriesDropped(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class SchemaNote(msgspec.Struct, frozen=True, kw_only=True):
+class SchemaNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An answer differs from what it was: a path matches no longer, a map has a new key."""
 
     provider: str
@@ -65,7 +65,7 @@ class SchemaNote(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class WaitCut(msgspec.Struct, frozen=True, kw_only=True):
+class WaitCut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A vendor asked for a longer wait than ``max_wait`` allows. Seconds."""
 
     provider: str
@@ -74,7 +74,7 @@ class WaitCut(msgspec.Struct, frozen=True, kw_only=True):
     applied: float
 
 
-class PollCrashed(msgspec.Struct, frozen=True, kw_only=True):
+class PollCrashed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our own bug: a poll raised. ``error`` is type and place, never values."""
 
     provider: str
@@ -83,7 +83,7 @@ class PollCrashed(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-class RunnerMended(msgspec.Struct, frozen=True, kw_only=True):
+class RunnerMended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our own bug: the poll loop itself raised, or stood still, and was set going again.
 
     ``error`` is type and place, never values. ``times`` counts since the start.
@@ -93,7 +93,7 @@ class RunnerMended(msgspec.Struct, frozen=True, kw_only=True):
     times: int
 
 
-class ConfigLoaded(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigLoaded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A configuration is in force: at start, or after a reload."""
 
     at: float
@@ -103,21 +103,21 @@ class ConfigLoaded(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
 
 
-class ConfigRejected(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigRejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reload failed; the old configuration stays."""
 
     at: float
     problems: tuple[str, ...]
 
 
-class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """State cannot be kept (``ok`` False) or can be again. Persistence alone suffers."""
 
     ok: bool
     detail: str
 
 
-class ClockMoved(msgspec.Struct, frozen=True, kw_only=True):
+class ClockMoved(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The machine's clock was set, ``by`` so many seconds: forward, or back when negative."""
 
     by: float

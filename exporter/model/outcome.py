@@ -27,7 +27,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why nothing was learned.
 
     ``detail`` is one line for people, without secrets. ``wait`` is the vendor's own word on when to
@@ -40,14 +40,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One good answer: the decoded document (or header map) and its headers, lower-case names."""
 
     document: object
     headers: Mapping[str, str]
 
 
-class Payload(msgspec.Struct, frozen=True, kw_only=True):
+class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All pages of one collector's request for one account, in order.
 
     No pages: the vendor says that there is nothing (an ``absent`` status).
@@ -57,11 +57,11 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
 
 
-class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
+class Unchanged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """304: the last reading still holds."""
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request and its answer as told to people and counters: no secret in it.
 
     ``status`` is None when no answer came. ``started`` is loop time, ``seconds`` the duration.
@@ -77,7 +77,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     excerpt: str = ""
 
 
-class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+class Fetched(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a fetch brought: payloads (one per account), or nothing new, or a failure.
 
     ``rate`` is what the last answer's headers said of the API's throttle; ``exchanges`` every
@@ -89,7 +89,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     exchanges: tuple[Exchange, ...] = ()
 
 
-class Poll(msgspec.Struct, frozen=True, kw_only=True):
+class Poll(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt of a collector of a target. ``at`` is epoch seconds, ``seconds`` the duration."""
 
     target: str

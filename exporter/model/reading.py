@@ -8,13 +8,13 @@ from exporter.kernel.cycles import Span
 from exporter.kernel.units import Kind
 
 
-class Known(msgspec.Struct, frozen=True, tag="known"):
+class Known(msgspec.Struct, frozen=True, tag="known", gc=False):
     """A limit that the vendor gives."""
 
     value: float
 
 
-class Unlimited(msgspec.Struct, frozen=True, tag="unlimited"):
+class Unlimited(msgspec.Struct, frozen=True, tag="unlimited", gc=False):
     """The vendor says that there is no limit."""
 
 
@@ -22,7 +22,7 @@ LimitFact: TypeAlias = Known | Unlimited
 """Unknown is None."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one collector says of one resource of one account. None: it says nothing of that.
 
     ``closed``: the target asked for a period that was over when it asked; its values do not expire.
@@ -45,7 +45,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False
 
 
-class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one collector says of the money of one account, in major units of one currency."""
 
     currency: str
@@ -60,7 +60,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One part of a breakdown; ``kind`` is MONEY for the cost, with its currency."""
 
     resource: str
@@ -72,7 +72,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currency: str = ""
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The vendor API's own throttle, from an answer's headers. ``reset_at`` is epoch seconds.
 
     ``wait`` is a Retry-After on a good answer, in seconds; a failure has its own.
@@ -84,7 +84,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     wait: float | None = None
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that did not fit and did not fail the poll: what, where, how often.
 
     ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``,
@@ -96,7 +96,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int = 1
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All that one good poll of one collector learned. ``at`` is epoch seconds.
 
     ``plans`` are pairs of an account, as in ``Usage.account``, and its plan. ``matched`` are the

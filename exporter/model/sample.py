@@ -27,7 +27,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     open_labels: bool = False
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One value: ``labels`` are the values of the family's labels, ``extra`` further pairs."""
 
     family: str

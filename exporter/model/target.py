@@ -10,19 +10,19 @@ from exporter.kernel.units import Kind
 from exporter.model.definition import Auth, Definition
 
 
-class LiteralSecret(msgspec.Struct, frozen=True, kw_only=True):
+class LiteralSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret stands in the config itself."""
 
     value: Secret
 
 
-class FileSecret(msgspec.Struct, frozen=True, kw_only=True):
+class FileSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret is a file's content, read again when it changes. ``path`` is absolute."""
 
     path: str
 
 
-class EnvSecret(msgspec.Struct, frozen=True, kw_only=True):
+class EnvSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret is an environment variable of the process."""
 
     variable: str
@@ -31,7 +31,7 @@ class EnvSecret(msgspec.Struct, frozen=True, kw_only=True):
 SecretSource: TypeAlias = LiteralSecret | FileSecret | EnvSecret
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class Limit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A limit from the config, in base units; ``currency`` for money (``spend``) alone."""
 
     value: float
@@ -39,7 +39,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
 
 
-class Tls(msgspec.Struct, frozen=True, kw_only=True):
+class Tls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Prometheus' ``tls_config``: paths are absolute."""
 
     ca_file: str = ""
@@ -49,7 +49,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     insecure_skip_verify: bool = False
 
 
-class Http(msgspec.Struct, frozen=True, kw_only=True):
+class Http(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How the vendor is reached: Prometheus' ``http_config`` words."""
 
     proxy_url: str = ""
@@ -57,7 +57,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of ``targets``, joined with its definition. All durations are seconds.
 
     ``collectors`` maps the collectors to poll to their intervals. ``stale_after`` 0 means never.

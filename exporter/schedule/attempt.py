@@ -9,7 +9,7 @@ from exporter.model.outcome import Failure, Poll, Reason
 from exporter.schedule.job import Job
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """How an attempt ended. `error` is type and place of our own bug; "" when there is none."""
 
     poll: Poll

@@ -50,7 +50,7 @@ class Why(StrEnum):
     BACKOFF = "back-off"
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
+class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The throttling state. The default is a budget of which nothing is known.
 
     No poll starts before `until`, because of `why`. `strikes` are refusals in a row, `refusals`
@@ -78,7 +78,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 FRESH = Budget()
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """No poll before `until`, because of `why`."""
 
     until: float
@@ -90,7 +90,7 @@ class Hold(msgspec.Struct, frozen=True):
         return self.why is Why.RATE
 
 
-class Cut(msgspec.Struct, frozen=True):
+class Cut(msgspec.Struct, frozen=True, gc=False):
     """A vendor asked for more seconds than `max_wait` lets us stay away."""
 
     asked: float
@@ -166,7 +166,7 @@ def spend(
 # ----------------------------------------------------------------------------------- a poll ended
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a poll ended, in numbers: `cost` was expected, `spent` requests were made.
 
     `now` is loop time, `wall` the same instant in epoch seconds; `chance` in [0, 1).

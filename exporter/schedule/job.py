@@ -70,7 +70,7 @@ def _job(target: Target, name: str, host: str) -> Job:
     )
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a budget must keep to: the strictest of the jobs that share it.
 
     `rate` is requests per second for us, the reserve already taken off; `burst` how many may come

@@ -17,7 +17,7 @@ from exporter.schedule.state import JobState, Trouble
 from exporter.schedule.window import Window
 
 
-class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job. `due`, `started`, `since` and `period_end` are epoch seconds.
 
     Of a job that is being polled, `due` is what follows if the poll never ends: one interval after
@@ -38,7 +38,7 @@ class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alike: int = 0
 
 
-class BudgetMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BudgetMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One budget. `until`, `stamp`, `reset`, `seen` and `recovered` are epoch seconds."""
 
     key: str
@@ -64,7 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[BudgetMemo, ...] = ()
 
 
-class Clocks(msgspec.Struct, frozen=True, kw_only=True):
+class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One instant on two clocks: loop time and epoch seconds."""
 
     now: float

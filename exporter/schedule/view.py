@@ -9,7 +9,7 @@ from exporter.schedule.lanes import Entry, Lane
 from exporter.schedule.memory import Clocks
 
 
-class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A budget: `wait` seconds left and `why`; what the vendor's headers said; who uses it.
 
     `declared_rate` is requests per second, the reserve taken off. `strikes` are refusals in a row.
@@ -26,7 +26,7 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
 
 
-class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job as people see it. `next_poll` and `last_*` are epoch seconds, the others seconds.
 
     `wait` is what is left of a wait that is not just the interval, and `why` its cause: the

@@ -11,7 +11,7 @@ import msgspec
 from exporter.model.reading import Reading
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reading and the time of the last success that confirmed it, epoch seconds."""
 
     reading: Reading

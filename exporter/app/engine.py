@@ -65,7 +65,7 @@ class Engine:
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan = plan
-        self._sharing = _sharing(plan.targets)
+        self._known_sharing: Mapping[str, list[str]] | None = None
         self.board = Board()
         self.shelf = Shelf()
         self.chronicle = Chronicle()
@@ -126,7 +126,7 @@ class Engine:
         """
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
-        self._sharing = _sharing(plan.targets)
+        self._known_sharing = None
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
@@ -168,6 +168,7 @@ class Engine:
         self._offset = offset
         self.board.clock_moved(moved)
         self.runner.clock_moved(moved)
+        self.publisher.clock_moved()
         self._world.emit(ClockMoved(by=moved))
         now = self._world.wall()
         for name in self.plan.targets:
@@ -219,7 +220,8 @@ class Engine:
             self._write_down(target, poll)
         if _holds_all(poll):
             self._follow_key(target)
-        self._write(rows(self.runner.snapshot_of(target.name)))
+        if self.plan.state_file:
+            self._write(rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
         if _holds_all(poll):
@@ -229,7 +231,7 @@ class Engine:
     def _mark(self, target: Target) -> None:
         """Remember a refused key, for all who wait because of it: they may outlive who asked."""
         digest = self._refused.note(target)
-        sharing = (self.plan.targets[name] for name in self._sharing[target.budget])
+        sharing = (self.plan.targets[name] for name in self._sharing()[target.budget])
         names = [other.name for other in sharing if other.credentials == target.credentials]
         for name in names:
             self._refused.recall(name, digest)
@@ -248,9 +250,19 @@ class Engine:
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""
         now = self._world.wall()
-        for name in self._sharing[waiting.budget]:
+        for name in self._sharing()[waiting.budget]:
             if name != waiting.name:
                 self.runner.at(now, partial(self._refresh, name))
+
+    def _sharing(self) -> Mapping[str, list[str]]:
+        """Return the names of the targets of each budget; worked out when a first one waits."""
+        names = self._known_sharing
+        if names is None:
+            found: dict[str, list[str]] = defaultdict(list)
+            for name, target in self.plan.targets.items():
+                found[target.budget].append(name)
+            names = self._known_sharing = found
+        return names
 
     def _refresh(self, name: str) -> None:
         target = self.plan.targets.get(name)
@@ -258,9 +270,11 @@ class Engine:
             self.publisher.publish(target)
 
     def _write_down(self, target: Target, poll: Poll) -> None:
+        if not self.plan.state_file:
+            return
         readings = self.board.readings(target.name, poll.at, target.stale_after)
         reading = readings.get(poll.collector)
-        if not self.plan.state_file or reading is None:
+        if reading is None:
             return
         identity = fingerprint(target)
         if reading is poll.outcome:
@@ -277,7 +291,8 @@ class Engine:
     def _begin(self, memo: JobMemo) -> None:
         """Write down that a poll starts."""
         self.mind_the_clock()
-        self._write(rows(Snapshot(at=self._world.wall(), jobs=(memo,))))
+        if self.plan.state_file:
+            self._write(rows(Snapshot(at=self._world.wall(), jobs=(memo,))))
 
     def _write(self, lines: Mapping[str, bytes | None]) -> None:
         if self.plan.state_file:
@@ -301,14 +316,6 @@ def asks_the_same(old: Target, new: Target) -> bool:
 
 def _jobs(targets: Mapping[str, Target]) -> list[Job]:
     return [job for target in targets.values() for job in jobs_of(target)]
-
-
-def _sharing(targets: Mapping[str, Target]) -> dict[str, list[str]]:
-    """Return the names of the targets of each budget."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, target in targets.items():
-        names[target.budget].append(name)
-    return names
 
 
 def _holds_all(poll: Poll) -> bool:

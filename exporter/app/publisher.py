@@ -1,8 +1,8 @@
 """What a finished poll, or the mere passing of time, changes on the shelf."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from exporter.app.health import health, throttle
 from exporter.mapping.join import History, samples
@@ -12,6 +12,7 @@ from exporter.model.outcome import Poll, Unchanged
 from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.sample import Sample
 from exporter.model.target import Target
+from exporter.schedule.agenda import Agenda
 from exporter.schedule.lanes import Timer
 from exporter.schedule.view import JobStatus
 from exporter.store.board import Board
@@ -20,13 +21,25 @@ from exporter.store.shelf import Shelf
 
 DROPS = frozenset({"series_limit", "duplicate"})
 """Notes that say that series were left out; the others tell how an answer has changed."""
+TURN = 64
+"""Targets that are looked at in one turn when time has come for many."""
 
 
-class Published(NamedTuple):
-    """The readings that were alive when a target was rendered last; epoch seconds."""
+@dataclass(slots=True, eq=False)
+class _Shown:
+    """What is kept of a target from one rendering to the next.
 
-    alive: Mapping[str, Reading]
-    at: float
+    ``alive`` are the readings that were alive ``at`` the last one (None: there was none), ``due``
+    is when time alone changes them. ``serial`` is the agenda's. Epoch seconds.
+    """
+
+    target: Target
+    cache: PrefixCache
+    alive: tuple[Reading, ...] = ()
+    at: float | None = None
+    due: float = math.inf
+    rate: RateLimit | None = None
+    serial: int = 0
 
 
 class Publisher:
@@ -54,15 +67,15 @@ class Publisher:
         self._statuses = statuses
         self._history = history
         self._emit = emit
-        self._published: dict[str, Published] = {}
-        self._caches: dict[str, PrefixCache] = {}
-        self._timers: dict[str, Timer] = {}
-        self._rates: dict[str, RateLimit] = {}
+        self._shown: dict[str, _Shown] = {}
+        self._agenda: Agenda[_Shown] = Agenda()
+        self._timer: Timer | None = None
+        self._rings_at = math.inf
 
     def learn(self, target: Target, poll: Poll) -> None:
         """Take in how a poll ended. `publish` makes it visible."""
         if poll.rate is not None and (poll.rate.limit, poll.rate.remaining) != (None, None):
-            self._rates[target.name] = poll.rate
+            self._of(target).rate = poll.rate
         match poll.outcome:
             case Reading() as reading:
                 self._compare(target, reading)
@@ -74,30 +87,40 @@ class Publisher:
 
     def publish(self, target: Target) -> None:
         """Render what is known of a target now, and come back when time alone changes it."""
-        now = self._wall()
+        now, shown = self._wall(), self._of(target)
         alive = self._board.readings(target.name, now, target.stale_after)
         found, notes = samples(target, alive, now, self._history(target.name))
         self._tell(target, "", notes)
-        self._put(target, found)
-        self._come_back(target, now)
-        self._miss(target, Published(alive, now))
+        self._put(shown, found)
+        self._come_back(shown, now)
+        self._miss(shown, tuple(alive.values()), now)
 
     def remove(self, name: str) -> None:
         """Forget a target: the next scrape is without it."""
         self._shelf.remove(name)
         self._board.remove(name)
-        self._published.pop(name, None)
-        self._caches.pop(name, None)
-        self._rates.pop(name, None)
-        if (timer := self._timers.pop(name, None)) is not None:
-            timer.cancel()
+        if (shown := self._shown.pop(name, None)) is not None:
+            self._agenda.drop(shown)
 
-    def _put(self, target: Target, found: Iterable[Sample]) -> None:
-        cache = self._caches.setdefault(target.name, PrefixCache())
-        rate = self._rates.get(target.name)
+    def clock_moved(self) -> None:
+        """Come back when the clock says so that was just set."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
+
+    def _of(self, target: Target) -> _Shown:
+        shown = self._shown.get(target.name)
+        if shown is None:
+            shown = self._shown[target.name] = _Shown(target, PrefixCache())
+        shown.target = target
+        return shown
+
+    def _put(self, shown: _Shown, found: Iterable[Sample]) -> None:
+        target, cache = shown.target, shown.cache
         ours = [
             *health(self._statuses(target.name)),
-            *throttle(target.provider, target.name, rate),
+            *throttle(target.provider, target.name, shown.rate),
         ]
         try:
             blocks = cache.render([*found, *ours])
@@ -107,29 +130,62 @@ class Publisher:
             blocks = cache.render(ours)
         self._shelf.put(target.name, blocks)
 
-    def _come_back(self, target: Target, now: float) -> None:
-        if (timer := self._timers.pop(target.name, None)) is not None:
-            timer.cancel()
-        moment = self._board.next_change(target.name, now, target.stale_after)
-        if moment is not None:
-            self._timers[target.name] = self._at(moment, partial(self.publish, target))
+    def _come_back(self, shown: _Shown, now: float) -> None:
+        """See to it that time is noticed. Whoever is due earlier than needed looks and goes on."""
+        target = shown.target
+        due = self._board.next_change(target.name, now, target.stale_after)
+        if due is None:
+            self._agenda.drop(shown)
+        elif not shown.serial or due < shown.due:
+            shown.due = due
+            self._agenda.put(shown, due)
+            self._arm()
 
-    def _miss(self, target: Target, after: Published) -> None:
+    def _arm(self) -> None:
+        due = self._agenda.next_time()
+        if due is None or (self._timer is not None and self._rings_at <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = due
+        self._timer = self._at(due, self._ring)
+
+    def _ring(self) -> None:
+        """Look at those whose time has come, a few at a turn."""
+        self._timer = None
+        now = self._wall()
+        try:
+            for _ in range(TURN):
+                shown = self._agenda.pop_due(now)
+                if shown is None:
+                    break
+                self.publish(shown.target)
+        finally:
+            self._arm()
+
+    def _miss(self, shown: _Shown, alive: tuple[Reading, ...], now: float) -> None:
         """Tell which values went although nothing newer came, whatever it was that showed it."""
-        before = self._published.get(target.name, after)
-        self._published[target.name] = after
-        for collector, reading in before.alive.items():
-            if collector not in target.stale_after:
+        before, since = shown.alive, shown.at
+        shown.alive, shown.at = alive, now
+        if since is None:
+            return
+        after = {reading.collector: reading for reading in alive}
+        for reading in before:
+            collector = reading.collector
+            if collector not in shown.target.stale_after:
                 continue  # it is not polled any more
-            if collector not in after.alive:
+            if collector not in after:
                 cause = "stale"
-            elif after.alive[collector] is reading and _ended(reading, before.at, after.at):
+            elif after[collector] is reading and _ended(reading, since, now):
                 cause = "period_over"
             else:
                 continue
             self._emit(
                 ValuesExpired(
-                    provider=target.provider, target=target.name, collector=collector, cause=cause
+                    provider=shown.target.provider,
+                    target=shown.target.name,
+                    collector=collector,
+                    cause=cause,
                 )
             )
 

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from msgspec import UnsetType
 
@@ -22,6 +22,8 @@ from exporter.model.target import Http, Target
 
 _LONGEST_NAME: Final = 128  # label values are cut there
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_USUAL_HTTP: Final = Http()
+_Value = TypeVar("_Value")
 _TAKEN: Final = frozenset(FAMILY["usage_account_info"].labels)
 
 
@@ -33,6 +35,11 @@ class Surroundings:
     environ: Mapping[str, str]
     reader: SecretReader
     defaults: Defaults
+    _same: dict[tuple[object, ...], Mapping[str, Any]] = field(default_factory=dict)
+
+    def same(self, mapping: Mapping[str, _Value]) -> Mapping[str, _Value]:
+        """Return one object for all equal maps: most targets of a provider have the same ones."""
+        return self._same.setdefault(tuple(mapping.items()), mapping)
 
 
 def build_target(
@@ -58,15 +65,15 @@ def build_target(
         definition=definition,
         base_url=url,
         auth=auth,
-        params=given,
+        params=around.same(given),
         credentials=sources,
         accounts=its_accounts,
-        limits=its_limits,
-        labels=text.labels,
+        limits=around.same(its_limits),
+        labels=around.same(text.labels),
         items=text.items,
-        collectors=its_pace.intervals,
+        collectors=around.same(its_pace.intervals),
         poll_timeout=its_pace.timeout,
-        stale_after=its_pace.stale_after,
+        stale_after=around.same(its_pace.stale_after),
         max_series=text.max_series or around.defaults.max_series,
         reserve=reserve,
         adaptive=around.defaults.adaptive
@@ -102,7 +109,7 @@ def _check_labels(place: Place, labels: Mapping[str, str]) -> None:
 
 def _http(place: Place, text: TargetText, url: str, around: Surroundings) -> Http:
     if isinstance(text.http, UnsetType):
-        return Http()
+        return _USUAL_HTTP
     return address.http(place, text.http, url, directory=around.directory, environ=around.environ)
 
 

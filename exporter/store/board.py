@@ -23,7 +23,7 @@ class Board:
     """The last good readings. A failed poll does not come here: its values stay, and age."""
 
     def __init__(self) -> None:
-        self._held: dict[str, dict[str, Held]] = {}
+        self._held: dict[str, tuple[Held, ...]] = {}
 
     def accept(self, target: str, reading: Reading, at: float) -> None:
         """Replace what the reading's collector said before; `at` is the time of the success.
@@ -33,27 +33,26 @@ class Board:
         spans = [usage.period for usage in reading.usages if not usage.closed]
         spans += [money.period for money in reading.money if not money.closed]
         ends = tuple(sorted({span.end for span in spans if span is not None}))
-        held = Held(reading=reading, at=at, ends=ends)
-        self._held.setdefault(target, {})[reading.collector] = held
+        self._put(target, Held(reading=reading, at=at, ends=ends))
 
     def unchanged(self, target: str, collector: str, at: float) -> None:
         """Renew the age: the vendor said that its last answer still holds.
 
         Nothing to do where no answer is known.
         """
-        collectors = self._held.get(target, {})
-        if held := collectors.get(collector):
-            collectors[collector] = msgspec.structs.replace(held, at=at)
+        if held := self._find(target, collector):
+            self._put(target, msgspec.structs.replace(held, at=at))
 
     def clock_moved(self, by: float) -> None:
         """Keep the ages as they are: the clock was set forward by so many seconds."""
-        for collectors in self._held.values():
-            for name, held in collectors.items():
-                collectors[name] = msgspec.structs.replace(held, at=held.at + by)
+        for target, all_held in self._held.items():
+            self._held[target] = tuple(
+                msgspec.structs.replace(held, at=held.at + by) for held in all_held
+            )
 
     def successes(self, target: str) -> dict[str, float]:
         """Return when each collector last succeeded, epoch seconds; stale readings count."""
-        return {name: held.at for name, held in self._held.get(target, {}).items()}
+        return {held.reading.collector: held.at for held in self._held.get(target, ())}
 
     def remove(self, target: str) -> None:
         """Forget the target."""
@@ -61,7 +60,7 @@ class Board:
 
     def last_success(self, target: str, collector: str) -> float | None:
         """Return when the collector last succeeded, epoch seconds; stale readings count."""
-        held = self._held.get(target, {}).get(collector)
+        held = self._find(target, collector)
         return held.at if held else None
 
     def readings(
@@ -72,7 +71,8 @@ class Board:
         `stale_after` are seconds by collector, 0 for never. A collector that is not in it is no
         longer polled: its reading is not alive.
         """
-        return {name: held.reading for name, held in self._alive(target, now, stale_after).items()}
+        alive = self._alive(target, now, stale_after)
+        return {held.reading.collector: held.reading for held in alive}
 
     def next_change(
         self, target: str, now: float, stale_after: Mapping[str, float]
@@ -83,18 +83,34 @@ class Board:
         """
         moments = [
             moment
-            for name, held in self._alive(target, now, stale_after).items()
-            for moment in (_stale_at(held, stale_after[name]), *held.ends)
+            for held in self._alive(target, now, stale_after)
+            for moment in (_stale_at(held, stale_after[held.reading.collector]), *held.ends)
             if moment is not None and moment > now
         ]
         return min(moments, default=None)
 
-    def _alive(self, target: str, now: float, stale_after: Mapping[str, float]) -> dict[str, Held]:
-        return {
-            name: held
-            for name, held in self._held.get(target, {}).items()
-            if name in stale_after and not _is_stale(held, now, stale_after[name])
-        }
+    def _alive(self, target: str, now: float, stale_after: Mapping[str, float]) -> list[Held]:
+        return [
+            held
+            for held in self._held.get(target, ())
+            if (longest := stale_after.get(held.reading.collector)) is not None
+            and not _is_stale(held, now, longest)
+        ]
+
+    def _find(self, target: str, collector: str) -> Held | None:
+        held = (held for held in self._held.get(target, ()) if held.reading.collector == collector)
+        return next(held, None)
+
+    def _put(self, target: str, new: Held) -> None:
+        """Put `new` in the place of its collector, at the end if it had none."""
+        found = list(self._held.get(target, ()))
+        for place, held in enumerate(found):
+            if held.reading.collector == new.reading.collector:
+                found[place] = new
+                break
+        else:
+            found.append(new)
+        self._held[target] = tuple(found)
 
 
 def _stale_at(held: Held, stale_after: float) -> float | None:

@@ -1,6 +1,7 @@
 """The daemon: the engine, the web side and the signals, from start to stop."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 
@@ -51,6 +52,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._started = False
+        self._settled = False
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
         self.emit = Observers(telling.observers(), telling.log)
@@ -121,6 +123,8 @@ class Daemon:
 
     def _loaded(self, plan: Plan, added: int = 0, removed: int = 0, changed: int = 0) -> None:
         self._telling.track(plan.targets.values())
+        self._settled = False
+        gc.freeze()
         self.emit(
             ConfigLoaded(
                 at=self._world.wall(),
@@ -139,10 +143,20 @@ class Daemon:
             for name in self.engine.wake_renewed():
                 self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)
+            self._settle()
             present = stamp(self.engine.plan.sources)
             if self._options.auto_reload and present != seen:
                 await self.reload()
             seen = present
+
+    def _settle(self) -> None:
+        """Take what stays for long out of the collector's sight, once it is all there.
+
+        At 50,000 targets one look at everything holds the event loop for a second.
+        """
+        if not self._settled and self.engine.runner.attempted():
+            self._settled = True
+            gc.freeze()
 
     async def _obey(self) -> None:
         """Reload whenever SIGHUP came; what that finds is an event, and so a log line."""

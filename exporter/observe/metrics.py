@@ -136,12 +136,21 @@ class SelfMetrics:
 
     def pieces(self, dialect: Dialect) -> list[bytes]:
         """Return the exposition in pieces; those that have not changed are the same objects."""
+        return [*self.steady(dialect), *self.moving(dialect)]
+
+    def steady(self, dialect: Dialect) -> list[bytes]:
+        """Return the pieces that only a poll changes: 2 kB for each target."""
         self._ask_now()
-        pieces = [
+        return [
             self._still.text(dialect),
-            self._changing.text(dialect),
             *self._by_collector.pieces(dialect),
             *self._by_account.pieces(dialect),
+        ]
+
+    def moving(self, dialect: Dialect) -> list[bytes]:
+        """Return the few kB that may be others at each scrape; they come after `steady`."""
+        pieces = [
+            self._changing.text(dialect),
             self._momentary.text(dialect),
             self._process.text(dialect),
         ]

@@ -46,11 +46,24 @@ def deflate(parts: Sequence[bytes]) -> Deflated:
 
 def assemble_gzip(segment: bytes, crc: int, size: int, tail: bytes) -> bytes:
     """Return one gzip member that holds the segment's plain bytes and `tail`."""
+    return _member((segment,), crc, size, tail)
+
+
+def assemble_more(first: Deflated, parts: Sequence[bytes], second: Deflated, tail: bytes) -> bytes:
+    """Return one gzip member that holds `first`, then `second`, which is `parts`, and `tail`."""
+    crc, crc32 = first.crc, _engine().crc32
+    for part in parts:
+        crc = crc32(part, crc)
+    return _member((first.segment, second.segment), crc, first.size + second.size, tail)
+
+
+def _member(segments: tuple[bytes, ...], crc: int, size: int, tail: bytes) -> bytes:
     engine = _engine()
     packer = engine.compressobj(1, engine.DEFLATED, _RAW)
     end = packer.compress(tail) + packer.flush(engine.Z_FINISH)
     total = (size + len(tail)) & 0xFFFFFFFF
-    return b"".join((_HEADER, segment, end, struct.pack("<II", engine.crc32(tail, crc), total)))
+    trailer = struct.pack("<II", engine.crc32(tail, crc), total)
+    return b"".join((_HEADER, *segments, end, trailer))
 
 
 @functools.cache

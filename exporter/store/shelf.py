@@ -101,6 +101,10 @@ class Shelf:
         """
         return await self._made(self._pieces[form], form)
 
+    async def aside(self, work: Callable[[], _T]) -> _T:
+        """Do something large for a scrape where the shelf's own large things are done."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool(), work)
+
     def close(self) -> None:
         """Let the threads go; what they are at is finished."""
         if self._threads is not None:
@@ -130,13 +134,16 @@ class Shelf:
                 return value
 
     def _depart(self, kept: "_Kept[_T]", form: Format) -> "asyncio.Future[tuple[int, _T]]":
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(2, thread_name_prefix="shelf")
         parts, version = self._parts(form), self._version
         loop = asyncio.get_running_loop()
-        kept.flight = loop.run_in_executor(self._threads, lambda: (version, kept.make(parts)))
+        kept.flight = loop.run_in_executor(self._pool(), lambda: (version, kept.make(parts)))
         kept.flight.add_done_callback(lambda flight: self._land(kept, flight))
         return kept.flight
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="shelf")
+        return self._threads
 
     def _land(self, kept: "_Kept[_T]", flight: "asyncio.Future[tuple[int, _T]]") -> None:
         kept.flight = None

@@ -115,4 +115,5 @@ def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Col
         interval=interval,
         min_interval=min_interval,
         conditional=text.conditional,
+        max_bytes=leaves.size(place / "max_size", text.max_size),
     )

@@ -183,3 +183,6 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     conditional: Annotated[
         bool, Meta(description="Send the last ETag along; 304 keeps the values.")
     ] = False
+    max_size: Annotated[
+        str, Meta(description="The largest answer, each page by itself: 64 MiB.")
+    ] = "8 MiB"

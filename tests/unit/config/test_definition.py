@@ -182,6 +182,25 @@ def test_a_paging_is_compiled(text: str, paging: object) -> None:
     assert found.collectors["usage"].paging == paging
 
 
+def test_an_answer_may_have_8_mib_unless_the_definition_says_so() -> None:
+    def most(text: str) -> int:
+        one = f"{{request: {{path: '/{{params.org}}'}}{text}}}"
+        return compiled(f"collectors: {{usage: {one}}}").collectors["usage"].max_bytes
+
+    assert most("") == 8 * 2**20
+    assert most(", max_size: 64 MiB") == 64 * 2**20
+    assert most(", max_size: 0.5 kB") == 500
+
+
+@pytest.mark.parametrize("text", ["64", "5 requests", "0 MB", "much", "5 mb"])
+def test_the_size_of_an_answer_is_a_size(text: str) -> None:
+    one = f"{{request: {{path: /usage}}, max_size: '{text}'}}"
+    (problem,) = rejected(
+        f"{{title: A, collectors: {{usage: {one}}}, resources: [{{name: a, used: n}}]}}"
+    )
+    assert "collectors.usage.max_size: " in problem
+
+
 def test_a_success_rule_is_compiled() -> None:
     found = compiled(
         """

@@ -111,6 +111,9 @@ class Engine:
                 self.publisher.publish(targets[name])
         for name, digest in known.refused.items():
             self._refused.recall(name, digest)
+        for name in known.others:
+            self._ledger.forget(name)
+            self._write(rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
         self._write(useless(known, rows(self.runner.snapshot()), targets))
         return known
@@ -124,8 +127,6 @@ class Engine:
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         self._sharing = _sharing(plan.targets)
-        for name in change.removed:
-            self._ledger.forget(name)
         others = [
             n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
         ]
@@ -133,14 +134,16 @@ class Engine:
             account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
         )
         for name in (*change.removed, *others):
+            self._ledger.forget(name)
             self.publisher.remove(name)
             self.chronicle.forget(name)
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
         self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
-        for name in change.changed:
-            if name not in others:
+        for name in (*change.removed, *change.changed):
+            self._write(rows(self.runner.snapshot_of(name)))
+            if name in plan.targets and name not in others:
                 self.publisher.publish(plan.targets[name])
         return change
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from exporter.app.health import health, throttle
 from exporter.mapping.join import History, samples
@@ -19,6 +20,13 @@ from exporter.store.shelf import Shelf
 
 DROPS = frozenset({"series_limit", "duplicate"})
 """Notes that say that series were left out; the others tell how an answer has changed."""
+
+
+class Published(NamedTuple):
+    """The readings that were alive when a target was rendered last; epoch seconds."""
+
+    alive: Mapping[str, Reading]
+    at: float
 
 
 class Publisher:
@@ -46,6 +54,7 @@ class Publisher:
         self._statuses = statuses
         self._history = history
         self._emit = emit
+        self._published: dict[str, Published] = {}
         self._caches: dict[str, PrefixCache] = {}
         self._timers: dict[str, Timer] = {}
         self._rates: dict[str, RateLimit] = {}
@@ -70,12 +79,14 @@ class Publisher:
         found, notes = samples(target, alive, now, self._history(target.name))
         self._tell(target, "", notes)
         self._put(target, found)
-        self._come_back(target, now, alive)
+        self._come_back(target, now)
+        self._miss(target, Published(alive, now))
 
     def remove(self, name: str) -> None:
         """Forget a target: the next scrape is without it."""
         self._shelf.remove(name)
         self._board.remove(name)
+        self._published.pop(name, None)
         self._caches.pop(name, None)
         self._rates.pop(name, None)
         if (timer := self._timers.pop(name, None)) is not None:
@@ -96,27 +107,29 @@ class Publisher:
             blocks = cache.render(ours)
         self._shelf.put(target.name, blocks)
 
-    def _come_back(self, target: Target, now: float, alive: Mapping[str, Reading]) -> None:
+    def _come_back(self, target: Target, now: float) -> None:
         if (timer := self._timers.pop(target.name, None)) is not None:
             timer.cancel()
         moment = self._board.next_change(target.name, now, target.stale_after)
         if moment is not None:
-            again = partial(self._expire, target, alive, now)
-            self._timers[target.name] = self._at(moment, again)
+            self._timers[target.name] = self._at(moment, partial(self.publish, target))
 
-    def _expire(self, target: Target, before: Mapping[str, Reading], since: float) -> None:
-        self.publish(target)
-        now = self._wall()
-        after = self._board.readings(target.name, now, target.stale_after)
-        for collector, reading in before.items():
-            if collector in after and not _ended(reading, since, now):
+    def _miss(self, target: Target, after: Published) -> None:
+        """Tell which values went although nothing newer came, whatever it was that showed it."""
+        before = self._published.get(target.name, after)
+        self._published[target.name] = after
+        for collector, reading in before.alive.items():
+            if collector not in target.stale_after:
+                continue  # it is not polled any more
+            if collector not in after.alive:
+                cause = "stale"
+            elif after.alive[collector] is reading and _ended(reading, before.at, after.at):
+                cause = "period_over"
+            else:
                 continue
             self._emit(
                 ValuesExpired(
-                    provider=target.provider,
-                    target=target.name,
-                    collector=collector,
-                    cause="period_over" if collector in after else "stale",
+                    provider=target.provider, target=target.name, collector=collector, cause=cause
                 )
             )
 

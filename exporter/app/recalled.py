@@ -18,10 +18,12 @@ ACCOUNT, REFUSED = "account/", "refused/"
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
     """What an earlier process knew of the schedule.
 
-    ``refused`` are digests of secrets by target. ``rows`` are the keys of all that is written.
+    ``others`` are the targets that are other accounts now; ``refused`` are digests of secrets by
+    target. ``rows`` are the keys of all that is written.
     """
 
     snapshot: Snapshot
+    others: frozenset[str]
     refused: Mapping[str, str]
     rows: frozenset[str]
 
@@ -45,10 +47,11 @@ def recalled(restored: Restored, accounts: Mapping[str, str]) -> Recalled:
     own = {key: row for key, row in stored.items() if not key.startswith((ACCOUNT, REFUSED))}
     snapshot, _ = assemble(own, restored.written_at or 0.0)
     before = _texts(stored, ACCOUNT)
-    others = {name for name, account in accounts.items() if before.get(name) != account}
+    others = {n for n, account in accounts.items() if before.get(n, account) != account}
     jobs = tuple(_stranger(memo) if memo.target in others else memo for memo in snapshot.jobs)
     return Recalled(
         snapshot=msgspec.structs.replace(snapshot, jobs=jobs),
+        others=frozenset(others),
         refused={n: digest for n, digest in _texts(stored, REFUSED).items() if n not in others},
         rows=frozenset(stored),
     )

@@ -86,8 +86,14 @@ class Roster:
         return memory.snapshot(self.entries(), self.kept_states, kept, clocks)
 
     def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
-        """Return what must survive of one target's jobs, and of the budgets that they share."""
+        """Return what must survive of one target's jobs, and of the budgets that they share.
+
+        Of a target that has left it is the waits.
+        """
         entries = self.targets.get(target, ())
+        if not entries:
+            gone = {key: kept for key, kept in self.kept_states.items() if key[0] == target}
+            return memory.snapshot((), gone, {}, clocks)
         known = {entry.lane.key: entry.lane.budget for entry in entries}
         known |= {other: known[key] for other, key in self._aliases.items() if key in known}
         return memory.snapshot(entries, {}, known, clocks)

@@ -171,6 +171,64 @@ def test_another_account_since_the_restart_has_no_health_either(tmp_path: Path) 
     run(story())
 
 
+def test_another_account_since_a_reload_before_the_kill_has_no_health_either(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        process = await world.begin(world.target("home", poll_interval="1h"))
+        await asyncio.sleep(60)
+        moved = world.target("home", params={"site": "south"}, poll_interval="1h")
+        world.latency = SLOW
+        process.engine.apply(world.plan(moved))
+        await asyncio.sleep(0.35)
+        await process.kill()
+        again = await world.begin(moved)
+        assert health(again.scrape()) == (None, False)
+        await again.stop()
+
+    run(story())
+
+
+def test_an_account_that_was_given_up_for_a_moment_begins_anew_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        north, south = (world.target(params={"site": site}) for site in ("north", "south"))
+        process = await world.begin(north)
+        await asyncio.sleep(60)
+        process.engine.apply(world.plan(south))
+        process.engine.apply(world.plan(north))
+        await process.stop()
+        again = await world.begin(north)
+        assert again.scrape().get("usage_bytes") is None  # as without a restart
+        await again.stop()
+
+    run(story())
+
+
+def test_a_target_that_left_before_a_restart_has_no_health_when_it_comes_again(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        both = (world.target("home", poll_interval="1h"), world.target("work", poll_interval="1h"))
+        process = await world.begin(*both)
+        await asyncio.sleep(60)
+        process.engine.apply(world.plan(both[1]))
+        await asyncio.sleep(0.35)
+        await process.kill()
+        asked = world.asked
+        again = await world.begin(*both)
+        assert health(again.scrape()) == (None, False)
+        await asyncio.sleep(3400)
+        assert world.asked == asked  # and has not won a poll by it
+        await again.stop()
+
+    run(story())
+
+
 def test_a_target_that_left_and_comes_again_has_no_health_before_its_poll(tmp_path: Path) -> None:
     async def story() -> None:
         world = World(tmp_path)

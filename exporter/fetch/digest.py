@@ -5,7 +5,7 @@ answers the first of the first line alone; here the first that it can answer is 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import cast
 
@@ -36,16 +36,22 @@ class Digest(aiohttp.DigestAuthMiddleware):
 
 
 def challenges(lines: list[str]) -> Iterator[str]:
-    """Yield the Digest challenges of ``WWW-Authenticate`` lines that can be answered."""
+    """Yield the Digest challenges of ``WWW-Authenticate`` lines that can be answered.
+
+    Where a server takes "auth" as well as "auth-int", the body is left out, as curl does: servers
+    that announce "auth-int" do not all know it.
+    """
     for line in lines:
         for scheme, params in _CHALLENGE.findall(line):
-            if scheme.lower() == "digest" and _is_known(params):
-                yield f"Digest {params}"
+            parts = {name.lower(): value for name, value in _PARTS.findall(params)}
+            qualities = {one.strip() for one in parts.get("qop", "auth").strip('"').split(",")}
+            if "auth" in qualities and "qop" in parts:
+                parts["qop"] = '"auth"'
+            if scheme.lower() == "digest" and qualities & _QUALITIES and _is_known(parts):
+                yield "Digest " + ", ".join(f"{name}={value}" for name, value in parts.items())
 
 
-def _is_known(params: str) -> bool:
-    parts = {name.lower(): value.strip('"') for name, value in _PARTS.findall(params)}
-    qualities = {one.strip() for one in parts.get("qop", "auth").split(",")}
-    algorithm = parts.get("algorithm", "MD5").upper()
-    nonce = bool(parts.get("nonce")) and "realm" in parts
-    return nonce and algorithm in DigestFunctions and bool(qualities & _QUALITIES)
+def _is_known(parts: Mapping[str, str]) -> bool:
+    algorithm = parts.get("algorithm", "MD5").strip('"').upper()
+    nonce = parts.get("nonce", "").strip('"')
+    return algorithm in DigestFunctions and bool(nonce) and "realm" in parts

@@ -58,6 +58,7 @@ def _fits(parts: Mapping[str, str], method: str) -> bool:
     [
         [MD5],
         [SHA],
+        [SHA.replace("auth-int,auth", "auth-int")],
         ['Digest realm="r", nonce="n1"'],
         ['Basic realm="a, b"', MD5],
         [f'Basic realm="a, b", {SHA}'],
@@ -87,5 +88,16 @@ async def test_what_cannot_be_answered_is_a_refused_credential(lines: list[str])
 
 def test_a_challenge_without_nonce_or_realm_is_none() -> None:
     assert (
-        list(challenges(['Digest realm="r"', 'Digest nonce="n"', 'Digest nonce="", realm=r'])) == []
+        list(challenges(['Digest realm="r"', 'Digest nonce="", realm=r', "Digest nonce=n"])) == []
     )
+
+
+def test_the_body_is_signed_only_where_the_server_insists() -> None:
+    lines = [
+        'Digest realm="r", nonce="a", qop="auth-int, auth"',
+        "Digest nonce=b, realm=r, QOP=auth-int",
+    ]
+    assert list(challenges(lines)) == [
+        'Digest realm="r", nonce="a", qop="auth"',
+        "Digest nonce=b, realm=r, qop=auth-int",
+    ]

@@ -2,12 +2,14 @@
 
 import pytest
 
+from exporter.config.load import compile_text
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
     ArrayStyle,
     BasicAuth,
     BudgetScope,
     Cursor,
+    Definition,
     DigestAuth,
     Format,
     HeaderAuth,
@@ -180,6 +182,25 @@ def test_a_paging_is_compiled(text: str, paging: object) -> None:
         f"collectors: {{usage: {{request: {{path: '/{{params.org}}'}}, paging: {text}}}}}"
     )
     assert found.collectors["usage"].paging == paging
+
+
+@pytest.mark.parametrize(
+    "paging",
+    [
+        "{kind: cursor, cursor: c, param: p, body: true}",
+        "{kind: page_number, param: p, rows: r, size: 2, body: true}",
+        "{kind: offset, param: p, rows: r, limit: 2, body: true}",
+    ],
+)
+def test_pages_in_the_body_need_one(paging: str) -> None:
+    def text(body: str) -> str:
+        request = f"{{method: POST, path: /usage{body}}}"
+        collectors = f"{{usage: {{request: {request}, paging: {paging}}}}}"
+        return f"{{title: A, collectors: {collectors}, resources: [{{name: a, used: n}}]}}"
+
+    (problem,) = rejected(text(""))
+    assert "paging.body: The request has no body. Write its json or form." in problem
+    assert isinstance(compile_text(text(", form: {a: b}"), name="acme"), Definition)
 
 
 def test_an_answer_may_have_8_mib_unless_the_definition_says_so() -> None:

@@ -179,7 +179,8 @@ PAGINGS = [
 )
 def test_a_paging_is_compiled(text: str, paging: object) -> None:
     found = compiled(
-        f"collectors: {{usage: {{request: {{path: '/{{params.org}}'}}, paging: {text}}}}}"
+        "collectors: {usage: {request: {method: POST, path: '/{params.org}', json: {}},"
+        f" paging: {text}}}}}"
     )
     assert found.collectors["usage"].paging == paging
 

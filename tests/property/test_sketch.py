@@ -69,6 +69,8 @@ DOCUMENTS = st.recursive(
 
 @given(DOCUMENTS)
 @example({"spend": {"used": 1}})
+@example([{"ratio": 0, "used": None}, {"ratio": "", "used": None}])
+@example({"used": None, "null": [{"name": "GB", "value": 0}]})
 @example({"a": {"": {"used": 1}, "b": {"used": 2}}})
 def test_a_draft_always_compiles(document: object) -> None:
     compiled(drafted(document))

@@ -189,6 +189,31 @@ def test_without_a_list_of_accounts_nobody_is_asked(desk: Desk) -> None:
     assert "accounts.json is not there" in desk.err
 
 
+def test_the_accounts_may_be_named_by_the_target(desk: Desk) -> None:
+    fan_out(desk)
+    target = {"name": "t", "provider": "acme", "credentials": {"token": "x"}, "accounts": ["9"]}
+    desk.put("config.yaml", {"targets": [target]})
+    desk.put("usage.json", rows(3))
+    assert desk.test(team="") == 0
+    assert 'account="t/9",resource="calls"} 3\n' in desk.out
+
+
+def test_a_list_of_accounts_that_lacks_a_page_is_told(desk: Desk) -> None:
+    fan_out(desk)
+    text = desk.file.read_text()
+    collector = "collector: {request: {path: /v1/teams}"
+    desk.file.write_text(text.replace(collector, f"{collector}, {LINK}"))
+    desk.put("accounts.json", {"teams": [{"id": 7}], "next": "/v1/teams?page=2"})
+    assert desk.test(team="") == 1
+    assert "accounts: the paging asks for page 2: accounts.2.json is not there" in desk.err
+
+
+def test_an_answer_that_cannot_be_read_is_told(desk: Desk) -> None:
+    (desk.folder / "usage.json").mkdir()
+    assert desk.test() == 1
+    assert "usage: usage.json: Is a directory" in desk.err
+
+
 def test_a_role_that_finds_nothing_is_a_fault_of_one_of_the_two(desk: Desk) -> None:
     desk.define(old="used: calls", new="used: calls, limit: [allowed, max]")
     desk.put("usage.json", rows(1))
@@ -365,6 +390,26 @@ def test_a_log_in_is_replayed_too(desk: Desk) -> None:
     desk.put("1.json", rows(4))
     assert desk.test() == 0
     assert desk.value() == 4
+
+
+def test_a_form_is_compared_by_its_arguments(desk: Desk) -> None:
+    form = "request: {method: POST, path: /q, form: {b: two, a: one}}"
+    desk.define(
+        old='request: {path: "/v1/{params.team}/usage", query: {since: "{month.start:date}"}}',
+        new=form,
+    )
+    post = exchange("good", "1.json", "https://api.acme.example/q")
+    post["request"] |= {"method": "POST", "body": "a=one&b=two"}
+    desk.record(post)
+    desk.put("1.json", rows(4))
+    assert desk.test(team="red") == 0
+    post["request"] |= {"body": {"a": "one", "b": "two"}}
+    desk.record(post)
+    assert desk.test() == 0
+    post["request"] |= {"body": "a=one&b=three"}
+    desk.record(post)
+    assert desk.test() == 1
+    assert '"good", differs in the body' in desk.err
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,27 @@ def test_cost_currency_period_and_plan_are_found(tmp_path: Path) -> None:
     assert reading.plans == (("", "Team"),)
 
 
+def test_entries_may_hold_maps_and_lists_of_their_own(tmp_path: Path) -> None:
+    document = {
+        "services": {
+            "mail": {"used": 1, "plan": {"max": 5}, "days": [{"day": "2026-11-01", "sms": 2}]},
+            "push": {"used": 2, "plan": {"max": 6}, "days": [{"day": "2026-11-01", "sms": 3}]},
+            "chat": {"used": 3, "days": []},
+            "note": "beta",
+        }
+    }
+    text = drafted(document)
+    reading = learned(text, document, tmp_path)
+    assert values(reading) == {"mail": 1, "push": 2, "chat": 3, "sms": 5}
+    assert isinstance(reading, Reading)
+    assert tree(text)["resources"][0]["limit"] == "service.value.plan.max"
+
+
+def test_entries_that_hold_other_things_under_one_key_are_no_trouble(tmp_path: Path) -> None:
+    document = {"services": {"mail": {"used": 1, "x": {"used": 2}}, "sms": {"used": 3, "x": [4]}}}
+    assert values(learned(drafted(document), document, tmp_path)) == {"mail": 1, "sms": 3}
+
+
 def test_entries_whose_keys_tell_their_units_are_named_one_by_one(tmp_path: Path) -> None:
     document = {"usage": {"emails": {"used": 3, "max": 9}, "disk_gb": {"used": 1.5, "max": 5}}}
     text = drafted(document)

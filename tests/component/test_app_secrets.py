@@ -71,7 +71,7 @@ def definitions(folder: Path) -> list[str]:
     return ["leaky.yaml", "basic.yaml"]
 
 
-def config(folder: Path, base_url: str, proxy: str = "") -> Path:
+def config(folder: Path, base_url: str, proxy: str = "", *, state: bool = False) -> Path:
     (folder / "key").write_text(FROM_FILE + "\n")
     pair = {"username": USER, "password": PASSWORD}
     credentials: dict[str, dict[str, Any]] = {
@@ -96,7 +96,7 @@ def config(folder: Path, base_url: str, proxy: str = "") -> Path:
         targets[0] |= {"http": {"proxy_url": proxy}}
     document = {
         "global": {"poll_timeout": "1s"},
-        "state": {"file": "state.db"},
+        "state": {"file": "state.db"} if state else {},
         "providers": {"files": definitions(folder)},
         "targets": targets,
     }
@@ -156,6 +156,23 @@ def test_the_daemon_gives_no_secret_away(
     assert 'Did you mean "token"?' in seen["reload"]
     for what, text in seen.items():
         clean(what, text)
+
+
+def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blabber = Blabber()
+
+    @warped
+    async def watch() -> None:
+        async with Vendor(blabber) as vendor:
+            path = config(tmp_path, vendor.base_url, state=True)
+            async with exporting(path, monkeypatch):
+                while len(vendor.asked) < 3 * len(REPLIES):
+                    jump(60)
+                    await asyncio.sleep(0.1)  # a poll begins when the disk knows of it
+
+    watch()
+    assert set(SECRETS) - {PROXY, HEADER} <= blabber.told
+    assert "usage" in written(tmp_path)
     clean("the state file", written(tmp_path))
 
 
@@ -168,6 +185,7 @@ async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
             done = await once(plan, only="", log_level="debug", log_format="logfmt", stream=log)
             expositions += done.exposition()
     assert set(SECRETS) - {PROXY, HEADER} <= blabber.told
+    assert b"usage_quantity" in expositions
     clean("the log", log.getvalue())
     clean("the exposition", expositions.decode())
 

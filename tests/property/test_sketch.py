@@ -77,6 +77,10 @@ def test_a_draft_always_compiles(document: object) -> None:
 
 
 @given(DOCUMENTS)
+@example({"percent": [{"name": "GB", "value": "5 GB"}]})
+@example({"used": [{"name": "GB", "value": 0}], "data": {"": 1, "used": None, "start": 0}})
+@example([{}, {"used": {"used": {"used": -1}, "next": {"used": 316}}}])
+@example({"percent": "5 GB"})
 def test_a_draft_reads_what_it_was_guessed_from(document: object) -> None:
     text = drafted(document)
     if NOTHING in text:

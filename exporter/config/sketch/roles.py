@@ -94,7 +94,7 @@ def groups(spots: Iterable[Spot], units: Sequence[Spot] = (), title: str = "") -
         known = figure(spot)
         if known is not None and known.role == _COUNT and told:
             known = msgspec.structs.replace(known, role=told)
-        if known is not None:
+        if known is not None and (known.role not in _SHARES or is_column(spot.values)):
             found.setdefault(known.about, []).append(known)
     _pair_leftovers(found)
     made = [_group(figures, units) for figures in found.values()]

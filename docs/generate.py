@@ -1,14 +1,15 @@
 """Write the generated part of the documentation: ``python -m docs.generate`` (``make docs``).
 
 Pages of providers and their index come from the definitions, the page of metrics from the tables
-that publish them, the JSON Schemas from the structs that read the files. A test compares them.
+that publish them, the JSON Schemas from the structs that read the files, and from these the
+reference at the end of providers/writing.md. A test compares them.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from docs.pages import metrics
+from docs.pages import grammar, metrics
 from exporter.app.pages import provider
 from exporter.config.catalogue import shipped
 from exporter.config.load import load_shipped
@@ -29,12 +30,18 @@ def pages() -> dict[str, str]:
     found = {
         "metrics.md": metrics.page(),
         "providers/README.md": provider.index(definitions()),
+        "providers/writing.md": _with_reference(FOLDER / "providers" / "writing.md"),
         "schema/config.json": _json(config_schema()),
         "schema/provider.json": _json(provider_schema()),
     }
     for definition in definitions():
         found[f"providers/{definition.name}.md"] = provider.page(definition)
     return found
+
+
+def _with_reference(path: Path) -> str:
+    """Return a page with its last part, the reference, made anew."""
+    return path.read_text("utf-8").partition(grammar.MARK)[0] + grammar.reference()
 
 
 def _json(schema: object) -> str:

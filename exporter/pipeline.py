@@ -16,8 +16,6 @@ from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Poll, Re
 from exporter.model.reading import Reading
 from exporter.model.target import Target
 
-Watch = Callable[[Exchange], None]
-
 _OFF_THE_LOOP = 1024 * 1024
 """Answers of more bytes than this are mapped in a thread: a scrape must not wait for them."""
 
@@ -29,20 +27,14 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     wall: Callable[[], float]
     clock: Callable[[], float]
 
-    async def collect(self, target: Target, collector: str, watch: Watch | None = None) -> Poll:
+    async def collect(self, target: Target, collector: str) -> Poll:
         """Poll one collector of a target once. Every trouble is in the outcome, none is raised."""
         at, begin = self.wall(), self.clock()
         seen: list[Exchange] = []
-
-        def note(exchange: Exchange) -> None:
-            seen.append(exchange)
-            if watch is not None:
-                watch(exchange)
-
         try:
             async with asyncio.timeout(target.poll_timeout):
                 fetched = await self.client.fetch(
-                    target, target.definition.collectors[collector], at=at, watch=note
+                    target, target.definition.collectors[collector], at=at, watch=seen.append
                 )
                 outcome = await _learn(target, collector, fetched, at)
         except TimeoutError:

@@ -24,7 +24,7 @@ from exporter.observe.logs import Form, Log, set_up
 from exporter.observe.redact import Redactor
 from exporter.observe.rows import FAILURES, POLLS, CollectorRow
 from exporter.observe.sheet import Sheet
-from exporter.pipeline import Pipeline, Watch
+from exporter.pipeline import Pipeline
 from exporter.store.exposition import Format, header, render
 
 AT_ONCE = 16
@@ -60,9 +60,7 @@ def pipeline_of(keys: Keys) -> Pipeline:
     return Pipeline(client=client, wall=time.time, clock=clock)
 
 
-async def poll_once(
-    targets: Iterable[Target], pipeline: Pipeline, watch: Watch | None = None
-) -> Round:
+async def poll_once(targets: Iterable[Target], pipeline: Pipeline) -> Round:
     """Poll every collector of every target once. Nothing is retried and nothing waits."""
     targets = list(targets)
     budgets: dict[str, list[Target]] = defaultdict(list)
@@ -75,7 +73,7 @@ async def poll_once(
         async with slots:
             for target in members:
                 found[target.name] = tuple(
-                    [await pipeline.collect(target, name, watch) for name in target.collectors]
+                    [await pipeline.collect(target, name) for name in target.collectors]
                 )
 
     async with asyncio.TaskGroup() as group:

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -32,6 +33,8 @@ from tests.support.watchers import (
     Key,
     Vendors,
 )
+
+pytestmark = pytest.mark.timeout(180)  # a machine of many steps, on whatever machine
 
 DEFINITION = """\
 title: {name}
@@ -356,5 +359,5 @@ class Everything(RuleBasedStateMachine):
             assert found == (bought if chosen["seats"] else None)
 
 
-Everything.TestCase.settings = settings(max_examples=20, stateful_step_count=30)
+Everything.TestCase.settings = settings(max_examples=10, stateful_step_count=25)
 TestEverything = Everything.TestCase

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -29,6 +30,8 @@ from tests.support.schedule import (
     a_poll,
     throttling,
 )
+
+pytestmark = pytest.mark.timeout(180)  # a machine of many steps, on whatever machine
 
 NAMES = ("one", "two", "three", "four", "five", "six")
 BUDGET_OF = {"one": "open", "two": "open", "three": "open", "four": "rated", "five": "rated"}
@@ -361,5 +364,5 @@ class Schedules(RuleBasedStateMachine):
         assert self.good == set(self.plan)
 
 
-Schedules.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
+Schedules.TestCase.settings = settings(max_examples=12, stateful_step_count=25)
 TestSchedules = Schedules.TestCase

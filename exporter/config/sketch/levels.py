@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from exporter.config.sketch.entries import is_open, overlaid
 from exporter.config.sketch.numbers import is_number
 from exporter.config.sketch.paths import below, literal, path
-from exporter.config.sketch.shape import ODD, Leaf, Map, Odd, Series, Shape, Table
-from exporter.config.sketch.words import MONEY_WORDS, NAME, role_of, singular
+from exporter.config.sketch.shape import Leaf, Map, Series, Shape, Table
+from exporter.config.sketch.words import NAME, role_of, singular
 
 _PAIR_VALUES = ("value", "amount", "count", "quantity", "total", "val", "current")
 _MOST_PAIR_COLUMNS = 4
-_PATTERN = 2  # entries: one is no pattern
-_ALIKE = 0.5  # the share of keys that the entries of an open map have in common
 
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +54,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 def levels(shape: Shape) -> list[Level]:
     """Return the levels of a document, each before those that are below it."""
     match shape:
-        case Map() if _is_open(shape):
+        case Map() if is_open(shape, ""):
             return list(_entries(shape, "items(root)", "", Level()))
         case Map():
             return list(_walk(shape, "", Level()))
@@ -79,7 +78,7 @@ def _walk(row: Map, prefix: str, level: Level) -> Iterator[Level]:
         match found:
             case Table():
                 yield from _table(found, place, title, whole)
-            case Map() if _is_open(found):
+            case Map() if is_open(found, title):
                 yield from _entries(found, f"items({place})", title, whole)
             case Map():
                 yield from _parallel(found, place, title, whole)
@@ -98,7 +97,7 @@ def _parts(
         match found:
             case Leaf():
                 yield Spot(keys=here, path=below(prefix, here), values=found.values)
-            case Map() if not _is_open(found):
+            case Map() if not is_open(found, key):
                 yield from _parts(found, here, prefix)
             case Table() if pairs := _pairs(found, here, prefix):
                 yield from pairs
@@ -117,7 +116,7 @@ def _table(table: Table, place: str, title: str, above: Level) -> Iterator[Level
 def _entries(found: Map, place: str, title: str, above: Level) -> Iterator[Level]:
     """Yield the level of an open map; scalars among its entries are passed over."""
     maps = [one for one in found.entries.values() if isinstance(one, Map)]
-    step = _step(place, title, above, optional=False)
+    step = _step(place, title, above, optional=not found.always)
     mixed = len(maps) < len(found.entries)
     own = f"type({step.name}.value) == 'object'" if mixed else ""
     level = Level(
@@ -128,7 +127,7 @@ def _entries(found: Map, place: str, title: str, above: Level) -> Iterator[Level
         count=len(maps),
         above=above,
     )
-    yield from _walk(_overlaid(maps), f"{step.name}.value", level)
+    yield from _walk(overlaid(maps), f"{step.name}.value", level)
 
 
 def _parallel(found: Map, place: str, title: str, above: Level) -> Iterator[Level]:
@@ -138,7 +137,8 @@ def _parallel(found: Map, place: str, title: str, above: Level) -> Iterator[Leve
         return
     (label, labels), (number, numbers) = pair
     both = f"zip({below(place, (label,))}, {below(place, (number,))})"
-    step = _step(both, title or number, above, optional=False)
+    always = labels.always and numbers.always
+    step = _step(both, title or number, above, optional=not always)
     spots = (
         Spot(keys=(_column(label, "name"),), path=f"{step.name}[0]", values=labels.values),
         Spot(keys=(_column(number, "value"),), path=f"{step.name}[1]", values=numbers.values),
@@ -164,56 +164,6 @@ def _step(place: str, title: str, above: Level, *, optional: bool) -> Step:
     while name in taken:
         name += "_too"
     return Step(path=place, name=name, title=title, optional=optional)
-
-
-# ---------------------------------------------------------------------------------- open maps
-
-
-def _is_open(found: Map) -> bool:
-    """Tell whether a map's keys are data: its entries are maps that look alike."""
-    maps = {key: one for key, one in found.entries.items() if isinstance(one, Map)}
-    if len(maps) < _PATTERN or not found.whole or all(_is_word(key) for key in maps):
-        return False
-    columns = [
-        {key for key, one in row.entries.items() if not isinstance(one, Odd)}
-        for row in maps.values()
-    ]
-    common = set.intersection(*columns)
-    numbers = any(_has_number(row.entries[key]) for row in maps.values() for key in common)
-    return numbers and len(common) >= _ALIKE * len(set.union(*columns))
-
-
-def _is_word(key: str) -> bool:
-    """Tell whether a key is a role, so that its map is no entry among others."""
-    return bool(role_of(key)) or key.lower() in MONEY_WORDS
-
-
-def _has_number(shape: Shape) -> bool:
-    return isinstance(shape, Leaf) and any(map(is_number, shape.values))
-
-
-def _overlaid(maps: Sequence[Map]) -> Map:
-    """Lay the entries of an open map over each other."""
-    keys = dict.fromkeys(key for one in maps for key in one.entries)
-    return Map({key: _merged([one.entries.get(key) for one in maps]) for key in keys})
-
-
-def _merged(shapes: Sequence[Shape | None]) -> Shape:
-    given = [one for one in shapes if one is not None]
-    leaves = [one for one in given if isinstance(one, Leaf)]
-    maps = [one for one in given if isinstance(one, Map)]
-    tables = [one for one in given if isinstance(one, Table)]
-    if len(leaves) == len(given):
-        absent = (None,) * (len(shapes) - len(given))
-        return Leaf(tuple(value for one in leaves for value in one.values) + absent)
-    if len(maps) == len(given):
-        absent_map = [Map({})] * (len(shapes) - len(given))
-        return _overlaid([*maps, *absent_map])
-    if len(tables) == len(given):
-        always = len(given) == len(shapes) and all(one.always for one in tables)
-        count = sum(one.count for one in tables)
-        return Table(_overlaid([one.row for one in tables]), count, always)
-    return ODD
 
 
 # -------------------------------------------------------------------------- pairs and series

@@ -22,10 +22,14 @@ class Leaf(msgspec.Struct, frozen=True):
 
 
 class Map(msgspec.Struct, frozen=True):
-    """A map: its entries in their order. ``whole``: none was left out for its odd key."""
+    """A map: its entries in their order. ``whole``: none was left out for its odd key.
+
+    ``always``: it was there wherever it could be.
+    """
 
     entries: Mapping[str, "Shape"]
     whole: bool = True
+    always: bool = True
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -77,6 +81,7 @@ def _map(maps: Sequence[Mapping[object, object]], depth: int, wanted: int) -> Ma
     return Map(
         {key: _laid([*(one.get(key) for one in maps), *absent], depth + 1) for key in usable},
         whole=len(usable) == len(keys),
+        always=not absent,
     )
 
 

@@ -10,37 +10,23 @@ import msgspec
 
 from exporter.config.sketch import money, times, words
 from exporter.config.sketch.draft import Cost, Item, Number, Period, Resource, Rows, Words
-from exporter.config.sketch.levels import Level, Spot
-from exporter.config.sketch.numbers import are_times
+from exporter.config.sketch.levels import Level
+from exporter.config.sketch.naming import Naming, label_of, naming_of, units_of
 from exporter.config.sketch.roles import Group, groups
 from exporter.kernel.snake import snake
-from exporter.kernel.units import Kind
 
-_UNIT_KEYS = frozenset({"unit", "units", "uom", "measure"})
 _SHARES = ("percent", "ratio")
 _APART = frozenset({"limit", "remaining", *_SHARES})
 """Roles of which the sum over all rows says little: such rows are resources of their own."""
-
-
-class Naming(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells the rows of a level apart: a name in the scope, a date, or neither.
-
-    ``texts`` are the names that were seen, ``unique`` whether each came once.
-    """
-
-    name: str = ""
-    texts: tuple[str, ...] = ()
-    unique: bool = False
-    date: str = ""
 
 
 def resources(level: Level, known: set[str]) -> Iterator[Resource | Item]:
     """Yield what the numbers of a level are; `known` are the resources of the levels above."""
     prices = money.amounts(level)
     spots = [spot for spot in level.spots if not times.is_time(spot) and spot not in prices]
-    naming = _naming(level)
+    naming = naming_of(level)
     projected = words.about(level.title) == "projected"
-    for group in groups(spots, _units(level), level.title):
+    for group in groups(spots, units_of(level), level.title):
         if projected:  # its percentage is that of the projection
             for share in _SHARES:
                 group.numbers.pop(share, None)
@@ -64,7 +50,7 @@ def _summed(
     thing = _safe(group.thing or _of(level))
     if thing not in known:
         yield _resource(level, naming, group, thing)
-    label = _label(level, naming)
+    label = label_of(level, naming)
     if label and "used" in group.numbers:
         yield Item(
             resource=thing,
@@ -81,7 +67,7 @@ def costs(level: Level, *, told: bool) -> Iterator[Cost | Item]:
     for spots in money.places(level)[:1]:
         roles = money.roles(spots)
         currency = money.currency(spots, level)
-        naming = _naming(level)
+        naming = naming_of(level)
         if not told:
             reduce = "sum" if level.steps else ""
             yield Cost(
@@ -90,7 +76,7 @@ def costs(level: Level, *, told: bool) -> Iterator[Cost | Item]:
                 rows=_rows(level, reduce),
                 roles=money.numbers(roles),
             )
-        label = _label(level, naming)
+        label = label_of(level, naming)
         if level.steps and label and "cost" in roles:
             yield Item(
                 resource="spend",
@@ -156,90 +142,6 @@ def _reduced(role: str, number: Number, reduce: str, naming: Naming) -> str:
 
 def _rows(level: Level, reduce: str) -> Rows:
     return Rows(steps=level.steps, where=level.where, reduce=reduce)
-
-
-def _naming(level: Level) -> Naming:
-    """Return what tells rows apart; where a level has no names of its own, those above it."""
-    if not level.steps:
-        return Naming()
-    date = times.date_of(level.spots)
-    told = "" if date is None else date.path
-    if level.key and are_times(level.keys):
-        return Naming(date=level.key)
-    if level.key:
-        unique = len({snake(key) for key in level.keys}) == len(level.keys)
-        return Naming(name=level.key, texts=level.keys, unique=unique, date=told)
-    own = _name_column(level)
-    if own is not None:
-        texts = tuple(str(value) for value in own.values)
-        return Naming(name=own.path, texts=texts, unique=_is_unique(own), date=told)
-    above = Naming() if level.above is None else _naming(level.above)
-    return Naming(name=above.name, texts=above.texts, date=told)
-
-
-def _name_column(level: Level) -> Spot | None:
-    """Return the best column of texts that name something, None where there is none.
-
-    One that names each row apart is best, then one whose rows are all in one kind of unit. What is
-    the same in all rows names none of them.
-    """
-    fitting = [
-        ((not _is_unique(spot), not _is_of_one_kind(spot, level), rank), spot)
-        for spot in level.spots
-        if (rank := _rank(spot)) is not None
-        and all(isinstance(value, str) and snake(value).strip("_") for value in spot.values)
-        and (level.count == 1 or len(set(spot.values)) > 1)
-        and not times.is_time(spot)
-        and not {"{", "}"} & set(spot.path)
-    ]
-    return min(fitting, key=lambda one: one[0])[1] if fitting else None
-
-
-def _is_unique(spot: Spot) -> bool:
-    return len({snake(str(value)) for value in spot.values}) == len(spot.values)
-
-
-def _is_of_one_kind(spot: Spot, level: Level) -> bool:
-    """Tell whether all rows of each name are measured in one kind of unit."""
-    for unit in _units(level):
-        kinds: dict[str, set[Kind]] = {}
-        for value, word in zip(spot.values, unit.values, strict=False):
-            kind = words.kind_of(words.known_unit(str(word)))
-            kinds.setdefault(snake(str(value)), set()).add(kind)
-        if any(len(seen) > 1 for seen in kinds.values()):
-            return False
-    return True
-
-
-def _rank(spot: Spot) -> tuple[bool, int, int] | None:
-    """Return how well a key says that it names the row: in one word, by a good word, at the top."""
-    said = words.tokens(spot.keys[-1])
-    ranks = [words.NAME.index(word) for word in said if word in words.NAME]
-    if not ranks or set(said) & _UNIT_KEYS:
-        return None
-    return len(said) > 1, min(ranks), len(spot.keys)
-
-
-def _label(level: Level, naming: Naming) -> str:
-    """Return what names the items of a breakdown: the column of names, or any that holds ids."""
-    if naming.name:
-        return naming.name
-    found = [
-        spot.path
-        for spot in level.spots
-        if _rank(spot) is not None and all(type(value) in (str, int) for value in spot.values)
-    ]
-    return found[0] if found and not naming.date else ""
-
-
-def _units(level: Level) -> list[Spot]:
-    """Return the columns that name units, in every row one."""
-    return [
-        spot
-        for spot in level.spots
-        if set(words.tokens(spot.keys[-1])) & _UNIT_KEYS
-        and all(isinstance(value, str) and value for value in spot.values)
-    ]
 
 
 def _levels_among(naming: Naming) -> tuple[str, ...]:

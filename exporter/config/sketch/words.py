@@ -70,6 +70,8 @@ _UNITS: Final = {
     "ms": "ms", "millis": "ms", "milliseconds": "ms", "minutes": "minutes", "mins": "minutes",
     "hours": "hours", "requests": "requests", "calls": "requests", "queries": "requests",
 }  # fmt: skip
+UNIT_KEYS: Final = _set("unit units uom measure")
+"""Keys under which a text names the unit of what stands beside it."""
 _MERE_UNITS: Final = _set(
     "byte bytes kb mb gb tb kib mib gib tib seconds secs ms millis milliseconds usd eur"
 )
@@ -152,6 +154,11 @@ def thing_of(key: str) -> str:
 def is_thing(key: str) -> bool:
     """Tell whether a key names something that vendors count."""
     return any(word in THINGS for word in tokens(key))
+
+
+def counts_bytes(key: str) -> bool:
+    """Tell whether a key names a unit, or something that is measured in bytes."""
+    return bool(unit_of([key])) or any(word in BULK for word in tokens(key))
 
 
 def unit_of(keys: Iterable[str]) -> str:

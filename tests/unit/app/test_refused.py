@@ -49,14 +49,14 @@ def failing(reason: Reason | None) -> Callable[[str], Iterable[JobStatus]]:
 
 def test_nothing_is_told_while_the_secret_is_the_refused_one() -> None:
     refused, home = Refused(Vault(KEY="old").read), a_caller()
-    refused.note(home, ())
+    refused.note(home)
     assert refused.renewed({"home": home}, failing(Reason.AUTH)) == []
 
 
 def test_another_secret_is_told_of_once() -> None:
     vault = Vault(KEY="old")
     refused, home = Refused(vault.read), a_caller()
-    refused.note(home, ())
+    refused.note(home)
     vault.secrets["KEY"] = "new"
     assert refused.renewed({"home": home}, failing(Reason.FORBIDDEN)) == ["home"]
     assert refused.renewed({"home": home}, failing(Reason.FORBIDDEN)) == []
@@ -65,7 +65,7 @@ def test_another_secret_is_told_of_once() -> None:
 def test_any_of_several_secrets_counts() -> None:
     vault = Vault(USER="me", PASSWORD="old")  # noqa: S106 - made up
     refused, home = Refused(vault.read), a_caller("home", "USER", "PASSWORD")
-    refused.note(home, ())
+    refused.note(home)
     vault.secrets["PASSWORD"] = "new"  # noqa: S105 - made up
     assert refused.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]
 
@@ -73,7 +73,7 @@ def test_any_of_several_secrets_counts() -> None:
 def test_a_secret_that_comes_back_is_another_one() -> None:
     vault = Vault()
     refused, home = Refused(vault.read), a_caller()
-    refused.note(home, ())
+    refused.note(home)
     assert refused.renewed({"home": home}, failing(Reason.AUTH)) == []
     vault.secrets["KEY"] = "here again"
     assert refused.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]
@@ -82,8 +82,8 @@ def test_a_secret_that_comes_back_is_another_one() -> None:
 def test_who_is_well_again_or_gone_is_forgotten() -> None:
     vault = Vault(KEY="old")
     refused, home, work = Refused(vault.read), a_caller("home"), a_caller("work")
-    refused.note(home, ())
-    refused.note(work, ())
+    refused.note(home)
+    refused.note(work)
     vault.secrets["KEY"] = "new"
     assert refused.renewed({"home": home}, failing(None)) == []
     both = {"home": home, "work": work}
@@ -92,10 +92,10 @@ def test_who_is_well_again_or_gone_is_forgotten() -> None:
 
 def test_what_an_earlier_process_saw_counts() -> None:
     vault, home = Vault(KEY="old"), a_caller()
-    noted = Refused(vault.read).note(home, ())
-    assert "old" not in noted["home"]
+    digest = Refused(vault.read).note(home)
+    assert "old" not in digest
     later = Refused(vault.read)
-    later.recall("home", noted["home"])
+    later.recall("home", digest)
     assert later.renewed({"home": home}, failing(Reason.AUTH)) == []
     vault.secrets["KEY"] = "new"
     assert later.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]

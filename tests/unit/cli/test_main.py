@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -93,3 +94,8 @@ def test_the_version_needs_none_of_the_heavy_libraries() -> None:
     )
     loaded = set(done.stdout.split())
     assert not loaded & {"aiohttp", "yaml", "msgspec", "structlog", "prometheus_client", "asyncio"}
+
+
+def test_the_package_is_a_program_and_may_be_imported() -> None:
+    module = import_module("exporter.__main__")
+    assert module.main is main

@@ -63,6 +63,13 @@ def test_cost_currency_period_and_plan_are_found(tmp_path: Path) -> None:
     assert reading.plans == (("", "Team"),)
 
 
+def test_entries_whose_keys_tell_their_units_are_named_one_by_one(tmp_path: Path) -> None:
+    document = {"usage": {"emails": {"used": 3, "max": 9}, "disk_gb": {"used": 1.5, "max": 5}}}
+    text = drafted(document)
+    assert [one["name"] for one in tree(text)["resources"]] == ["emails", "disk"]
+    assert values(learned(text, document, tmp_path)) == {"emails": 3, "disk": 1.5e9}
+
+
 def test_scalars_among_the_entries_of_a_map_are_passed_over(tmp_path: Path) -> None:
     document = {
         "usage": {

@@ -1,0 +1,101 @@
+"""Our web side over a shelf of many series: the program of the scrape benchmarks.
+
+    python -m tests.bench.serving PORT SERIES [asyncio]
+
+``/metrics`` is the daemon's own: shelf, self-metrics of as many targets, dispatch and server.
+``/change`` renders one target anew, as a poll does. ``/longest`` gives the longest callback since
+it was last asked, in milliseconds of CPU.
+"""
+
+import asyncio
+import itertools
+import sys
+import time
+
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+
+from exporter.app.scrape import Scrape
+from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.store.exposition import PrefixCache
+from exporter.store.shelf import Shelf
+from exporter.web import metrics
+from exporter.web.addresses import parse_address
+from exporter.web.answers import Route
+from exporter.web.dispatch import Dispatch
+from exporter.web.server import Server
+from tests.bench import shape
+from tests.support.stalls import Stopwatch
+
+
+class Shop:
+    """A shelf, and the caches that a publisher keeps."""
+
+    def __init__(self, series: int) -> None:
+        self.shelf = Shelf()
+        self.each = shape.per_target(series)
+        self.caches: list[PrefixCache] = []
+        for number, samples in enumerate(shape.targets(series)):
+            self.caches.append(PrefixCache())
+            self.shelf.put(str(number), self.caches[number].render(samples))
+        self._turns = itertools.count(1)
+
+    def change(self) -> None:
+        """Give all values of one target anew: each time of another."""
+        turn = next(self._turns)
+        target = turn % len(self.caches)
+        samples = shape.target_samples(target, self.each, turn)
+        self.shelf.put(str(target), self.caches[target].render(samples))
+
+    def self_metrics(self) -> SelfMetrics:
+        """Return the self-metrics of a daemon with these targets."""
+        now = Now(backoffs=dict, lateness=float, series=self.shelf.series)
+        own = SelfMetrics(Build(version="0"), now, clock=time.monotonic)
+        own.track(
+            Tracked(
+                provider="tpstreams", account=f"account-{number:05}", intervals={"usage": 300.0}
+            )
+            for number in range(len(self.caches))
+        )
+        return own
+
+
+async def serve(port: int, series: int) -> None:
+    """Serve until the process is ended."""
+    shop = Shop(series)
+    scrape = Scrape(shop.shelf, shop.self_metrics())
+    watch = Stopwatch()
+    watch.install()
+
+    async def change(request: BaseRequest) -> StreamResponse:
+        shop.change()
+        return Response(text="done")
+
+    async def longest(request: BaseRequest) -> StreamResponse:
+        seen = watch.longest
+        watch.reset()
+        return Response(text=f"{1000 * seen:.3f}")
+
+    table = {
+        "/metrics": Route(handler=metrics.handler(scrape.everything)),
+        "/change": Route(handler=change),
+        "/longest": Route(handler=longest),
+    }
+    server = Server(Dispatch(table, failed=lambda path, error: None))
+    await server.start([parse_address(f"127.0.0.1:{port}")])
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    port, series, *loop = sys.argv[1:]
+    runner = asyncio.run
+    if not loop:
+        import uvloop  # noqa: PLC0415 - only one of the two loops is measured
+
+        runner = uvloop.run
+    runner(serve(int(port), int(series)))
+
+
+if __name__ == "__main__":
+    main()

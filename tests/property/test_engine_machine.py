@@ -64,7 +64,6 @@ SITES = ("north", "south")
 AGE = "usage_last_success_timestamp_seconds"
 STALE = 3600.0
 LOST = 1.0  # seconds before a kill of which nothing may be known
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - nobody waits for a disk
 
 names = st.sampled_from(NAMES)
 intervals = st.sampled_from([60, 90, 300])
@@ -75,7 +74,7 @@ class Everything(RuleBasedStateMachine):
         super().__init__()
         self.aio = asyncio.Runner(loop_factory=SimulatedLoop)
         self.loop = self.aio.get_loop()
-        self.scratch = tempfile.TemporaryDirectory(prefix="machine-", dir=MEMORY)
+        self.scratch = tempfile.TemporaryDirectory(prefix="machine-")
         self.folder = Path(self.scratch.name)
         self.clock = Clock()
         self.vendors = Vendors()

@@ -2,8 +2,13 @@
 
 import asyncio
 import os
+import sys
+from collections.abc import Generator
 
+import pytest
 from hypothesis import settings
+
+from tests.support.stalls import Stopwatch
 
 # looptime asks the policy for a loop before synchronous tests, too, and with warnings as
 # errors an implicit loop that nobody closes fails whichever test comes next.
@@ -12,3 +17,21 @@ asyncio.set_event_loop(None)
 settings.register_profile("dev", max_examples=50, deadline=None, database=None)
 settings.register_profile("ci", max_examples=500, deadline=None, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+STALL = 0.050
+"""Seconds of CPU that no callback of an event loop may take, in any test."""
+TRACED = 5.0
+"""Times as long where coverage counts every line."""
+
+stopwatch = Stopwatch()
+stopwatch.install()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test in which a callback held the event loop for long."""
+    stopwatch.reset()
+    yield
+    most = STALL * (TRACED if sys.gettrace() is not None else 1.0)
+    if stopwatch.longest > most:
+        pytest.fail(f"The event loop stood still: {stopwatch}", pytrace=False)

@@ -1,6 +1,5 @@
 """The demo: an exporter whose vendors are fakes in the same process."""
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -10,27 +9,33 @@ import msgspec
 from exporter.app.options import Options
 from exporter.app.serve import serve
 from exporter.config.load import load_text
+from exporter.demo.chaos import Chaos
+from exporter.demo.faults import FAULTS
 from exporter.demo.server import FakeVendors
-from exporter.demo.vendors import VENDORS, breaks_at_random, config, throttles_now_and_then
+from exporter.demo.vendors import VENDORS, config, throttles_now_and_then
 from exporter.model.plan import Plan, Rejected
 from exporter.model.target import Target
 from exporter.web.addresses import Address
 
 PACE = 5.0
 """Seconds between two polls: the fakes have no polite minimum, and a watcher no patience."""
+CHAOS_PACE = 20.0
+"""The same where each account breaks at every second poll: a log of so many must be readable."""
 
 
 async def demo(
     options: Options, *, chaos: bool, environ: Mapping[str, str], stream: TextIO, out: TextIO
 ) -> None:
     """Serve the fakes and the exporter until SIGTERM or SIGINT."""
-    spoil = breaks_at_random(random.Random(7)) if chaos else throttles_now_and_then()  # noqa: S311
+    pace = CHAOS_PACE if chaos else PACE
+    calm = throttles_now_and_then()
+    spoil = Chaos(calm, time.time) if chaos else calm
     async with FakeVendors(VENDORS, wall=time.time, spoil=spoil) as vendors:
 
         def load() -> Plan | Rejected:
-            text = config(vendors.origin)
+            text = config(vendors.origin, chaos=chaos)
             loaded = load_text(text, name="demo", directory=".", environ=environ)
-            return loaded if isinstance(loaded, Rejected) else _hastened(loaded)
+            return loaded if isinstance(loaded, Rejected) else _hastened(loaded, pace)
 
         plan = load()
         if isinstance(plan, Rejected):
@@ -38,8 +43,9 @@ async def demo(
 
         def announce(bound: Sequence[Address]) -> None:
             home = f"http://{bound[0] if bound[0].host else Address('127.0.0.1', bound[0].port)}"
+            broken = f", {len(FAULTS)} accounts that break, each in its way" if chaos else ""
             out.write(
-                f"usage-exporter demo: three fake vendors at {vendors.origin}\n"
+                f"usage-exporter demo: three fake vendors at {vendors.origin}{broken}\n"
                 f"  status page  {home}/\n"
                 f"  metrics      {home}{options.telemetry_path}\n"
                 "Ctrl-C ends it.\n"
@@ -49,12 +55,12 @@ async def demo(
         await serve(plan, options, load=load, stream=stream, announce=announce)
 
 
-def _hastened(plan: Plan) -> Plan:
-    targets = {name: _hasten(target) for name, target in plan.targets.items()}
+def _hastened(plan: Plan, pace: float) -> Plan:
+    targets = {name: _hasten(target, pace) for name, target in plan.targets.items()}
     return msgspec.structs.replace(plan, targets=targets)
 
 
-def _hasten(target: Target) -> Target:
+def _hasten(target: Target, pace: float) -> Target:
     definition = target.definition
     collectors = {
         name: msgspec.structs.replace(collector, min_interval=None)
@@ -65,6 +71,6 @@ def _hasten(target: Target) -> Target:
         definition=msgspec.structs.replace(
             definition, min_interval=0.0, data_cadence=None, collectors=collectors
         ),
-        collectors=dict.fromkeys(target.collectors, PACE),
+        collectors=dict.fromkeys(target.collectors, pace),
         poll_timeout=4.0,
     )

@@ -300,7 +300,10 @@ class Engine:
 
 
 def asks_the_same(old: Target, new: Target) -> bool:
-    """Tell whether two versions of a target differ only in when, and in what is made of answers."""
+    """Tell whether two versions of a target differ only in when, and in what is made of answers.
+
+    A renewed secret alone, which another budget shows, is no reason to ask at once.
+    """
     return new == msgspec.structs.replace(
         old,
         collectors=new.collectors,
@@ -311,6 +314,7 @@ def asks_the_same(old: Target, new: Target) -> bool:
         max_series=new.max_series,
         reserve=new.reserve,
         adaptive=new.adaptive,
+        budget=new.budget,
     )
 
 

@@ -105,7 +105,7 @@ def parse(text: str, name: str, *, loader: type = FAST) -> Document:
         return _broken(name, Problem(Position(name, 0, 0), "", f"The file {what}"))
     if root is None or _is_null(root):
         what = "The file is empty. Write at least one key."
-        return _broken(name, Problem(Position(name, 0, 0), "", what))
+        return _broken(name, Problem(Position(name, 1, 1), "", what))
     return _build(name, root, aliases="*" in text)
 
 

@@ -22,7 +22,15 @@ _MAGIC: Final = frozenset("*?[")
 
 
 class Unreadable(Exception):  # noqa: N818 - said of a file, caught as a finding
-    """A file cannot be read as text; the message goes on after its name."""
+    """A file cannot be read as text; the message goes on after its name.
+
+    `line` and `column` are 1-based, 0 where it is the whole file.
+    """
+
+    def __init__(self, what: str, *, line: int = 0, column: int = 0) -> None:
+        super().__init__(what)
+        self.line = line
+        self.column = column
 
 
 class SecretUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake of ours
@@ -42,9 +50,11 @@ def read_text(path: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        start = data.rfind(b"\n", 0, error.start) + 1
         raise Unreadable(
-            f"is not UTF-8 text: byte {error.start} in line {line}. Save it as UTF-8."
+            f"is not UTF-8 text: byte {error.start}. Save it as UTF-8.",
+            line=data.count(b"\n", 0, error.start) + 1,
+            column=len(data[start : error.start].decode("utf-8-sig")) + 1,
         ) from error
 
 

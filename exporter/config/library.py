@@ -121,4 +121,4 @@ def _load(
 
 def broken_file(shown: str, error: files.Unreadable) -> Problem:
     """Return the problem of a file that cannot be read at all."""
-    return Problem(Position(shown, 0, 0), "", f"The file {error}")
+    return Problem(Position(shown, error.line, error.column), "", f"The file {error}")

@@ -95,7 +95,12 @@ def _check_name(place: Place, name: str) -> None:
 
 
 def _check_labels(place: Place, labels: Mapping[str, str]) -> None:
-    for name in labels:
+    for name, text in labels.items():
+        if not text.isprintable() or len(text) > _LONGEST_NAME:
+            (place / name).error(
+                f"{describe(text)} cannot be the value of a label. Write at most "
+                f"{_LONGEST_NAME} printable characters."
+            )
         if not _LABEL.fullmatch(name) or name.startswith("__"):
             (place / name).key_error(
                 f"{describe(name)} is not the name of a label. Write letters, digits and "

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from exporter.demo.numbers import grown, month_end, month_start
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.wire import Answer, Asked, is_signed, json_answer
 
 TOKEN = "demo-billing-token"  # noqa: S105 - a fake vendor's fake token
 
@@ -22,7 +22,7 @@ def answer(asked: Asked, now: float) -> Answer:
     """Answer one request as the vendor would."""
     if asked.path != "/api/billing/usage":
         return _refuse(404, "NOT_FOUND", "Resource not found")
-    if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+    if not is_signed(asked, "Bearer", TOKEN):
         return _refuse(401, "UNAUTHORIZED", "Authentication required")
     metrics = {key: _metric(key, now) for key in _wanted(asked)}
     data = {

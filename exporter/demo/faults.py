@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
 
 from exporter.demo.wire import (
     Action,
@@ -165,6 +168,42 @@ def _texts(document: Any, asked: Asked) -> Any:
     return document if not isinstance(document, int | float) else "plenty"
 
 
+def _with_headers(headers: Callable[[float], Mapping[str, str]]) -> Fault:
+    """Answer well, and tell of a limit besides."""
+
+    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+        more = tuple(headers(now).items())
+        return plainly(msgspec.structs.replace(answer, headers=(*answer.headers, *more)))
+
+    return fault
+
+
+def _redirect_in_a_circle(asked: Asked, answer: Answer, now: float) -> Script:
+    itself = f"{asked.origin}{asked.path}?{urlencode(asked.query)}"
+    return plainly(Answer(status=302, headers=(("Location", itself),)))
+
+
+def _length_too_small(asked: Asked, answer: Answer, now: float) -> Script:
+    return (Send(head(answer, length=len(answer.body) // 2) + answer.body), Close())
+
+
+def _header_drips(asked: Asked, answer: Answer, now: float) -> Script:
+    drops: list[Action] = []
+    for byte in head(answer)[: int(FOREVER)]:
+        drops += [Send(bytes([byte])), Pause(1.0)]
+    return (*drops, Close())
+
+
+def _early_hints(asked: Asked, answer: Answer, now: float) -> Script:
+    """Send what RFC 8297 allows before the answer: it is none."""
+    return (Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), *plainly(answer))
+
+
+def _old_http(asked: Asked, answer: Answer, now: float) -> Script:
+    old = head(answer).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    return (Send(old + answer.body), Close())
+
+
 def _redirect(asked: Asked, answer: Answer, now: float) -> Script:
     elsewhere = (("Location", "http://127.0.0.1:9/steal"),)
     return plainly(Answer(status=302, headers=elsewhere))
@@ -200,19 +239,28 @@ FAULTS: Mapping[str, Fault] = {
     "429_ietf": _refusal(RateLimit='"burst";r=0;t=30'),
     "429_html": _broken(429, b"<html>slow down</html>"),
     "503_retry_after": _refusal(503, Retry_After="30"),
+    "403_used_up": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at)), status=403),
+    "200_retry_after": _with_headers(lambda now: {"Retry-After": "30"}),
+    "200_used_up": _with_headers(
+        lambda now: {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(now) + 30)}
+    ),
     # errors
     "401": _broken(401, b'{"error":"invalid_token"}', "application/json"),
     "403": _broken(403, b'{"detail":"no permission"}', "application/json"),
     "404": _broken(404),
     "500": _broken(500, b"<h1>Server Error (500)</h1>"),
     "502_empty": _broken(502),
+    "204": _broken(204),
+    "304_unasked": _broken(304),
     "redirect_elsewhere": _redirect,
+    "redirect_in_a_circle": _redirect_in_a_circle,
     # bodies
     "html_at_200": _broken(200, _HTML),
     "empty_body": _broken(200, b"", "application/json"),
     "wrong_content_type": _body(lambda body: body, Content_Type="image/png"),
     "cut_json": _body(lambda body: body[: len(body) // 2]),
     "trailing_bytes": _body(lambda body: body + b"}"),
+    "too_big_a_number": _body(lambda body: b'{"value": 1e999}'),
     "nan": _body(lambda body: b'{"value": NaN}'),
     "null": _body(lambda body: b"null"),
     "a_list": _body(lambda body: b"[]"),
@@ -238,6 +286,10 @@ FAULTS: Mapping[str, Fault] = {
     "stops_after_headers": _after_headers,
     "drips": _drip,
     "stale_connection": _stale_connection,
+    "header_drips": _header_drips,
+    "length_too_small": _length_too_small,
+    "early_hints": _early_hints,
+    "old_http": _old_http,
     "not_http": _not_http,
     "endless_header": _endless_header,
 }

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from exporter.demo.numbers import DAY, grown, month_start
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.wire import Answer, Asked, is_signed, json_answer
 
 TOKEN = "demo-thousandeyes-token"  # noqa: S105 - a fake vendor's fake token
 CYCLE_OFFSET = 4 * DAY + 8 * 3_600  # periods run from the 5th, 08:00 UTC
@@ -17,7 +17,7 @@ AGENTS = (("2067", "Platform", "551201", "fra-ea-01"), ("2071", "Edge", "551377"
 
 def answer(asked: Asked, now: float) -> Answer:
     """Answer one request as the vendor would."""
-    if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+    if not is_signed(asked, "Bearer", TOKEN):
         problem = {"error": "invalid_token", "error_description": "Invalid access token"}
         return json_answer(problem, status=401)
     routes = {

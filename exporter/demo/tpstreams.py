@@ -5,7 +5,7 @@ from datetime import date
 from urllib.parse import urlencode
 
 from exporter.demo.numbers import activity, days_of, elapsed_of, today
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.wire import Answer, Asked, is_signed, json_answer
 
 TOKEN = "demo-tpstreams-token"  # noqa: S105 - a fake vendor's fake token
 PAGE = 10
@@ -15,7 +15,7 @@ def answer(asked: Asked, now: float) -> Answer:
     """Answer one request as the vendor would."""
     if asked.path == "/api/auth/login/" and asked.method == "POST":
         return _login(asked)
-    if asked.headers.get("authorization", "").lower() != f"token {TOKEN}":
+    if not is_signed(asked, "Token", TOKEN):
         challenge = {"WWW-Authenticate": "Token"}
         return json_answer({"detail": "Invalid token."}, status=401, headers=challenge)
     if asked.path.startswith("/api/v1/") and asked.path.endswith("/assets_usage/"):

@@ -1,12 +1,10 @@
 """The demo's cast: which fake vendors there are, how often they throttle, who asks them."""
 
 import itertools
-import time
 from collections.abc import Callable
-from typing import Protocol
 
 from exporter.demo import billing_usage, thousandeyes, tpstreams
-from exporter.demo.faults import FAULTS
+from exporter.demo.chaos import targets
 from exporter.demo.server import Spoil, Vendor
 from exporter.demo.wire import Answer, Asked, Script, json_answer, plainly
 
@@ -30,7 +28,7 @@ targets:
   - name: saas-prod
     provider: billing_usage
     base_url: {origin}/billing_usage
-    credentials: {{token: {billing}}}
+    credentials: {{token: {billing_usage}}}
     labels: {{team: product}}
   - name: network
     provider: thousandeyes
@@ -42,14 +40,20 @@ targets:
 """
 
 
-def config(origin: str) -> str:
-    """Return the configuration of an exporter that polls the fake vendors at ``origin``."""
-    return _CONFIG.format(
-        origin=origin,
-        tpstreams=tpstreams.TOKEN,
-        billing=billing_usage.TOKEN,
-        thousandeyes=thousandeyes.TOKEN,
-    )
+TOKENS = {
+    "tpstreams": tpstreams.TOKEN,
+    "billing_usage": billing_usage.TOKEN,
+    "thousandeyes": thousandeyes.TOKEN,
+}
+
+
+def config(origin: str, *, chaos: bool = False) -> str:
+    """Return the configuration of an exporter that polls the fake vendors at ``origin``.
+
+    With ``chaos`` there is also an account for each fault that the vendors know.
+    """
+    usual = _CONFIG.format(origin=origin, **TOKENS)
+    return usual + targets(origin, TOKENS) if chaos else usual
 
 
 def throttles_now_and_then(every: int = 14, wait: int = 8) -> Spoil:
@@ -62,26 +66,5 @@ def throttles_now_and_then(every: int = 14, wait: int = 8) -> Spoil:
             return None
         refusal = {"detail": f"Request was throttled. Expected available in {wait} seconds."}
         return plainly(json_answer(refusal, status=429, headers={"Retry-After": str(wait)}))
-
-    return spoil
-
-
-class Dice(Protocol):
-    """Chance, as ``random.Random`` has it."""
-
-    def random(self) -> float: ...
-    def choice(self, names: list[str], /) -> str: ...
-
-
-def breaks_at_random(
-    dice: Dice, often: float = 0.3, wall: Callable[[], float] = time.time
-) -> Spoil:
-    """Return a fault that breaks a share of the answers, each in one of all the known ways."""
-    names = sorted(FAULTS)
-
-    def spoil(vendor: str, asked: Asked, answer: Answer) -> Script | None:
-        if dice.random() >= often:
-            return None
-        return FAULTS[dice.choice(names)](asked, answer, wall())
 
     return spoil

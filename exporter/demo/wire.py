@@ -22,6 +22,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return next((value for key, value in reversed(self.query) if key == name), default)
 
 
+MARK = ".breaks-by-"
+"""Stands in a token between a vendor's own and the name of a fault: who has it meets that one."""
+
+
+def is_signed(asked: Asked, scheme: str, token: str) -> bool:
+    """Tell whether a request carries the vendor's token, or one that is made of it by `MARK`."""
+    given, _, key = asked.headers.get("authorization", "").partition(" ")
+    return given.lower() == scheme.lower() and key.partition(MARK)[0] == token
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One well-formed answer."""
 

@@ -71,9 +71,9 @@ def first(paging: Paging) -> Next:
     """Return the first page of a request."""
     match paging:
         case PageNumber():
-            return Next(query=_numbered(paging, paging.start), place=paging.start)
+            return _numbered(paging, Next(place=paging.start))
         case Offset():
-            return Next(query=_skipping(paging, 0))
+            return _skipping(paging, Next())
         case NoPaging() | NextUrl() | Cursor() | LinkHeader():
             return Next()
         case _:
@@ -184,8 +184,8 @@ def _page_number(paging: PageNumber, at: Next, document: object) -> Step:
         return _DONE
     if number <= at.place:
         raise PagingError(f"after page {at.place} the vendor names page {number}")
-    query = _numbered(paging, number)
-    return Next(query=query, pages=at.pages + 1, rows=at.rows + (rows or 0), place=number)
+    step = Next(pages=at.pages + 1, rows=at.rows + (rows or 0), place=number)
+    return _numbered(paging, step)
 
 
 def _following(paging: PageNumber, at: Next, document: object, rows: int | None) -> int | None:
@@ -240,18 +240,29 @@ def _offset(paging: Offset, at: Next, document: object) -> Step:
         return _DONE
     if not count:
         raise PagingError("the answer says that there are more rows, but gives none")
-    return Next(query=_skipping(paging, reached), pages=at.pages + 1, place=reached)
+    return _skipping(paging, Next(pages=at.pages + 1, place=reached))
 
 
-def _numbered(paging: PageNumber, number: int) -> Pairs:
-    sized = paging.size_param is not None and paging.size is not None
-    size = ((str(paging.size_param), str(paging.size)),) if sized else ()
-    return ((paging.param, str(number)), *size)
+def _numbered(paging: PageNumber, step: Next) -> Next:
+    numbers = {paging.param: step.place}
+    if paging.size_param is not None and paging.size is not None:
+        numbers[paging.size_param] = paging.size
+    return _asking(step, numbers, body=paging.body)
 
 
-def _skipping(paging: Offset, offset: int) -> Pairs:
-    limit = () if paging.limit_param is None else ((paging.limit_param, str(paging.limit)),)
-    return ((paging.param, str(offset)), *limit)
+def _skipping(paging: Offset, step: Next) -> Next:
+    numbers = {paging.param: step.place}
+    if paging.limit_param is not None:
+        numbers[paging.limit_param] = paging.limit
+    return _asking(step, numbers, body=paging.body)
+
+
+def _asking(step: Next, numbers: Mapping[str, int], *, body: bool) -> Next:
+    """Put the numbers of a page into its request; in JSON they are numbers."""
+    if body:
+        return msgspec.structs.replace(step, body=numbers)
+    pairs = tuple((name, str(number)) for name, number in numbers.items())
+    return msgspec.structs.replace(step, query=pairs)
 
 
 # ------------------------------------------------------------------------------------ the answers

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import aiohttp
 from yarl import URL
 
+from exporter.fetch.digest import Digest
 from exporter.fetch.inflate import InflateError, inflate
 from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
 from exporter.fetch.wire import Answer, Wire, joined, origin_of
@@ -57,7 +58,7 @@ class Transport:
         self._pools: dict[_Key, _Pool] = {}
         self._making = asyncio.Lock()
         self._usual: ssl.SSLContext | None = None
-        self._digests: dict[tuple[object, ...], aiohttp.DigestAuthMiddleware] = {}
+        self._digests: dict[tuple[object, ...], Digest] = {}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -113,7 +114,7 @@ class Transport:
                 url=wire.url,
             )
 
-    def _digest(self, wire: Wire) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
+    def _digest(self, wire: Wire) -> tuple[Digest, ...]:
         if wire.digest is None:
             return ()
         key = (*origin_of(wire.url), *wire.digest)
@@ -121,7 +122,7 @@ class Transport:
         if known is None:
             if len(self._digests) >= _DIGESTS:
                 self._digests.clear()
-            known = self._digests[key] = aiohttp.DigestAuthMiddleware(*wire.digest)
+            known = self._digests[key] = Digest(*wire.digest)
         return (known,)
 
     def _forget_address(self, url: str, tls: Tls | None, *, warm: bool) -> None:

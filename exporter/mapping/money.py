@@ -7,7 +7,7 @@ from exporter.kernel.select import Selector
 from exporter.kernel.templates import Template
 from exporter.kernel.units import Kind, Unit, find_unit, is_currency, minor_factor
 from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.reduce import empty_total
+from exporter.mapping.reduce import adds, empty_total
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
 from exporter.mapping.values import Amount, Measure, first, measures
@@ -125,7 +125,8 @@ def _stated(
     known: Mapping[str, float],
     limit: LimitFact | None,
 ) -> Money:
-    period, closed = scene.billing(rule.period, rows, level=False)
+    sums = len(scene.documents) > 1 and adds(rule, _ROLES)
+    period, closed = scene.billing(rule.period, rows, level=False, adds=sums)
     return Money(
         currency=code,
         account=scene.account,

@@ -13,8 +13,10 @@ Four decisions that a reader may look for:
 """
 
 import functools
+import itertools
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, assert_never
 
@@ -111,7 +113,9 @@ def _exclusive(end: _Side, *, inclusive: bool) -> float:
         return float(math.floor(end.epoch + 0.5))
     if isinstance(end.raw, str):
         if _DATE.fullmatch(end.raw):
-            return _add_days(end.epoch, 1, end.zone)
+            # From the date and not from its first instant: some days do not begin at midnight.
+            day = datetime.fromisoformat(end.raw.strip()) + timedelta(days=1)
+            return day.replace(tzinfo=end.zone).timestamp()
         if _MONTH.fullmatch(end.raw):
             return add_months(end.epoch, 1, zone=end.zone)
     return math.floor(end.epoch) + 1.0  # 23:59:59 and 23:59:59.999 are both the last second
@@ -160,3 +164,20 @@ def _add_days(when: float, days: int, zone: tzinfo) -> float:
 def _backwards(period: Span) -> str:
     start, end = format_rfc3339(period.start), format_rfc3339(period.end)
     return f"the period does not start ({start}) before it ends ({end})."
+
+
+def rolled_over(periods: Sequence[Span | None], pages: Sequence[int]) -> tuple[float, float] | None:
+    """Tell when one page's period ends and where another page's begins, if it is later.
+
+    `pages` says which page each row is of. Where the rows of a page have periods of their own,
+    such as days, nothing follows from that of another page.
+    """
+    of_pages: dict[int, Span] = {}
+    for period, page in zip(periods, pages, strict=True):
+        if period is not None and of_pages.setdefault(page, period) != period:
+            return None
+    spans = sorted(of_pages.values(), key=lambda one: one.start)
+    for earlier, later in itertools.pairwise(spans):
+        if earlier.end <= later.start:
+            return earlier.end, later.start
+    return None

@@ -1,12 +1,12 @@
 """Many rows of one series become one number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.scope import Row
 from exporter.mapping.times import epochs
 from exporter.mapping.values import UNLIMITED, Amount, total
-from exporter.model.definition import How, Reduce
+from exporter.model.definition import Cost, How, Reduce, Resource, Value
 from exporter.model.reading import Unlimited
 
 
@@ -36,6 +36,13 @@ def reduced(
 def empty_total(rule: Reduce | None) -> float | None:
     """Return what no rows at all come to, where the list itself was there: a sum is 0."""
     return 0.0 if rule is not None and rule.how in (How.SUM, How.COUNT) else None
+
+
+def adds(rule: Resource | Cost, roles: Iterable[str]) -> bool:
+    """Tell whether a role of `rule` is a sum of all rows, so that all must be of one period."""
+    values: list[Value | None] = [getattr(rule, role) for role in roles]
+    rules = [rule.reduce, *(value.reduce for value in values if value is not None)]
+    return any(one is not None and one.how in (How.SUM, How.COUNT) for one in rules)
 
 
 _AMBIGUOUS = (

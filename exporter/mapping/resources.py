@@ -7,7 +7,7 @@ from exporter.kernel.units import Kind, Unit
 from exporter.mapping.labels import fixed, name
 from exporter.mapping.misfit import Misfit
 from exporter.mapping.period import instant
-from exporter.mapping.reduce import empty_total
+from exporter.mapping.reduce import adds, empty_total
 from exporter.mapping.scene import Scene
 from exporter.mapping.scope import Row
 from exporter.mapping.values import Amount, Measure, agreed, measures
@@ -110,7 +110,8 @@ def _stated(
     limit: LimitFact | None,
 ) -> Usage:
     level = rule.level or series in rule.levels
-    period, closed = scene.billing(rule.period, rows, level=level)
+    sums = len(scene.documents) > 1 and adds(rule, _ROLES)
+    period, closed = scene.billing(rule.period, rows, level=level, adds=sums)
     return Usage(
         resource=series,
         kind=measure.unit.kind,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from exporter.kernel.timestamps import format_rfc3339
 from exporter.mapping.asked import Asked
 from exporter.mapping.misfit import Misfit
-from exporter.mapping.period import NO_PERIOD, Billing, billing
+from exporter.mapping.period import NO_PERIOD, Billing, billing, rolled_over
 from exporter.mapping.reduce import reduced
 from exporter.mapping.scope import Row, Scope, scope
 from exporter.mapping.values import (
@@ -24,6 +25,12 @@ from exporter.model.target import Target
 ROWS = " /"
 """What stands behind the place of rows in `Reading.matched`: ``results /``, with the paths of the
 row after it: ``results / bandwidth_used``."""
+
+
+_ROLLED_OVER = (
+    "one page tells of a period that ends at {}, another of one that begins at {}: their sum would "
+    "be of neither. It ended while the pages were turned; the next poll reads the new one."
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,11 +78,14 @@ class Scene:
             self.matched |= self.seen
         self.seen.clear()
 
-    def billing(self, own: Period | None, rows: Sequence[Row], *, level: bool) -> Billing:
+    def billing(
+        self, own: Period | None, rows: Sequence[Row], *, level: bool, adds: bool = False
+    ) -> Billing:
         """Return the period of a series: its rule's own, else for a flow the definition's.
 
         The paths of a rule's own period see what its other paths see, those of the definition's
-        the document. Of rows with different periods the latest counts.
+        the document. Of rows with different periods the latest counts; but a sum that `adds` pages
+        of two periods is the sum of neither: raises Misfit.
         """
         default = self.target.definition.period
         if own is not None and own is not default:
@@ -84,11 +94,24 @@ class Scene:
             if len(rows) == 1 and self._is_rooted(own, rows[0]):
                 return self._kept((own, rows[0][1]), own, rows[0][0])
             found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
+            self._check(found, rows, adds=adds)
             return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
         if default is None or (level and own is None):
             return NO_PERIOD
-        document = rows[-1][1] if rows else self.documents[-1]
-        return self._kept((default, document), default, document)
+        if len(self.documents) == 1:  # and so one period
+            return self._kept((default, self.documents[0]), default, self.documents[0])
+        documents = [row[1] for row in rows] or self.documents[-1:]
+        found = [self._kept((default, document), default, document) for document in documents]
+        self._check(found, rows, adds=adds)
+        return found[-1]
+
+    def _check(self, found: Sequence[Billing], rows: Sequence[Row], *, adds: bool) -> None:
+        """Notice that a period ended while the pages were turned."""
+        if adds:
+            pages = [id(row[1]) for row in rows]
+            seam = rolled_over([one.period for one in found], pages)
+            if seam is not None:
+                raise Misfit("", _ROLLED_OVER.format(*map(format_rfc3339, seam))).at("period")
 
     def _kept(self, same: tuple[object, ...], rule: Period, view: object) -> Billing:
         """Work a period out once for all that has the `same` rule and document."""

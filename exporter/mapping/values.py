@@ -41,6 +41,9 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
     if rule.unit is not None:
         return Measure(rule.unit, rule.unit.name)
     word = None if rule.path is None else rule.path(view)
+    if rule.pattern is not None and isinstance(word, str):
+        match = rule.pattern.search(word)
+        word = word if match is None else match[1 if rule.pattern.groups else 0] or ""
     unit = _unit(rule, word) or rule.otherwise
     path = "" if rule.path is None else rule.path.text
     if unit is None:

@@ -105,7 +105,8 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
 
     ``enabled``: polled unless the target switches it off. ``interval`` and ``min_interval`` are
     seconds and override the definition's. ``conditional``: the last ETag goes along; 304 keeps the
-    values.
+    values. ``max_bytes`` is the largest answer, each page by itself: usage is told in kilobytes, so
+    that what has many megabytes is something else.
     """
 
     name: str
@@ -118,7 +119,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
     interval: float | None = None
     min_interval: float | None = None
     conditional: bool = False
-    max_bytes: int = 32 * 1024 * 1024
+    max_bytes: int = 8 * 1024 * 1024
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,16 @@ from exporter.model.outcome import Poll, Reason
 
 
 class PollFinished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A poll ended, well or not. ``next_poll`` is epoch seconds; ``lateness`` seconds."""
+    """A poll ended, well or not. ``next_poll`` is epoch seconds; ``lateness`` seconds.
+
+    ``interval`` (seconds) is between two polls while all goes well; 0 says nothing of it.
+    """
 
     poll: Poll
     failures: int  # consecutive failures, this one included; 0 after a success
     next_poll: float
     lateness: float
+    interval: float = 0.0
 
 
 class TargetDown(msgspec.Struct, frozen=True, kw_only=True, gc=False):

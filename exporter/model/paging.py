@@ -39,7 +39,7 @@ class PageNumber(msgspec.Struct, frozen=True, kw_only=True):
 
     The end is told by whichever of these is set: ``next_page`` (null or absent), ``total_pages``,
     ``total_rows`` (with ``size``), ``more`` (false), and else by a page with fewer than ``size``
-    rows, or none at all.
+    rows, or none at all. ``body`` puts the numbers into the JSON or form body.
     """
 
     param: str
@@ -51,11 +51,15 @@ class PageNumber(msgspec.Struct, frozen=True, kw_only=True):
     total_pages: Selector | None = None
     total_rows: Selector | None = None
     more: Selector | None = None
+    body: bool = False
     max_pages: int
 
 
 class Offset(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows are skipped: ``param`` counts rows, ``limit_param`` asks for ``limit`` of them."""
+    """Rows are skipped: ``param`` counts rows, ``limit_param`` asks for ``limit`` of them.
+
+    ``body`` puts both into the JSON or form body.
+    """
 
     param: str
     limit_param: str | None = None
@@ -63,6 +67,7 @@ class Offset(msgspec.Struct, frozen=True, kw_only=True):
     rows: Selector
     total_rows: Selector | None = None
     more: Selector | None = None
+    body: bool = False
     max_pages: int
 
 

@@ -95,6 +95,7 @@ class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
 
     A word that is not in ``words`` and is a unit of ours (``kernel.units``), of one of ``kinds``,
     is that unit. All others are ``otherwise``, or where that is not set a schema failure.
+    ``pattern`` takes group 1 of the text: the word stands behind the number.
     """
 
     unit: Unit | None = None
@@ -102,6 +103,7 @@ class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
     words: Mapping[str, Unit] = {}
     otherwise: Unit | None = None
     kinds: frozenset[Kind] = frozenset()
+    pattern: re.Pattern[str] | None = None
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):

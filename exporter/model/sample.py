@@ -183,17 +183,17 @@ def _health() -> list[Family]:
         ),
         Family(
             name="usage_api_rate_limit",
-            help="Requests that the vendor's API allows in its window, from its headers.",
+            help=f"Requests that the vendor's API allows in its window, from its headers {CACHED}.",
             labels=throttle,
         ),
         Family(
             name="usage_api_rate_limit_remaining",
-            help="Requests left in the window of the vendor's API, from its headers.",
+            help=f"Requests left in the window of the vendor's API, from its headers {CACHED}.",
             labels=throttle,
         ),
         Family(
             name="usage_api_rate_limit_reset_timestamp_seconds",
-            help="Time at which the window of the vendor's API resets, Unix time.",
+            help=f"Time at which the window of the vendor's API resets, Unix time {CACHED}.",
             labels=throttle,
             unit="seconds",
         ),

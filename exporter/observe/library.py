@@ -57,6 +57,11 @@ class Told:
         self.targets = Gauge(
             "usage_exporter_targets", "Targets configured.", ["provider"], registry=registry
         )
+        self.state_failures = Counter(
+            "usage_exporter_state_failures_total",
+            "Times that the state could no longer be kept on disk, or was begun anew.",
+            registry=registry,
+        )
         self.log_messages = Counter(
             "usage_exporter_log_messages_total",
             "Log messages written, by level.",

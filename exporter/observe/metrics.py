@@ -11,7 +11,14 @@ from typing import Final
 
 import msgspec
 
-from exporter.model.event import ConfigLoaded, ConfigRejected, Event, PollFinished, SeriesDropped
+from exporter.model.event import (
+    ConfigLoaded,
+    ConfigRejected,
+    Event,
+    LedgerTrouble,
+    PollFinished,
+    SeriesDropped,
+)
 from exporter.model.outcome import Failure, Poll
 from exporter.observe import library
 from exporter.observe.rows import (
@@ -85,8 +92,10 @@ class SelfMetrics:
     def __call__(self, event: Event) -> None:
         """Count what `event` tells. Targets that are not tracked (any more) are left alone."""
         match event:
-            case PollFinished(poll=poll):
+            case PollFinished(poll=poll, interval=interval):
                 self._polled(poll)
+                if interval:
+                    self.retime(poll.provider, poll.target, poll.collector, interval)
             case SeriesDropped(provider=provider, target=account, reason=reason, count=count):
                 self._dropped(provider, account, reason, count)
             case ConfigLoaded(at=at):
@@ -94,6 +103,8 @@ class SelfMetrics:
                 self._told.reload_success_time.set(at)
             case ConfigRejected():
                 self._told.reload_successful.set(0)
+            case LedgerTrouble(ok=False):
+                self._told.state_failures.inc()
             case _:
                 return
         self._changing.stale = True

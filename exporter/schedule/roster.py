@@ -64,9 +64,10 @@ class Roster:
     ) -> Change:
         """Make `jobs` the scheduled ones.
 
-        Jobs of targets in `changed`, and those with another budget or host, begin anew; those in
-        `replaced`, which are of other accounts now, also forget how their polls ended. Raises
-        ValueError, and changes nothing, if two jobs are of one target and collector.
+        Jobs of targets in `changed` begin anew, and so do those in trouble whose budget or host is
+        another one now; those in `replaced`, which are of other accounts, also forget how their
+        polls ended. Raises ValueError, and changes nothing, if two jobs are of one target and
+        collector.
         """
         wanted = _by_key(jobs)
         change = Change()
@@ -126,7 +127,7 @@ class Roster:
                 self._retire(entry, change, anew=job, forget=True)
                 continue
             if job is None or old.target in changed or _moved(old, job):
-                self._retire(entry, change, anew=job)
+                self._retire(entry, change, anew=job, changed=old.target in changed)
                 continue
             stay[key] = entry
             if job is not old and job != old:
@@ -136,7 +137,13 @@ class Roster:
         return stay
 
     def _retire(
-        self, entry: Entry, change: Change, *, anew: Job | None, forget: bool = False
+        self,
+        entry: Entry,
+        change: Change,
+        *,
+        anew: Job | None,
+        changed: bool = True,
+        forget: bool = False,
     ) -> None:
         entry.place = Place.GONE
         change.retired.append(entry)
@@ -144,8 +151,10 @@ class Roster:
         started = entry.state.started if running is None else running.started
         if anew is not None and forget:
             kept = state.fresh(anew, started + anew.min_interval)
-        elif anew is not None:
+        elif anew is not None and (changed or running or not entry.state.well):
             kept = state.anew(anew, entry.state, started + anew.min_interval)
+        elif anew is not None:
+            kept = entry.state
         elif running is not None:
             kept = state.removed(entry.state, started + entry.state.interval)
         else:

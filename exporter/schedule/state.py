@@ -93,6 +93,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.last_success is not None or self.trouble is not None
 
     @property
+    def well(self) -> bool:
+        """Tell whether the last poll succeeded."""
+        return self.last_success is not None and self.trouble is None
+
+    @property
     def begun(self) -> bool:
         """Tell whether a poll ever started."""
         return self.started > -math.inf

@@ -19,6 +19,7 @@ def ending(entry: Entry, ended: Attempt, clocks: Clocks, cut: Cut | None) -> Ite
         failures=after.failures,
         next_poll=clocks.epoch(max(clocks.now, after.due, entry.lane.budget.until)),
         lateness=entry.lateness,
+        interval=after.interval,
     )
     if cut is not None:
         yield WaitCut(

@@ -119,5 +119,9 @@ def _job_wait(entry: Entry, budget: BudgetStatus, now: float) -> tuple[float, st
             return own, Why.REFUSED.value
         case Reason.FORBIDDEN:
             return own, Why.FORBIDDEN.value
+        case Reason.RATE_LIMITED:  # some seconds longer than the budget's: there is no hurry
+            return own, Why.THROTTLED.value
+        case Reason.QUOTA_EXHAUSTED:
+            return own, Why.QUOTA.value
         case _:
             return own, Why.BACKOFF.value

@@ -69,3 +69,22 @@ def test_a_wait_that_the_new_key_was_told_holds(tmp_path: Path, how: str) -> Non
         assert min(later) >= told + WAIT
 
     simulated(story())
+
+
+def test_a_reload_after_a_renewal_asks_nobody_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        key = tmp_path / "key"
+        key.write_text("old")
+        vendor = Throttled()
+        process = Process(plan(tmp_path), vendor, wall=Clock(), emit=lambda event: None)
+        await process.start()
+        await asyncio.sleep(100)
+        key.write_text("newer")
+        process.engine.apply(plan(tmp_path))
+        await asyncio.sleep(190)
+        assert len(vendor.asked) == 2
+        await asyncio.sleep(200)
+        assert len(vendor.asked) == 4
+        await process.stop()
+
+    simulated(story())

@@ -42,16 +42,21 @@ FAILS: dict[str, tuple[Reason, float | None]] = {
     "429_ietf": (Reason.RATE_LIMITED, 30),
     "429_html": (Reason.RATE_LIMITED, None),
     "503_retry_after": (Reason.HTTP_5XX, 30),
+    "403_used_up": (Reason.FORBIDDEN, None),
     "401": (Reason.AUTH, None),
     "403": (Reason.FORBIDDEN, None),
     "404": (Reason.HTTP_4XX, None),
     "500": (Reason.HTTP_5XX, None),
     "502_empty": (Reason.HTTP_5XX, None),
+    "204": (Reason.SCHEMA, None),
+    "304_unasked": (Reason.HTTP_4XX, None),
+    "redirect_in_a_circle": (Reason.HTTP_4XX, None),
     "redirect_elsewhere": (Reason.HTTP_4XX, None),
     "html_at_200": (Reason.NOT_JSON, None),
     "empty_body": (Reason.NOT_JSON, None),
     "cut_json": (Reason.NOT_JSON, None),
     "trailing_bytes": (Reason.NOT_JSON, None),
+    "too_big_a_number": (Reason.NOT_JSON, None),
     "nan": (Reason.NOT_JSON, None),
     "deep": (Reason.NOT_JSON, None),
     "bad_utf8": (Reason.NOT_JSON, None),
@@ -68,10 +73,15 @@ FAILS: dict[str, tuple[Reason, float | None]] = {
     "close_at_once": (Reason.CONNECT, None),
     "never_answers": (Reason.TIMEOUT, None),
     "stops_after_headers": (Reason.TIMEOUT, None),
+    "length_too_small": (Reason.CONNECT, None),
     "not_http": (Reason.CONNECT, None),
     "endless_header": (Reason.CONNECT, None),
 }
 PASSES = {
+    "200_retry_after",
+    "200_used_up",
+    "early_hints",
+    "old_http",
     "wrong_content_type",
     "null",
     "a_list",
@@ -91,7 +101,7 @@ def spoilt(name: str) -> Callable[[Asked], Script]:
 
 
 def test_every_fault_is_expected() -> None:
-    assert {*FAILS, *PASSES, "drips"} == set(FAULTS)
+    assert {*FAILS, *PASSES, "drips", "header_drips"} == set(FAULTS)
 
 
 @pytest.mark.looptime

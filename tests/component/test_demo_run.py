@@ -114,7 +114,7 @@ def test_the_demos_config_is_a_good_one(tmp_path: Path) -> None:
 
 @warped
 async def test_a_demo_whose_config_is_bad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.app.demo.config", lambda origin: "targets: [{}]")
+    monkeypatch.setattr("exporter.app.demo.config", lambda origin, **more: "targets: [{}]")
     options = Options(listen=("127.0.0.1:0",))
     stream = io.StringIO()
     with pytest.raises(RuntimeError, match="name"):

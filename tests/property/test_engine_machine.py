@@ -64,7 +64,6 @@ SITES = ("north", "south")
 AGE = "usage_last_success_timestamp_seconds"
 STALE = 3600.0
 LOST = 1.0  # seconds before a kill of which nothing may be known
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - nobody waits for a disk
 
 names = st.sampled_from(NAMES)
 intervals = st.sampled_from([60, 90, 300])
@@ -75,7 +74,7 @@ class Everything(RuleBasedStateMachine):
         super().__init__()
         self.aio = asyncio.Runner(loop_factory=SimulatedLoop)
         self.loop = self.aio.get_loop()
-        self.scratch = tempfile.TemporaryDirectory(prefix="machine-", dir=MEMORY)
+        self.scratch = tempfile.TemporaryDirectory(prefix="machine-")
         self.folder = Path(self.scratch.name)
         self.clock = Clock()
         self.vendors = Vendors()
@@ -83,6 +82,7 @@ class Everything(RuleBasedStateMachine):
         self.known: dict[tuple[str, str], float] = {}  # the last value, by target and collector
         self.won: dict[tuple[str, str], float] = {}  # when the last success began, loop time
         self.shown: dict[tuple[str, str], float] = {}  # that of which the age was shown last
+        self.left: dict[tuple[str, str], tuple[float, float]] = {}  # when forgotten, and `won`
         self.faults: list[Event] = []
         self.killed = False
         self.dice = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
@@ -242,7 +242,11 @@ class Everything(RuleBasedStateMachine):
     @rule(away=st.sampled_from([0.0, 5.0, 200.0]))
     def the_process_is_killed(self, away: float) -> None:
         self.aio.run(self.process.kill())
-        self.vendors.forgive(self.loop.time() - LOST)
+        since = self.loop.time() - LOST
+        self.vendors.forgive(since)
+        for key, (forgotten, won) in self.left.items():
+            if forgotten > since:  # the next process need not know that it was
+                self.won.setdefault(key, won)
         self.killed = True
         self.aio.run(asyncio.sleep(away))
         self.live()
@@ -273,6 +277,8 @@ class Everything(RuleBasedStateMachine):
         return self.vendors.key((self.folder / f"key-{key}").read_text())
 
     def forget(self, name: str) -> None:
+        now = self.loop.time()
+        self.left |= {key: (now, won) for key, won in self.won.items() if key[0] == name}
         for memory in (self.known, self.won, self.shown):
             for key in [key for key in memory if key[0] == name]:
                 del memory[key]

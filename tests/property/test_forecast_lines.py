@@ -11,7 +11,7 @@ from exporter.mapping.forecast import MIN_ELAPSED, MIN_FRACTION, Points, flow, l
 INSTANTS = st.integers(min_value=946684800, max_value=4102444800)  # 2000 to 2100
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/Los_Angeles", "Australia/Lord_Howe"])
 PACES = st.floats(min_value=1e-6, max_value=1e9)
-SHARES = st.floats(min_value=0.0, max_value=1.0)
+SHARES = st.floats(min_value=0.0, max_value=1.0, allow_subnormal=False)
 HOUR = 3600.0
 
 
@@ -71,12 +71,21 @@ def test_exhaustion_is_on_the_line_and_within_the_period(
 
 
 POINTS = st.lists(
-    st.tuples(st.floats(min_value=0.0, max_value=1.0), st.floats(min_value=0.0, max_value=1e6)),
+    st.tuples(
+        st.floats(min_value=0.0, max_value=1.0, allow_subnormal=False),
+        st.floats(min_value=0.0, max_value=1e6, allow_subnormal=False),
+    ),
     max_size=40,
 )
 
 
-@given(periods(), st.floats(0.0, 1.2), st.floats(-10.0, 1e6), POINTS, st.floats(0.0, 2e6))
+@given(
+    periods(),
+    st.floats(0.0, 1.2, allow_subnormal=False),
+    st.floats(-10.0, 1e6, allow_subnormal=False),
+    POINTS,
+    st.floats(0.0, 2e6, allow_subnormal=False),
+)
 def test_whatever_the_history_the_outlook_is_sane(
     period: Span, share: float, used: float, points: list[tuple[float, float]], limit: float
 ) -> None:
@@ -95,7 +104,13 @@ def test_whatever_the_history_the_outlook_is_sane(
             assert at <= found.exhausted_at < period.end
 
 
-@given(periods(), st.floats(0.12, 0.99), POINTS, st.floats(0.0, 1e6), st.floats(1e-3, 1e6))
+@given(
+    periods(),
+    st.floats(0.12, 0.99),
+    POINTS,
+    st.floats(0.0, 1e6, allow_subnormal=False),
+    st.floats(1e-3, 1e6),
+)
 def test_the_unit_does_not_matter(
     period: Span, share: float, points: list[tuple[float, float]], used: float, factor: float
 ) -> None:
@@ -109,7 +124,12 @@ def test_the_unit_does_not_matter(
     assert other == pytest.approx(plain * factor, rel=1e-6, abs=1e-6 * factor)
 
 
-@given(periods(), st.floats(0.12, 0.99), st.floats(0.0, 1e6), st.floats(0.0, 1e6))
+@given(
+    periods(),
+    st.floats(0.12, 0.99),
+    st.floats(0.0, 1e6, allow_subnormal=False),
+    st.floats(0.0, 1e6, allow_subnormal=False),
+)
 def test_more_used_is_more_expected_and_not_later_exhausted(
     period: Span, share: float, used: float, more: float
 ) -> None:
@@ -125,7 +145,13 @@ def test_more_used_is_more_expected_and_not_later_exhausted(
         assert greater.exhausted_at <= less.exhausted_at + 1e-3
 
 
-@given(periods(), SHARES, st.floats(0.0, 1e6), st.floats(0.0, 2e6), st.floats(1.0, 2e6))
+@given(
+    periods(),
+    SHARES,
+    st.floats(0.0, 1e6, allow_subnormal=False),
+    st.floats(0.0, 2e6, allow_subnormal=False),
+    st.floats(1.0, 2e6),
+)
 def test_a_vendors_projection_is_published_as_it_is(
     period: Span, share: float, used: float, projected: float, limit: float
 ) -> None:
@@ -138,9 +164,11 @@ def test_a_vendors_projection_is_published_as_it_is(
 
 
 @given(
-    st.floats(0.0, 1e6),
-    st.lists(st.tuples(st.floats(-20.0, 0.0), st.floats(0.0, 1e6)), max_size=40),
-    st.none() | st.floats(0.0, 40.0),
+    st.floats(0.0, 1e6, allow_subnormal=False),
+    st.lists(
+        st.tuples(st.floats(-20.0, 0.0), st.floats(0.0, 1e6, allow_subnormal=False)), max_size=40
+    ),
+    st.none() | st.floats(0.0, 40.0, allow_subnormal=False),
     st.floats(1.0, 2e6),
 )
 def test_a_level_is_never_projected_below_zero_or_exhausted_too_late(

@@ -69,12 +69,18 @@ DOCUMENTS = st.recursive(
 
 @given(DOCUMENTS)
 @example({"spend": {"used": 1}})
+@example([{"ratio": 0, "used": None}, {"ratio": "", "used": None}])
+@example({"used": None, "null": [{"name": "GB", "value": 0}]})
 @example({"a": {"": {"used": 1}, "b": {"used": 2}}})
 def test_a_draft_always_compiles(document: object) -> None:
     compiled(drafted(document))
 
 
 @given(DOCUMENTS)
+@example({"percent": [{"name": "GB", "value": "5 GB"}]})
+@example({"used": [{"name": "GB", "value": 0}], "data": {"": 1, "used": None, "start": 0}})
+@example([{}, {"used": {"used": {"used": -1}, "next": {"used": 316}}}])
+@example({"percent": "5 GB"})
 def test_a_draft_reads_what_it_was_guessed_from(document: object) -> None:
     text = drafted(document)
     if NOTHING in text:

@@ -1,4 +1,4 @@
-"""Three invented APIs that combine what is hard. They are data: no line of Python knows them."""
+"""Invented APIs that combine what is hard. They are data: no line of Python knows them."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from exporter.kernel.durations import format_duration, parse_duration
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.select import Selector, compile_path
 from exporter.kernel.templates import Template, compile_template
-from exporter.kernel.units import Kind, Unit, find_unit
+from exporter.kernel.units import Kind, Unit, find_unit, parse_amount
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _SHARE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
@@ -157,6 +157,20 @@ def unit(place: Place, text: str, kinds: Iterable[Kind]) -> Unit:
         )
         return Unit("quantity", allowed[0], 1.0)
     return found
+
+
+def size(place: Place, text: str) -> int:
+    """Return whole bytes, at least one."""
+    try:
+        amount, word = parse_amount(text)
+        unit_ = find_unit(word) if word else None
+    except ValueError as error:
+        place.error(str(error))
+        return 1
+    if unit_ is None or unit_.kind is not Kind.BYTES or amount * unit_.factor < 1:
+        place.error(f"{describe(text)} is not a size. Write a number and a unit: 64 MiB, 500 kB.")
+        return 1
+    return int(amount * unit_.factor)
 
 
 def zone(place: Place, text: str | UnsetType, default: str = "UTC") -> str:

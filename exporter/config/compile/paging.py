@@ -75,6 +75,7 @@ def _page_number(place: Place, text: PageNumberText) -> PageNumber:
         total_pages=leaves.optional_path(place / "total_pages", text.total_pages),
         total_rows=leaves.optional_path(place / "total_rows", text.total_rows),
         more=leaves.optional_path(place / "more", text.more),
+        body=text.body,
         max_pages=text.max_pages,
     )
 
@@ -87,5 +88,6 @@ def _offset(place: Place, text: OffsetText) -> Offset:
         rows=leaves.path(place / "rows", text.rows),
         total_rows=leaves.optional_path(place / "total_rows", text.total_rows),
         more=leaves.optional_path(place / "more", text.more),
+        body=text.body,
         max_pages=text.max_pages,
     )

@@ -9,7 +9,14 @@ from exporter.config.compile.leaves import Scope
 from exporter.config.compile.paging import paging
 from exporter.config.compile.verdict import verdict
 from exporter.config.findings import Place
-from exporter.config.grammar.requests import Arguments, CollectorText, RequestText
+from exporter.config.grammar.requests import (
+    Arguments,
+    CollectorText,
+    CursorText,
+    OffsetText,
+    PageNumberText,
+    RequestText,
+)
 from exporter.config.grammar.words import Scalar
 from exporter.kernel.templates import Template
 from exporter.model.definition import (
@@ -95,6 +102,13 @@ def _json(place: Place, value: object, scope: Scope) -> Json:
             return cast("bool | int | float | None", value)
 
 
+def _check_paged_body(place: Place, text: CollectorText) -> None:
+    has_body = not isinstance(text.request.json, UnsetType) or bool(text.request.form)
+    paged = isinstance(text.paging, CursorText | PageNumberText | OffsetText) and text.paging.body
+    if paged and not has_body:
+        (place / "paging" / "body").key_error("The request has no body. Write its json or form.")
+
+
 def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Collector:
     """Compile a collector."""
     interval = leaves.positive_duration(place / "interval", text.interval)
@@ -104,6 +118,7 @@ def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Col
         (place / "request" / "method").error(
             "The answer to HEAD has no body. Write format: headers, or method: GET."
         )
+    _check_paged_body(place, text)
     return Collector(
         name=name,
         title=text.title,
@@ -115,4 +130,5 @@ def collector(place: Place, name: str, text: CollectorText, scope: Scope) -> Col
         interval=interval,
         min_interval=min_interval,
         conditional=text.conditional,
+        max_bytes=leaves.size(place / "max_size", text.max_size),
     )

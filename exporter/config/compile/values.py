@@ -103,6 +103,7 @@ def unit_rule(
         if isinstance(otherwise, UnsetType)
         else leaves.unit(place / "otherwise", otherwise, kinds),
         kinds=frozenset(kinds),
+        pattern=leaves.pattern(place / "regex", text.regex, groups=1),
     )
 
 

@@ -89,6 +89,7 @@ class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="p
         Path | UnsetType, Meta(description="How many rows there are; needs `size`.")
     ] = UNSET
     more: Annotated[Path | UnsetType, Meta(description="False here ends the paging.")] = UNSET
+    body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
     max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
 
 
@@ -103,6 +104,7 @@ class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offse
     rows: Annotated[Path, Meta(description="The rows: fewer than `limit` are the last page.")]
     total_rows: Annotated[Path | UnsetType, Meta(description="How many rows there are.")] = UNSET
     more: Annotated[Path | UnsetType, Meta(description="False here ends the paging.")] = UNSET
+    body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
     max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
 
 
@@ -183,3 +185,6 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     conditional: Annotated[
         bool, Meta(description="Send the last ETag along; 304 keeps the values.")
     ] = False
+    max_size: Annotated[
+        str, Meta(description="The largest answer, each page by itself: 64 MiB.")
+    ] = "8 MiB"

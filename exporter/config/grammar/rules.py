@@ -55,6 +55,9 @@ class UnitText(Strict, kw_only=True, frozen=True):
     otherwise: Annotated[
         str | UnsetType, Meta(description="What unknown words mean; without it they are a failure.")
     ] = UNSET
+    regex: Annotated[
+        str | UnsetType, Meta(description="Takes group 1 out of the text: GB out of 12.5 GB.")
+    ] = UNSET
 
 
 class ValueText(Strict, kw_only=True, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from exporter.config.sketch.numbers import is_number
-from exporter.config.sketch.shape import ODD, Leaf, Map, Odd, Shape, Table
+from exporter.config.sketch.shape import ODD, Leaf, Map, Odd, Series, Shape, Table
 from exporter.config.sketch.words import (
     MONEY_WORDS,
     UNIT_KEYS,
@@ -69,7 +69,8 @@ def _merged(shapes: Sequence[Shape | None]) -> Shape:
     if len(maps) == len(given):
         absent_map = [Map({}, always=False)] * (len(shapes) - len(given))
         return overlaid([*maps, *absent_map])
-    if len(tables) == len(given):
+    empty = [one for one in given if isinstance(one, Series) and not one.values]
+    if tables and len(tables) + len(empty) == len(given):
         always = len(given) == len(shapes) and all(one.always for one in tables)
         count = sum(one.count for one in tables)
         return Table(overlaid([one.row for one in tables]), count, always)

@@ -108,7 +108,7 @@ def _parts(
 
 
 def _table(table: Table, place: str, title: str, above: Level) -> Iterator[Level]:
-    step = _step(place, title, above, optional=not table.always)
+    step = _step(place, title, above, optional=not table.always or bool(above.where))
     level = Level(steps=(*above.steps, step), where=above.where, count=table.count, above=above)
     yield from _walk(table.row, step.name, level)
 
@@ -116,7 +116,7 @@ def _table(table: Table, place: str, title: str, above: Level) -> Iterator[Level
 def _entries(found: Map, place: str, title: str, above: Level) -> Iterator[Level]:
     """Yield the level of an open map; scalars among its entries are passed over."""
     maps = [one for one in found.entries.values() if isinstance(one, Map)]
-    step = _step(place, title, above, optional=not found.always)
+    step = _step(place, title, above, optional=not found.always or bool(above.where))
     mixed = len(maps) < len(found.entries)
     own = f"type({step.name}.value) == 'object'" if mixed else ""
     level = Level(
@@ -138,7 +138,7 @@ def _parallel(found: Map, place: str, title: str, above: Level) -> Iterator[Leve
     (label, labels), (number, numbers) = pair
     both = f"zip({below(place, (label,))}, {below(place, (number,))})"
     always = labels.always and numbers.always
-    step = _step(both, title or number, above, optional=not always)
+    step = _step(both, title or number, above, optional=not always or bool(above.where))
     spots = (
         Spot(keys=(_column(label, "name"),), path=f"{step.name}[0]", values=labels.values),
         Spot(keys=(_column(number, "value"),), path=f"{step.name}[1]", values=numbers.values),

@@ -34,6 +34,11 @@ def number(value: object) -> float:
     return float(value) if isinstance(value, int | float | str) else 0.0
 
 
+def numbers(values: Iterable[object]) -> list[float]:
+    """Return the numbers among some values."""
+    return [number(value) for value in values if is_number(value)]
+
+
 def is_column(values: Iterable[object], *, endless: bool = False) -> bool:
     """Tell whether there are numbers and nothing else; `endless` words for no limit count too."""
     given = [value for value in values if value is not None and value != ""]

@@ -141,5 +141,5 @@ def _offset(place: _Place, rows: str) -> str:
 
 
 def _positive(place: _Place, key: str) -> int:
-    value = place.entries.get(key)
+    value = place.entries.get(key) if key else None
     return value if isinstance(value, int) and 0 < value <= 100_000 else 0  # noqa: PLR2004 - rows

@@ -13,7 +13,7 @@ import msgspec
 from exporter.config.sketch import words
 from exporter.config.sketch.draft import Number, Words
 from exporter.config.sketch.levels import Spot
-from exporter.config.sketch.numbers import is_column, number, sentinels
+from exporter.config.sketch.numbers import is_column, numbers, sentinels
 from exporter.kernel.snake import snake
 from exporter.kernel.units import Kind
 
@@ -22,6 +22,7 @@ _AMOUNT_REGEX = r"(\d+(?:\.\d+)?)"
 _ROLES = ("used", "limit", "remaining", "percent", "ratio", "projected", "next_period", "overage")
 _SHARES = ("percent", "ratio")
 _COUNT = "count"  # a number of something; what for, its neighbours tell
+_MOST = 2.0  # a share above 200 % is a percentage
 _BIG = 1_000_000  # bytes: less than that is hardly a month's bandwidth
 _NEAR = 2  # levels of maps above a number whose keys may still name its role
 _LONGEST_WORD = 40
@@ -62,7 +63,8 @@ def figure(spot: Spot) -> Figure | None:
     counts = is_column(spot.values, endless=role == "limit")
     if not role or not (counts or (role not in _SHARES and amount_unit(spot.values))):
         return None
-    about = tuple(thing for key in spot.keys if (thing := words.thing_of(key)))
+    things = (words.thing_of(key) for key in spot.keys)
+    about = tuple(thing for thing in things if thing and thing not in words.PLAN)
     named = [thing for thing in about if thing not in words.CONTAINERS]
     return Figure(spot=spot, role=role, thing=named[-1] if named else "", about=about)
 
@@ -92,7 +94,7 @@ def groups(spots: Iterable[Spot], units: Sequence[Spot] = (), title: str = "") -
         known = figure(spot)
         if known is not None and known.role == _COUNT and told:
             known = msgspec.structs.replace(known, role=told)
-        if known is not None:
+        if known is not None and (known.role not in _SHARES or is_column(spot.values)):
             found.setdefault(known.about, []).append(known)
     _pair_leftovers(found)
     made = [_group(figures, units) for figures in found.values()]
@@ -129,12 +131,12 @@ def _group(figures: Sequence[Figure], units: Sequence[Spot]) -> Group | None:
             spots.setdefault(_counted(one.spot, spots), one.spot)
     if "percent" in spots:
         spots.pop("ratio", None)
-    elif "ratio" in spots and any(number(v) > 2 for v in spots["ratio"].values if v is not None):  # noqa: PLR2004 - a share above 200 % is a percentage
+    elif "ratio" in spots and max(numbers(spots["ratio"].values), default=0.0) > _MOST:
         spots["percent"] = spots.pop("ratio")
     if not spots.keys() - {"limit"}:
         return None
     unit, remark = _unit(figures, spots, units)
-    numbers = {
+    read = {
         role: made
         for role in _ROLES
         if role in spots and (made := _number(role, spots[role], unit))
@@ -143,7 +145,7 @@ def _group(figures: Sequence[Figure], units: Sequence[Spot]) -> Group | None:
     if thing and set(thing.split("_")) <= words.CYCLE_WORDS:
         thing = f"usage_{thing}"
     bare = not thing and len(spots) == 1 and figures[0].role == _COUNT
-    return Group(thing=thing, numbers=numbers, spots=spots, unit=unit, remark=remark, bare=bare)
+    return Group(thing=thing, numbers=read, spots=spots, unit=unit, remark=remark, bare=bare)
 
 
 def _counted(spot: Spot, spots: dict[str, Spot]) -> str:
@@ -182,12 +184,7 @@ def _unit(
         if measured and spot.keys[:-1] == measured[0].keys[:-1]:
             return unit_words(spot), ""
     if set(figures[0].thing.split("_")) & words.BULK and measured:
-        given = [
-            number(value)
-            for one in measured
-            for value in one.values
-            if value is not None and is_column([value])
-        ]
+        given = [amount for one in measured for amount in numbers(one.values)]
         if max(map(abs, given), default=0.0) >= _BIG:
             return "B", "bytes, by its size"
         return "GB", "GB, by its size"

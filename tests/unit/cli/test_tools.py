@@ -170,6 +170,48 @@ def test_a_sample_that_is_none_is_refused(
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("<html><body>Log in</body></html>", "It looks like a web page"),
+        ('HTTP/1.1 200 OK\n\n{"used": 1}', "It begins with headers"),
+        ('{"used": NaN}', "it is no JSON"),
+    ],
+)
+def test_a_sample_that_is_something_else_is_told_what_it_looks_like(
+    content: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = tmp_path / "answer.json"
+    answer.write_text(content)
+    assert main(["providers", "new", str(tmp_path / "acme.yaml"), f"--from-sample={answer}"]) == 1
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Acme.yaml", "my-acme.yaml", "1acme.yaml"])
+def test_a_name_that_no_provider_can_have_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["providers", "new", str(tmp_path / name)]) == 1
+    assert "A name has small letters, digits and underscores" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schema_that_lies_there_already_stays(tmp_path: Path) -> None:
+    schema = tmp_path / "provider.schema.json"
+    schema.write_text("{}")
+    assert main(["providers", "new", str(tmp_path / "acme.yaml")]) == 0
+    assert schema.read_text() == "{}"
+    first = (tmp_path / "acme.yaml").read_text().partition("\n")[0]
+    assert first == "# yaml-language-server: $schema=provider.schema.json"
+
+
+def test_the_schema_beside_a_new_definition_accepts_it(tmp_path: Path) -> None:
+    assert main(["providers", "new", str(tmp_path / "acme.yaml")]) == 0
+    schema = json.loads((tmp_path / "provider.schema.json").read_text())
+    document = yaml.safe_load((tmp_path / "acme.yaml").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
 def test_a_file_that_is_there_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

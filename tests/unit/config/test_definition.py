@@ -2,12 +2,14 @@
 
 import pytest
 
+from exporter.config.load import compile_text
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
     ArrayStyle,
     BasicAuth,
     BudgetScope,
     Cursor,
+    Definition,
     DigestAuth,
     Format,
     HeaderAuth,
@@ -177,9 +179,48 @@ PAGINGS = [
 )
 def test_a_paging_is_compiled(text: str, paging: object) -> None:
     found = compiled(
-        f"collectors: {{usage: {{request: {{path: '/{{params.org}}'}}, paging: {text}}}}}"
+        "collectors: {usage: {request: {method: POST, path: '/{params.org}', json: {}},"
+        f" paging: {text}}}}}"
     )
     assert found.collectors["usage"].paging == paging
+
+
+@pytest.mark.parametrize(
+    "paging",
+    [
+        "{kind: cursor, cursor: c, param: p, body: true}",
+        "{kind: page_number, param: p, rows: r, size: 2, body: true}",
+        "{kind: offset, param: p, rows: r, limit: 2, body: true}",
+    ],
+)
+def test_pages_in_the_body_need_one(paging: str) -> None:
+    def text(body: str) -> str:
+        request = f"{{method: POST, path: /usage{body}}}"
+        collectors = f"{{usage: {{request: {request}, paging: {paging}}}}}"
+        return f"{{title: A, collectors: {collectors}, resources: [{{name: a, used: n}}]}}"
+
+    (problem,) = rejected(text(""))
+    assert "paging.body: The request has no body. Write its json or form." in problem
+    assert isinstance(compile_text(text(", form: {a: b}"), name="acme"), Definition)
+
+
+def test_an_answer_may_have_8_mib_unless_the_definition_says_so() -> None:
+    def most(text: str) -> int:
+        one = f"{{request: {{path: '/{{params.org}}'}}{text}}}"
+        return compiled(f"collectors: {{usage: {one}}}").collectors["usage"].max_bytes
+
+    assert most("") == 8 * 2**20
+    assert most(", max_size: 64 MiB") == 64 * 2**20
+    assert most(", max_size: 0.5 kB") == 500
+
+
+@pytest.mark.parametrize("text", ["64", "5 requests", "0 MB", "much", "5 mb"])
+def test_the_size_of_an_answer_is_a_size(text: str) -> None:
+    one = f"{{request: {{path: /usage}}, max_size: '{text}'}}"
+    (problem,) = rejected(
+        f"{{title: A, collectors: {{usage: {one}}}, resources: [{{name: a, used: n}}]}}"
+    )
+    assert "collectors.usage.max_size: " in problem
 
 
 def test_a_success_rule_is_compiled() -> None:

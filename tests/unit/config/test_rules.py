@@ -67,7 +67,8 @@ def test_an_open_map_is_compiled() -> None:
     resource = the_resource(
         "{name: 'x_{metric.key}_{row.value.kind}', each: {path: items(data), as: metric},"
         " join: [{as: more, table: other, key: metric.key}, {as: last, table: list, key: more.id,"
-        " on: id}], unit: {from: metric.value.unit, words: {users: quantity}, otherwise: MB},"
+        " on: id}], unit: {from: metric.value.unit, words: {users: quantity}, otherwise: MB,"
+        " regex: '([A-Z]+)$'},"
         " levels: [seats], only: [seats, calls], known: [seats], rename: {api: calls},"
         " used: metric.value.used, projected: more.projected, ratio: last.share}"
     )
@@ -78,6 +79,7 @@ def test_an_open_map_is_compiled() -> None:
     assert resource.unit.path == path("metric.value.unit")
     assert resource.unit.words["users"].kind is Kind.QUANTITY
     assert resource.unit.otherwise == find_unit("MB")
+    assert resource.unit.pattern is not None
     assert resource.only == frozenset({"seats", "calls"})
     assert resource.levels == resource.known == {"seats"}
     assert resource.rename == {"api": "calls"}

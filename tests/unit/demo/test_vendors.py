@@ -7,7 +7,7 @@ import pytest
 
 from exporter.demo import billing_usage, thousandeyes, tpstreams
 from exporter.demo.faults import FAULTS
-from exporter.demo.vendors import breaks_at_random, throttles_now_and_then
+from exporter.demo.vendors import throttles_now_and_then
 from exporter.demo.wire import Answer, Asked, Pause, Script, Send, head, json_answer, plainly
 from tests.support.vendor import NOW
 
@@ -155,25 +155,6 @@ def test_throttling_comes_at_each_nth_request_of_a_vendor() -> None:
     assert sent.data.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 7\r\n" in sent.data
     assert spoil("b", asked("/"), answer) is None
-
-
-class Dice:
-    """Throws what it is told to, and chooses the first."""
-
-    def __init__(self, *throws: float) -> None:
-        self._throws = iter(throws)
-
-    def random(self) -> float:
-        return next(self._throws)
-
-    def choice(self, names: list[str], /) -> str:
-        return names[0]
-
-
-def test_chaos_comes_as_often_as_it_is_told_to() -> None:
-    spoil = breaks_at_random(Dice(0.1, 0.49, 0.5, 0.9), often=0.5, wall=lambda: NOW)
-    broken = [spoil("a", asked("/"), json_answer({})) is not None for _ in range(4)]
-    assert broken == [True, True, False, False]
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))

@@ -367,3 +367,17 @@ def test_too_many_rows_are_refused_after_the_first_page() -> None:
     paging = offset(total_rows=path("t"))
     assert "more than 5 pages" in detail(step(paging, {"rows": [1, 2], "t": 11}))
     assert isinstance(step(paging, {"rows": [1, 2], "t": 10}), Next)
+
+
+def test_numbers_and_offsets_may_go_into_the_body() -> None:
+    pages = PageNumber(
+        param="page.number", size_param="page.size", size=2, rows=path("r"), body=True, max_pages=5
+    )
+    assert first(pages).body == {"page.number": 1, "page.size": 2}
+    second = following(step(pages, {"r": [1, 2]}))
+    assert (second.query, second.body) == ((), {"page.number": 2, "page.size": 2})
+    offset = Offset(
+        param="skip", limit_param="take", limit=2, rows=path("r"), body=True, max_pages=5
+    )
+    assert first(offset).body == {"skip": 0, "take": 2}
+    assert following(step(offset, {"r": [1, 2]})).body == {"skip": 2, "take": 2}

@@ -1,5 +1,6 @@
 import re
 
+import msgspec
 import pytest
 
 from exporter.kernel.units import Kind
@@ -242,6 +243,15 @@ def test_a_unit_is_fixed_or_stands_in_the_row() -> None:
 def test_a_unit_of_ours_needs_no_entry(word: str, kind: Kind, factor: float) -> None:
     found = measure(unit_at("unit", {}), {"unit": word}, set())
     assert (found.unit.kind, found.unit.factor) == (kind, factor)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("12.5 GB", "GB"), ("7 widgets", "quantity"), ("12", "quantity")]
+)
+def test_a_unit_may_stand_behind_its_number(text: str, name: str) -> None:
+    pattern = re.compile(r"^[0-9.]+ ?(\w*)$")
+    rule = msgspec.structs.replace(unit_at("size", {}, otherwise="quantity"), pattern=pattern)
+    assert measure(rule, {"size": text}, set()).unit.name == name
 
 
 def test_the_definition_says_otherwise_what_a_unit_of_ours_is() -> None:

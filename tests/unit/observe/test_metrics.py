@@ -1,13 +1,21 @@
 import re
 from collections.abc import Mapping
 
+import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model.event import ConfigLoaded, ConfigRejected, PollFinished, SeriesDropped, WaitCut
+from exporter.model.event import (
+    ConfigLoaded,
+    ConfigRejected,
+    LedgerTrouble,
+    PollFinished,
+    SeriesDropped,
+    WaitCut,
+)
 from exporter.model.outcome import Reason
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
 from tests.support.events import NOON, a_failure, a_poll, finished
@@ -31,6 +39,7 @@ DESIGNED = {
     "usage_exporter_series",
     "usage_exporter_series_dropped_total",
     "usage_exporter_log_messages_total",
+    "usage_exporter_state_failures_total",
 }
 
 
@@ -194,6 +203,23 @@ def test_a_target_that_stays_keeps_its_counts() -> None:
     assert daemon.value("usage_exporter_poll_interval_seconds", **who) == 60
     daemon.metrics.retime("tpstreams", "video-prod", "usage", 30.0)
     assert daemon.value("usage_exporter_poll_interval_seconds", **who) == 30
+
+
+def test_a_poll_tells_an_interval_that_adapts() -> None:
+    daemon = Daemon()
+    who = {"provider": "tpstreams", "account": "video-prod", "collector": "usage"}
+    daemon.metrics(finished())
+    assert daemon.value("usage_exporter_poll_interval_seconds", **who) == 300
+    daemon.metrics(msgspec.structs.replace(finished(), interval=75.0))
+    assert daemon.value("usage_exporter_poll_interval_seconds", **who) == 75
+
+
+def test_losses_of_the_state_are_counted() -> None:
+    daemon = Daemon()
+    assert daemon.value("usage_exporter_state_failures_total") == 0
+    for ok in (False, True, False):
+        daemon.metrics(LedgerTrouble(ok=ok, detail="the disk is full"))
+    assert daemon.value("usage_exporter_state_failures_total") == 2
 
 
 def test_dropped_series_are_counted_by_reason() -> None:

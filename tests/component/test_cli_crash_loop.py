@@ -1,0 +1,103 @@
+"""A real `usage-exporter run`, killed again and again: by its polls, or at any other moment."""
+
+import asyncio
+import itertools
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.demo.wire import Answer, Asked, json_answer
+from tests.support.meter import Meter, row, target, write_config
+
+INTERVAL = 3.0
+LASTS = 8.0  # seconds of the crash loop
+CONFIG = {"state": {"file": "state.db"}}
+
+
+async def live(config: Path) -> asyncio.subprocess.Process:
+    """Start the exporter as a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", "run", f"--config.file={config}"),
+        "--web.listen-address=127.0.0.1:0",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+class Times(list[float]):
+    """When the vendor was asked, and a bell that rings at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bell = asyncio.Event()
+
+    def note(self) -> None:
+        self.append(time.monotonic())
+        self.bell.set()
+
+    async def soon(self, seconds: float) -> None:
+        """Return when the vendor is asked, or after a while."""
+        self.bell.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.bell.wait()
+        except TimeoutError:
+            pass
+
+
+def noting(times: Times, answer: Answer) -> Callable[[Asked], Answer]:
+    def reply(_: Asked) -> Answer:
+        times.note()
+        return answer
+
+    return reply
+
+
+@pytest.mark.timeout(60)
+async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
+    dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
+    down.bell = well.bell
+    meter = Meter(usage=noting(well, json_answer({"rows": [row()]})))
+    other = Meter(usage=noting(down, json_answer({}, status=500)))
+    async with meter.vendor, other.vendor:
+        pace = {"poll_interval": f"{INTERVAL:.0f}s", "poll_timeout": "1s"}
+        config = write_config(
+            tmp_path, target(meter, "well", **pace), target(other, "down", **pace), **CONFIG
+        )
+        end = time.monotonic() + LASTS
+        while time.monotonic() < end:
+            process = await live(config)
+            lives += 1
+            await well.soon(2.5)
+            await asyncio.sleep(dice.choice((0.0, 0.005, 0.05, 0.3)))  # at once, or in the midst
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    assert lives >= 4
+    for times in (well, down):
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert gaps, "it must poll all the same"
+        assert min(gaps) > INTERVAL - 0.1
+
+
+@pytest.mark.timeout(60)
+async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
+    times = Times()
+    refusal = json_answer({}, status=429, headers={"Retry-After": "3600"})
+
+    meter = Meter(usage=noting(times, refusal))
+    async with meter.vendor:
+        one = target(meter, poll_interval="1s", poll_timeout="1s")
+        config = write_config(tmp_path, one, **CONFIG)
+        for _ in range(3):
+            process = await live(config)
+            await times.soon(1.5)
+            await asyncio.sleep(1.0)  # what was told a second ago is known
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    assert len(times) == 1

@@ -1,0 +1,149 @@
+"""Faults on cue: this page of that vendor, so many times."""
+
+import math
+
+import pytest
+
+from exporter.demo.chaos import Chaos
+from exporter.demo.cues import Cues, Walks
+from exporter.demo.faults import FAULTS
+from exporter.demo.vendors import TOKENS, config
+from exporter.demo.wire import MARK, Answer, Asked, Script, Send, is_signed, json_answer
+from tests.support.vendor import NOW
+
+PAGED = json_answer({"next": "https://a.example/?page=2", "results": [1]})
+LAST = json_answer({"next": None, "results": [1]})
+
+
+def asked(
+    number: int = 1,
+    token: str = "t",  # noqa: S107 - none
+    path: str = "/usage",
+    query: tuple[tuple[str, str], ...] = (),
+) -> Asked:
+    more = (("page", str(number)),) if number > 1 else ()
+    return Asked(
+        method="GET",
+        path=path,
+        query=(*more, *query),
+        headers={"authorization": f"Token {token}"},
+        origin="http://127.0.0.1:1/x",
+    )
+
+
+def test_pages_are_counted_from_the_request_that_begins() -> None:
+    walks = Walks()
+    found = [walks.step("v", asked(page)) for page in (1, 2, 3, 1, 2, 1)]
+    assert found == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)]
+
+
+@pytest.mark.parametrize("first", [("page", "1"), ("offset", "0"), ("cursor", "")])
+def test_a_first_page_may_be_asked_for_by_name(first: tuple[str, str]) -> None:
+    walks = Walks()
+    assert walks.step("v", asked(query=(first,))) == (1, 1)
+    assert walks.step("v", asked(query=(("cursor", "abc"),))) == (1, 2)
+    assert walks.step("v", asked(query=(first,))) == (2, 1)
+
+
+def test_everybody_turns_his_own_pages() -> None:
+    walks = Walks()
+    walks.step("v", asked())
+    assert walks.step("v", asked(token="other")) == (1, 1)  # noqa: S106 - none
+    assert walks.step("v", asked(path="/other")) == (1, 1)
+    assert walks.step("w", asked()) == (1, 1)
+    assert walks.step("v", asked(2)) == (1, 2)
+
+
+def test_a_walk_may_begin_in_the_middle() -> None:
+    assert Walks().step("v", asked(7)) == (1, 1)
+
+
+def status(script: Script | None) -> bytes:
+    """Return the status line, or nothing where the answer is left alone."""
+    if script is None:
+        return b""
+    (sent, *_) = script
+    assert isinstance(sent, Send)
+    return sent.data.partition(b"\r\n")[0]
+
+
+def test_a_cue_breaks_its_page_of_its_vendor_so_many_times() -> None:
+    cues = Cues(lambda: NOW)
+    cues.cue("v", "500", page=2, times=2)
+    lines = [
+        status(cues(vendor, asked(page), PAGED))
+        for vendor, page in (("v", 1), ("v", 2), ("w", 1), ("w", 2), ("v", 1), ("v", 2), ("v", 3))
+    ]
+    assert [number for number, line in enumerate(lines) if line] == [1, 5]
+    assert lines[1] == b"HTTP/1.1 500 Status"
+    assert status(cues("v", asked(1), PAGED)) + status(cues("v", asked(2), PAGED)) == b""
+    assert cues.played == 2
+
+
+def test_a_cue_for_ever_ends_when_it_is_cleared() -> None:
+    cues = Cues(lambda: NOW)
+    cues.cue("v", "401", times=math.inf)
+    assert all(status(cues("v", asked(), PAGED)) for _ in range(5))
+    cues.clear()
+    assert cues("v", asked(), PAGED) is None
+
+
+def test_a_cue_may_be_a_fault_of_ones_own() -> None:
+    def hangs_up(asked: Asked, answer: Answer, now: float) -> Script:
+        assert now == NOW
+        return (Send(b"HTTP/1.1 418 Status\r\n\r\n"),)
+
+    cues = Cues(lambda: NOW)
+    cues.cue("v", hangs_up)
+    assert status(cues("v", asked(), PAGED)) == b"HTTP/1.1 418 Status"
+
+
+def test_an_unknown_fault_cannot_be_cued() -> None:
+    with pytest.raises(KeyError):
+        Cues(lambda: NOW).cue("v", "earthquake")
+
+
+# ------------------------------------------------------------------------------------ the chaos
+
+
+def calm(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+    return (Send(b"calm"),)
+
+
+def test_the_chaos_leaves_the_usual_accounts_alone() -> None:
+    chaos = Chaos(calm, lambda: NOW)
+    assert chaos("tpstreams", asked(), PAGED) == (Send(b"calm"),)
+
+
+def test_an_account_of_the_chaos_is_well_and_breaks_by_turns_on_either_page() -> None:
+    chaos = Chaos(calm, lambda: NOW)
+    token = f"t{MARK}500"
+    broken = []
+    for _ in range(8):
+        first = chaos("v", asked(token=token), PAGED)
+        second = None if first else chaos("v", asked(2, token), LAST)
+        broken.append((bool(first), bool(second)))
+    well, one, two = (False, False), (True, False), (False, True)
+    assert broken == [well, one, well, two] * 2
+
+
+def test_an_answer_of_one_page_breaks_at_it() -> None:
+    chaos = Chaos(calm, lambda: NOW)
+    broken = [bool(chaos("v", asked(token=f"t{MARK}500"), LAST)) for _ in range(8)]
+    assert broken == [False, True] * 4
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_there_is_an_account_for_every_fault(name: str) -> None:
+    text = config("http://127.0.0.1:1", chaos=True)
+    assert f'- name: "{name}"\n' in text
+    assert f'{MARK}{name}"}}' in text
+
+
+def test_a_token_of_the_chaos_opens_the_vendor_it_is_made_of() -> None:
+    for token in TOKENS.values():
+        assert is_signed(asked(token=token), "token", token)
+        assert is_signed(asked(token=f"{token}{MARK}401"), "Token", token)
+        assert not is_signed(asked(token=f"{token}x"), "Token", token)
+        assert not is_signed(asked(token=f"x{MARK}401"), "Token", token)
+        assert not is_signed(asked(token=token), "Bearer", token)

@@ -1,5 +1,6 @@
 """The demo: an exporter whose vendors are fakes in the same process."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -37,7 +38,7 @@ async def demo(
             loaded = load_text(text, name="demo", directory=".", environ=environ)
             return loaded if isinstance(loaded, Rejected) else _hastened(loaded, pace)
 
-        plan = load()
+        plan = await asyncio.to_thread(load)
         if isinstance(plan, Rejected):
             raise RuntimeError("; ".join(map(str, plan.problems)))  # noqa: TRY004 - not a type
 

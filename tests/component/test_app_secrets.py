@@ -180,7 +180,7 @@ def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
     blabber, log, expositions = Blabber(), io.StringIO(), b""
     async with Vendor(blabber) as vendor:
-        plan = plan_of(config(tmp_path, vendor.base_url))
+        plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
             done = await once(plan, only="", log_level="debug", log_format="logfmt", stream=log)
             expositions += done.exposition()
@@ -194,7 +194,7 @@ async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
 async def test_explain_gives_no_secret_away(tmp_path: Path) -> None:
     blabber, lines = Blabber(), list[str]()
     async with Vendor(blabber) as vendor:
-        plan = plan_of(config(tmp_path, vendor.base_url))
+        plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
             for target in plan.targets.values():
                 lines += (await explain(target)).lines
@@ -285,7 +285,9 @@ async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
     log, blabber = io.StringIO(), Blabber()
     async with Vendor(blabber) as vendor:
         host = vendor.host
-        plan = plan_of(config(tmp_path, "http://leaky.invalid", f"http://me:{PROXY}@{host}"))
+        plan = await asyncio.to_thread(
+            plan_of, config(tmp_path, "http://leaky.invalid", f"http://me:{PROXY}@{host}")
+        )
         done = await once(plan, only="literal", log_level="debug", log_format="json", stream=log)
         story = await explain(plan.targets["literal"])
     assert done.failed

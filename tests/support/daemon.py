@@ -48,7 +48,7 @@ class Exporter:
 
     async def scrape(self) -> Exposed:
         """Return what ``/metrics`` says now."""
-        return Exposed((await self.get("/metrics")).text)
+        return await asyncio.to_thread(Exposed, (await self.get("/metrics")).text)
 
     async def targets(self) -> dict[str, dict[str, Any]]:
         """Return what ``/api/v1/targets`` says, by account."""

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import html
 import itertools
 import json
@@ -11,10 +12,11 @@ from urllib.parse import quote, quote_plus
 from exporter.demo.wire import Answer, Asked, json_answer
 
 
-def forms(secret: str) -> set[str]:
+@functools.cache
+def forms(secret: str) -> frozenset[str]:
     """Return the ways in which a secret could stand in a text."""
     plain = secret.encode()
-    return {
+    found = {
         secret,
         quote(secret),
         quote(secret, safe=""),
@@ -26,6 +28,7 @@ def forms(secret: str) -> set[str]:
         base64.b64encode(plain).decode(),
         base64.b64encode(plain).decode().rstrip("="),
     }
+    return frozenset(found)
 
 
 def leaks(text: str, secrets: Iterable[str], *, least: int = 12) -> list[str]:

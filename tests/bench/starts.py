@@ -53,7 +53,7 @@ def configuration(origin: str, count: int) -> str:
 
 def _ours(config: Path, port: int) -> list[str]:
     options = [f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}"]
-    return [str(peers.own_environment()), "-m", "exporter", "run", *options]
+    return [peers.own_program(), "run", *options]
 
 
 def _theirs(queries: Path, port: int) -> list[str]:
@@ -68,9 +68,9 @@ def _starts(config: Path, queries: Path) -> Iterator[Row]:
         "ours": lambda: _first_answer(lambda port: _ours(config, port)),
         "query-exporter": lambda: _first_answer(lambda port: _theirs(queries, port)),
         "bare imports": lambda: _run([python, "-c", IMPORTS]),
-        "--version": lambda: _run([python, "-m", "exporter", "--version"]),
+        "--version": lambda: _run([peers.own_program(), "--version"]),
         "bare Python": lambda: _run([python, "-c", "pass"]),
-        "check": lambda: _run([python, "-m", "exporter", "check", f"--config.file={config}"]),
+        "check": lambda: _run([peers.own_program(), "check", f"--config.file={config}"]),
     }
     took: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(ROUNDS + 1):
@@ -99,7 +99,7 @@ def _first_answer(command: Callable[[int], Sequence[str]]) -> float:
     port = free_port()
     words = command(port)
     began = time.perf_counter()
-    with spawned(words, environ=peers.own_environ()) as process:
+    with spawned(words) as process:
         _await_metrics(port, process)
         return time.perf_counter() - began
 
@@ -122,7 +122,7 @@ def _run(command: Sequence[str]) -> float:
         list(command),
         check=True,
         capture_output=True,
-        env=clean_environ() | peers.own_environ(),
+        env=clean_environ(),
     )
     return time.perf_counter() - began
 
@@ -142,7 +142,7 @@ def _memory(config: Path, queries: Path) -> Iterator[Row]:
 
 def _idle(command: Callable[[int], Sequence[str]]) -> int:
     port = free_port()
-    with spawned(command(port), environ=peers.own_environ()) as process:
+    with spawned(command(port)) as process:
         _await_metrics(port, process)
         time.sleep(IDLE)
         _await_metrics(port, process)

@@ -17,7 +17,7 @@ from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Poll, Re
 from exporter.model.reading import Reading
 from exporter.model.target import Target
 
-_OFF_THE_LOOP = 1024 * 1024
+_OFF_THE_LOOP = 256 * 1024
 """Answers of more bytes than this are mapped in a thread: a scrape must not wait for them."""
 
 

@@ -3,6 +3,8 @@
 The steps themselves are pure and stand in their own modules; here they are put in order.
 """
 
+from functools import partial
+
 import msgspec
 
 from exporter.fetch.accounts import Account, find_accounts
@@ -16,6 +18,9 @@ from exporter.fetch.verdict import Absent, Judged, Rules, judge
 from exporter.fetch.wire import Answer, Wire
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
+
+_LARGE = 256 * 1024
+"""Answers of more bytes are decoded in a thread: a scrape must not wait for them."""
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +54,7 @@ class Attempt:
         self._keyring = keyring
         self._target = prepared.target
         self._wall = world.wall
+        self._beside = world.beside
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
@@ -119,10 +125,14 @@ class Attempt:
             answer = await self.exchanges.ask(
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
-            clean = self._keyring.teller.text
-            judged = judge(answer, rules, self._wall(), asked_new=known, clean=clean)
+            judged = await self._judged(answer, rules, asked_new=known)
             if not self._signer.renews(judged):
                 return answer, judged
+
+    async def _judged(self, answer: Answer, rules: Rules, *, asked_new: bool) -> Judged:
+        clean = self._keyring.teller.text
+        work = partial(judge, answer, rules, self._wall(), asked_new=asked_new, clean=clean)
+        return await self._beside(work) if len(answer.body) > _LARGE else work()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared

@@ -57,6 +57,7 @@ class Client:
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
             send=send or self._transport.send,
+            beside=asyncio.to_thread,
             tokens=Tokens(wall),
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}

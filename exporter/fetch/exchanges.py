@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from exporter.model.target import Http, SecretSource, Target
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_T = TypeVar("_T")
 _NOT_SHOWN = "(the answer of a log-in is not shown)"
 
 
@@ -46,6 +47,12 @@ class Send(Protocol):
     ) -> Answer | Failure: ...
 
 
+class Beside(Protocol):
+    """Does something large in a thread, so that the event loop can go on."""
+
+    async def __call__(self, work: Callable[[], _T], /) -> _T: ...
+
+
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time."""
 
@@ -53,6 +60,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     wall: Callable[[], float]
     clock: Callable[[], float]
     send: Send
+    beside: Beside
     tokens: Tokens
 
 

@@ -12,7 +12,14 @@ CURVE = (100, 1_000, 10_000, 100_000)
 def rows() -> Iterator[Row]:
     """Yield the rows of the store."""
     kept = told("shelving", MANY)["kept"]
-    yield Row(f"memory of a series besides its text (with the joined body), of {MANY:,}", "", "", kept, " bytes", 220.0)
+    yield Row(
+        f"memory of a series besides its text (with the joined body), of {MANY:,}",
+        "",
+        "",
+        kept,
+        " bytes",
+        220.0,
+    )
 
 
 def curve() -> Iterator[Row]:

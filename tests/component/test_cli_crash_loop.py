@@ -94,9 +94,9 @@ async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
     async with meter.vendor:
         one = target(meter, poll_interval="1s", poll_timeout="1s")
         config = write_config(tmp_path, one, **CONFIG)
-        for _ in range(3):
+        for patience in (20.0, 1.5, 1.5):  # the first life lasts until it was refused
             process = await live(config)
-            await times.soon(1.5)
+            await times.soon(patience)
             await asyncio.sleep(1.0)  # what was told a second ago is known
             process.send_signal(signal.SIGKILL)
             await process.wait()

@@ -95,9 +95,12 @@ async def test_what_could_not_be_read_is_asked_for_as_a_whole_again(tmp_path: Pa
     assert "if-none-match" not in meter.asked[1].headers
 
 
-@pytest.mark.parametrize(("count", "here"), [(10, True), (20_000, False)])
+SMALL, LARGE = (rows(*[row()] * count) for count in (10, 20_000))
+
+
+@pytest.mark.parametrize(("answer", "here"), [(SMALL, True), (LARGE, False)], ids=["10", "20000"])
 async def test_large_answers_are_read_beside_the_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, *, here: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, *, here: bool
 ) -> None:
     threads: list[bool] = []
 
@@ -106,7 +109,7 @@ async def test_large_answers_are_read_beside_the_loop(
         return read(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("exporter.pipeline.read", noted)
-    meter = Meter(usage=rows(*[row()] * count))
+    meter = Meter(usage=answer)
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert isinstance(poll.outcome, Reading)

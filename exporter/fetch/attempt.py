@@ -3,6 +3,8 @@
 The steps themselves are pure and stand in their own modules; here they are put in order.
 """
 
+from functools import partial
+
 import msgspec
 
 from exporter.fetch.accounts import Account, find_accounts
@@ -49,6 +51,7 @@ class Attempt:
         self._keyring = keyring
         self._target = prepared.target
         self._wall = world.wall
+        self._beside = world.beside
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
@@ -120,7 +123,8 @@ class Attempt:
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
             clean = self._keyring.teller.text
-            judged = judge(answer, rules, self._wall(), asked_new=known, clean=clean)
+            work = partial(judge, answer, rules, self._wall(), asked_new=known, clean=clean)
+            judged = await self._beside.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
                 return answer, judged
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from exporter.fetch.beside import Beside
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
@@ -42,13 +43,17 @@ class Send(Protocol):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time."""
+    """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time.
+
+    ``beside`` calls what takes long.
+    """
 
     read_secret: Callable[[SecretSource], Secret]
     wall: Callable[[], float]
     clock: Callable[[], float]
     send: Send
     tokens: Tokens
+    beside: Beside
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -60,10 +60,10 @@ async def test_what_is_small_is_done_at_once() -> None:
 async def test_large_works_are_done_one_by_one_and_what_is_begun_is_finished_first() -> None:
     works = Works()
     async with asyncio.TaskGroup() as group:
-        for name in ("one", "two", "three"):
-            await works.begin(group, name)
-        await works.begin(group, "finish", finishing=True)
+        tasks = [await works.begin(group, name) for name in ("one", "two", "three")]
+        tasks.append(await works.begin(group, "finish", finishing=True))
         works.gate.set()
+    assert [task.result() for task in tasks] == ["one", "two", "three", "finish"]
     works.beside.close()
     assert works.order == ["one", "finish", "two", "three"]
 
@@ -83,16 +83,20 @@ async def test_who_is_called_off_while_he_waits_holds_up_nobody() -> None:
 
 
 async def test_who_is_called_off_at_his_turn_passes_it_on() -> None:
+    async def first() -> None:
+        await works.beside.call(works.work("one"), size=LARGE + 1)
+        second.cancel()  # its turn has come, and it does not know yet
+
     works = Works()
     async with asyncio.TaskGroup() as group:
-        first = await works.begin(group, "one")
+        group.create_task(first())
+        await asyncio.sleep(0)
         second = await works.begin(group, "two")
         third = await works.begin(group, "three")
-        first.add_done_callback(lambda _: second.cancel())
         works.gate.set()
         assert await third == "three"
     works.beside.close()
-    assert "two" not in works.order
+    assert works.order == ["one", "three"]
 
 
 async def test_an_error_is_the_callers_and_the_next_has_his_turn() -> None:

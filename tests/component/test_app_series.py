@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.wire import Answer, json_answer
-from exporter.model.outcome import Reason
 from tests.support.exposed import Exposed
 from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
 from tests.support.polled import one
@@ -44,12 +43,10 @@ async def test_odd_names_are_labels_that_prometheus_reads(tmp_path: Path) -> Non
 
 
 @warped
-async def test_bytes_that_are_no_utf8_are_no_answer_and_break_no_scrape(tmp_path: Path) -> None:
-    meter = Meter(usage=Answer(body=b'{"rows": [{"name": "\xff\xfe", "used": 1}]}'))
-    async with one(meter, tmp_path) as rig:
-        seen = await rig.first()
-        assert rig.reasons() == {"home": Reason.NOT_JSON}
-    assert (seen.get("usage_up"), seen.get("usage_bytes")) == (0, None)
+async def test_bytes_that_are_no_utf8_cost_no_more_than_a_letter(tmp_path: Path) -> None:
+    body = b'{"rows": [{"name": "traffic", "used": 1, "part": "caf\xe9"}]}'
+    seen = await shown(Meter(usage=Answer(body=body)), tmp_path, items=True)
+    assert seen.get("usage_item_bytes", item="caf�") == 1
 
 
 @warped

@@ -266,6 +266,8 @@ def test_rows_that_a_condition_leaves_out_sum_to_zero() -> None:
         (-1, {"unlimited": (-1,)}, Unlimited()),
         (None, {"unlimited": (None,)}, Unlimited()),
         ("unlimited", {"unlimited": ("Unlimited",)}, Unlimited()),
+        ("∞", {"unlimited": ("∞",)}, Unlimited()),
+        (2**63 - 1, {"unlimited": (2**63 - 1,)}, Unlimited()),
         (None, {}, None),
         ("100", {}, Known(100.0)),
     ],

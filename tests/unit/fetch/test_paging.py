@@ -282,36 +282,6 @@ def test_the_number_of_pages_decides_also_over_an_empty_page() -> None:
     assert step(paging, {"total": 3, "rows": [1, 2]}, at=third) == Done()
 
 
-def test_rows_are_counted_where_the_number_of_pages_is_not_told() -> None:
-    paging = pages(total_pages=path("pages"), total_rows=path("total"))
-    second = following(step(paging, {"total": 4}))
-    assert step(paging, {"total": 4}, at=second) == Done()
-
-
-def test_no_pages_at_all_are_the_end() -> None:
-    assert step(pages(total_pages=path("total")), {"total": 0}) == Done()
-
-
-def test_a_total_that_shrinks_between_pages_is_no_smaller_sum() -> None:
-    for paging in (pages(total_pages=path("total")), pages(total_rows=path("total"))):
-        second = following(step(paging, {"total": 4}))
-        assert '"total" was 4 on the page before and is 3' in detail(
-            step(paging, {"total": 3}, at=second)
-        )
-    rows = {"rows": [1, 2]}
-    second = following(step(offset(total_rows=path("total")), {"total": 4, **rows}))
-    assert "changed while it was read" in detail(
-        step(offset(total_rows=path("total")), {"total": 3, "rows": [4]}, at=second)
-    )
-
-
-def test_a_total_that_grows_between_pages_brings_further_pages() -> None:
-    paging = pages(total_rows=path("total"), rows=path("rows"))
-    second = following(step(paging, {"total": 3, "rows": [1, 2]}))
-    third = following(step(paging, {"total": 5, "rows": [3, 4]}, at=second))
-    assert step(paging, {"total": 5, "rows": [5]}, at=third) == Done()
-
-
 def test_too_many_pages_are_refused_after_the_first() -> None:
     assert "more than 5 pages" in detail(step(pages(total_pages=path("total")), {"total": 10**9}))
     total = pages(total_rows=path("total"))

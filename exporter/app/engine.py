@@ -240,6 +240,7 @@ class Engine:
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
         if _holds_all(poll):
+            self._ledger.hasten()  # whoever kills us now must not make us ask again
             self._show_waits(target)
         self.publisher.publish(target)
 

@@ -9,6 +9,7 @@ from typing import Any
 from exporter.app.engine import PRUNED_EVERY
 from exporter.fetch.wire import Answer, Wire
 from exporter.model.plan import Plan
+from exporter.store.ledger import GATHER
 from tests.support.meter import DEFINITION
 from tests.support.schedule import DAY
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
@@ -127,6 +128,22 @@ def test_a_wait_holds_all_targets_of_a_key_over_restarts(tmp_path: Path) -> None
         await asyncio.sleep(3600)
         await process.stop()
         assert world.asked[1] - refused >= 3600
+
+    simulated(story())
+
+
+def test_a_wait_that_was_told_a_moment_before_a_kill_is_known(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        world.status, world.headers = 429, {"Retry_After": "3600"}
+        process = await world.begin("one", "two")
+        await world.bell.wait()
+        await asyncio.sleep(LATENCY + 2 * GATHER)
+        await process.kill()
+        again = await world.begin("one", "two")
+        await asyncio.sleep(3500)
+        await again.stop()
+        assert len(world.asked) == 1
 
     simulated(story())
 

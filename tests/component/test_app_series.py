@@ -1,6 +1,7 @@
 """What a vendor's names and rows may do to the series: nothing that breaks a scrape."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ ITEMS = (
 ODD = ['say "hi"', "back\\slash", "two\nlines", "x" * 10_000, "half \ud83d of a pair", "é日本"]
 
 
-async def shown(meter: Meter, folder: Path, definition: str = "", **more: object) -> Exposed:
+async def shown(meter: Meter, folder: Path, definition: str = "", **more: Any) -> Exposed:
     """Return what is published after a first poll."""
     async with meter.vendor:
         path = write_config(folder, target(meter, **more))
@@ -106,12 +107,13 @@ async def test_a_day_that_is_restated_corrects_the_sum(tmp_path: Path) -> None:
         meter.answers["usage"] = rows(row(used=80), row(used=50), row(used=5))
         after = await rig.go(310)
     assert (before.get("usage_bytes"), after.get("usage_bytes")) == (150, 135)
-    assert after.get("usage_projected_bytes") is None or after.get("usage_up") == 1
 
 
 @warped
 async def test_a_credit_is_negative_and_no_share_of_a_limit_is_invented(tmp_path: Path) -> None:
-    meter = Meter(usage=json_answer({"rows": [row(used="-0.5"), row("zero", used="-0")]}))
+    meter = Meter(
+        usage=json_answer({"rows": [{**row(), "used": "-0.5"}, {**row("zero"), "used": "-0"}]})
+    )
     seen = await shown(meter, tmp_path, DEFINITION)
     assert seen.get("usage_bytes", resource="traffic") == -0.5
     assert seen.get("usage_projected_bytes", resource="traffic") is None

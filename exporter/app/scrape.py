@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from exporter.observe.metrics import SelfMetrics
 from exporter.observe.sheet import EOF
-from exporter.store.deflate import Deflated, assemble_more, deflate
+from exporter.store.deflate import Deflated, assemble_gzip, deflate, followed_by
 from exporter.store.exposition import Format as Stored
 from exporter.store.shelf import INLINE, Shelf
 from exporter.web.metrics import Body
@@ -51,11 +51,11 @@ class Scrape:
         end = EOF if form.dialect == "openmetrics" else b""
         return self._shelf.probe(target, _stored(form)) + end
 
-    def _packed(self, form: Stored, steady: list[bytes], moving: bytes, first: Deflated) -> bytes:
+    def _packed(self, form: Stored, steady: list[bytes], moving: bytes, first: Deflated) -> Body:
         known = self._known.get(form)
         if known is None or known.parts != steady:
             known = self._known[form] = _Own(steady, deflate(steady))
-        return assemble_more(first, steady, known.packed, moving)
+        return assemble_gzip(followed_by(first, known.packed, steady), moving)
 
 
 def _stored(form: Format) -> Stored:

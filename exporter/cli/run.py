@@ -43,5 +43,6 @@ def run(args: argparse.Namespace) -> int:
     return in_loop(
         lambda: serve(
             plan, options_of(args), load=load, stream=sys.stderr, announce=lambda bound: None
-        )
+        ),
+        targets=len(plan.targets),
     )

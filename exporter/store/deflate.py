@@ -24,7 +24,7 @@ _RAW = -15  # no header or checksum of its own, 32 kB window
 class Deflated(msgspec.Struct, frozen=True, kw_only=True):
     """Compressed bytes, ready to be continued, with the checksum and length of the plain ones."""
 
-    segment: bytes
+    segments: tuple[bytes, ...]
     crc: int
     size: int
 
@@ -41,29 +41,30 @@ def deflate(parts: Sequence[bytes]) -> Deflated:
         size += len(chunk)
         packed.append(packer.compress(chunk))
     packed.append(packer.flush(engine.Z_FULL_FLUSH))
-    return Deflated(segment=b"".join(packed), crc=crc, size=size)
+    return Deflated(segments=(b"".join(packed),), crc=crc, size=size)
 
 
-def assemble_gzip(segment: bytes, crc: int, size: int, tail: bytes) -> bytes:
-    """Return one gzip member that holds the segment's plain bytes and `tail`."""
-    return _member((segment,), crc, size, tail)
-
-
-def assemble_more(first: Deflated, parts: Sequence[bytes], second: Deflated, tail: bytes) -> bytes:
-    """Return one gzip member that holds `first`, then `second`, which is `parts`, and `tail`."""
+def followed_by(first: Deflated, second: Deflated, parts: Sequence[bytes]) -> Deflated:
+    """Return both as one; `parts` are the plain bytes of `second`, for the checksum."""
     crc, crc32 = first.crc, _engine().crc32
     for part in parts:
         crc = crc32(part, crc)
-    return _member((first.segment, second.segment), crc, first.size + second.size, tail)
+    return Deflated(
+        segments=(*first.segments, *second.segments), crc=crc, size=first.size + second.size
+    )
 
 
-def _member(segments: tuple[bytes, ...], crc: int, size: int, tail: bytes) -> bytes:
+def assemble_gzip(piece: Deflated, tail: bytes) -> tuple[bytes, ...]:
+    """Return the bytes of one gzip member that holds what `piece` holds and `tail`, in pieces.
+
+    Whoever writes megabytes to a socket need not copy them into one before.
+    """
     engine = _engine()
     packer = engine.compressobj(1, engine.DEFLATED, _RAW)
     end = packer.compress(tail) + packer.flush(engine.Z_FINISH)
-    total = (size + len(tail)) & 0xFFFFFFFF
-    trailer = struct.pack("<II", engine.crc32(tail, crc), total)
-    return b"".join((_HEADER, *segments, end, trailer))
+    total = (piece.size + len(tail)) & 0xFFFFFFFF
+    trailer = struct.pack("<II", engine.crc32(tail, piece.crc), total)
+    return (_HEADER, *piece.segments, end + trailer)
 
 
 @functools.cache

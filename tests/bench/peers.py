@@ -117,23 +117,27 @@ def query_exporter() -> Path:
 
 @functools.cache
 def own_environment() -> Path:
-    """Return the Python of a virtual environment that holds what the image holds, and no more.
-
-    The exporter itself is run from the source tree: set PYTHONPATH to `ROOT`.
-    """
+    """Return the Python of a virtual environment that holds what the image holds, and no more."""
     home = CACHE / "usage-exporter"
-    lock, stamp = ROOT / "requirements.lock", home / "requirements.lock"
-    python = home / "bin" / "python"
-    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+    locks = [ROOT / "requirements.lock", ROOT / "requirements-build.lock"]
+    wanted = b"".join(lock.read_bytes() for lock in locks)
+    stamp, python, pip = home / "stamp", home / "bin" / "python", str(home / "bin" / "pip")
+    if not stamp.exists() or stamp.read_bytes() != wanted:
         _called([sys.executable, "-m", "venv", "--clear", str(home)])
-        pip = [str(home / "bin" / "pip"), "install", "-q"]
-        _called([*pip, "--require-hashes", "-r", str(lock)])
-        shutil.copy(lock, stamp)
+        given = [word for lock in locks for word in ("-r", str(lock))]
+        _called([pip, "install", "-q", "--require-hashes", *given])
+        stamp.write_bytes(wanted)
+    _called([pip, "install", "-q", "--no-deps", "--no-build-isolation", str(ROOT)])
     return python
 
 
+def own_program() -> str:
+    """Return the command that a user of that environment types."""
+    return str(own_environment().with_name("usage-exporter"))
+
+
 def own_environ() -> dict[str, str]:
-    """Return the environment in which that Python finds the exporter, compiled."""
+    """Return the environment in which that Python finds the programs of this folder."""
     return {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 
 

@@ -3,7 +3,7 @@
     python -m tests.bench.serving PORT SERIES [asyncio]
 
 ``/metrics`` is the daemon's own: shelf, self-metrics of as many targets, dispatch and server.
-``/change`` renders one target anew, as a poll does. ``/longest`` gives the longest callback since
+``/changed`` is the same after one target was rendered anew, as a poll does. ``/longest`` gives the longest callback since
 it was last asked, in milliseconds of CPU.
 """
 
@@ -67,9 +67,11 @@ async def serve(port: int, series: int) -> None:
     watch = Stopwatch()
     watch.install()
 
-    async def change(request: BaseRequest) -> StreamResponse:
+    scraped = metrics.handler(scrape.everything)
+
+    async def changed(request: BaseRequest) -> StreamResponse:
         shop.change()
-        return Response(text="done")
+        return await scraped(request)
 
     async def longest(request: BaseRequest) -> StreamResponse:
         seen = watch.longest
@@ -77,8 +79,8 @@ async def serve(port: int, series: int) -> None:
         return Response(text=f"{1000 * seen:.3f}")
 
     table = {
-        "/metrics": Route(handler=metrics.handler(scrape.everything)),
-        "/change": Route(handler=change),
+        "/metrics": Route(handler=scraped),
+        "/changed": Route(handler=changed),
         "/longest": Route(handler=longest),
     }
     server = Server(Dispatch(table, failed=lambda path, error: None))

@@ -49,16 +49,21 @@ def test_options_are_taken_as_they_are_given(monkeypatch: pytest.MonkeyPatch) ->
     assert (options.log_level, options.log_format, options.revision) == ("debug", "json", "abc")
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_it_runs_with_uvloop_and_without(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("targets", "installed", "loop"),
+    [(100, True, "uvloop"), (100, False, "asyncio"), (99, True, "asyncio")],
+)
+def test_many_targets_run_with_uvloop_where_it_is(
+    targets: int, installed: bool, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loops: list[str] = []
 
     async def main() -> None:
         loops.append(type(asyncio.get_running_loop()).__module__)
 
-    if loop != "uvloop":
+    if not installed:
         monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert in_loop(main) == 0
+    assert in_loop(main, targets) == 0
     assert loops[0].startswith(loop)
 
 

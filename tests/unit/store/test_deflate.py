@@ -6,10 +6,11 @@ import sys
 import zlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from exporter.store import deflate as module
-from exporter.store.deflate import Deflated, assemble_gzip, deflate
+from exporter.store.deflate import Deflated, assemble_gzip, deflate, followed_by
 
 LARGE = [b'usage_bytes{n="%d"} %d\n' % (n, n * 7919) for n in range(60_000)]
 
@@ -24,7 +25,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def assembled(piece: Deflated, tail: bytes) -> bytes:
-    return assemble_gzip(piece.segment, piece.crc, piece.size, tail)
+    return b"".join(assemble_gzip(piece, tail))
 
 
 def test_the_engine_is_isal_where_it_is_installed(engine: str) -> None:
@@ -66,10 +67,20 @@ def test_the_piece_tells_checksum_and_length_of_the_plain_bytes() -> None:
     piece = deflate(LARGE)
     plain = b"".join(LARGE)
     assert (piece.crc, piece.size) == (zlib.crc32(plain), len(plain))
-    assert len(piece.segment) < len(plain) / 4
+    assert sum(map(len, piece.segments)) < len(plain) / 4
 
 
 def test_a_damaged_byte_is_noticed_by_the_checksum() -> None:
     piece = deflate([b"body 1\n"])
+    damaged = msgspec.structs.replace(piece, crc=piece.crc ^ 1)
     with pytest.raises(gzip.BadGzipFile):
-        gzip.decompress(assemble_gzip(piece.segment, piece.crc ^ 1, piece.size, b""))
+        gzip.decompress(assembled(damaged, b""))
+
+
+def test_two_pieces_make_one_member() -> None:
+    both = followed_by(
+        deflate(LARGE), deflate([b"more 1\n", b"more 2\n"]), [b"more 1\n", b"more 2\n"]
+    )
+    plain = b"".join(LARGE) + b"more 1\nmore 2\n"
+    assert (both.crc, both.size) == (zlib.crc32(plain), len(plain))
+    assert gzip.decompress(assembled(both, b"tail 1\n")) == plain + b"tail 1\n"

@@ -35,7 +35,7 @@ def large_ones() -> None:
 
 
 def plain(piece: Deflated, tail: bytes = b"") -> bytes:
-    return gzip.decompress(assemble_gzip(piece.segment, piece.crc, piece.size, tail))
+    return gzip.decompress(b"".join(assemble_gzip(piece, tail)))
 
 
 def test_an_empty_shelf_has_an_empty_body() -> None:

@@ -1,6 +1,6 @@
 """A vendor that costs little: one answer of about 2 kB, over kept connections.
 
-    python -m tests.bench.vendor PORT
+python -m tests.bench.vendor PORT
 """
 
 import asyncio

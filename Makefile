@@ -12,7 +12,7 @@ BUILD_TOOLS := 'hatchling>=1.27' 'editables>=0.5'
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
-# tests/e2e and tests/bench are kept out of the plain run by addopts, so these begin with none.
+# tests/e2e is kept out of the plain run by addopts, so this begins with none.
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 
 .DEFAULT_GOAL := help
@@ -67,8 +67,8 @@ e2e: dev ## The tests with real Prometheus, browser, Helm and image (installs th
 	bash .ci/install-e2e
 	$(PYTEST_APART) --timeout=300 tests/e2e $(ARGS)
 
-bench: dev ## Measure against the recorded bars
-	$(PYTEST_APART) --timeout=900 -s tests/bench $(ARGS)
+bench: dev ## Measure beside the peers, write docs/performance.md (installs them: Debian, root)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 docs: dev ## Write the generated pages anew: providers, metrics, schemas
 	$(BIN)/python -m docs.generate

@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from exporter.fetch.client import Client
+from exporter.fetch.exchanges import Watch
 from exporter.kernel.durations import format_duration
 from exporter.mapping.read import read
 from exporter.model.outcome import Exchange, Failure, Fetched, Poll, Reason, Unchanged
@@ -32,7 +33,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with asyncio.timeout(target.poll_timeout):
                 fetched = await self.client.fetch(
-                    target, target.definition.collectors[collector], at=at, watch=seen.append
+                    target, target.definition.collectors[collector], at=at, watch=Watch(seen.append)
                 )
                 outcome = await self._learn(target, collector, fetched, at)
         except TimeoutError:

@@ -150,12 +150,12 @@ class Daemon:
             seen = present
 
     def _settle(self) -> None:
-        """Take what stays for long out of the collector's sight, once it is all there.
+        """Take what stays for long out of the collector's sight, as it comes.
 
         At 50,000 targets one look at everything holds the event loop for a second.
         """
-        if not self._settled and self.engine.runner.attempted():
-            self._settled = True
+        if not self._settled:
+            self._settled = self.engine.runner.attempted()
             gc.freeze()
 
     async def _obey(self) -> None:

@@ -12,6 +12,7 @@ from exporter.app.once import pipeline_of
 from exporter.app.shape import shape
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
+from exporter.fetch.exchanges import Watch
 from exporter.kernel.durations import format_duration
 from exporter.kernel.secrets import clip
 from exporter.mapping.join import samples
@@ -74,10 +75,11 @@ def _introduction(target: Target) -> Iterator[str]:
 async def _collector(target: Target, name: str, client: Client) -> _Chapter:
     collector = target.definition.collectors[name]
     exchanges: list[Exchange] = []
+    watch = Watch(exchanges.append, excerpts=True)
     at = time.time()
     try:
         async with asyncio.timeout(target.poll_timeout):
-            fetched = await client.fetch(target, collector, at=at, watch=exchanges.append)
+            fetched = await client.fetch(target, collector, at=at, watch=watch)
     except TimeoutError:
         fetched = Fetched(result=too_late(target, len(exchanges)))
     title = f": {collector.title}" if collector.title else ""

@@ -89,7 +89,7 @@ class Client:
         """Make one attempt and say what came of it; nothing is raised but cancellation.
 
         `at` is the instant (epoch seconds, default now) that dates in the request are worked out
-        for. `watch` is called with every exchange as soon as it is over, with the body's beginning.
+        for. `watch` is told of every exchange as soon as it is over.
         The ETag of a good answer is kept: `forget` it when the answer was not learned from.
         """
         key = (target.name, collector.name)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
@@ -19,11 +19,16 @@ from exporter.model.outcome import Exchange, Failure, Reason
 from exporter.model.reading import RateLimit
 from exporter.model.target import Http, SecretSource, Target
 
-Watch: TypeAlias = Callable[[Exchange], None]
-
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_SHOWN = "(the answer of a log-in is not shown)"
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """Who is told of each exchange as soon as it is over, and whether with the body's beginning."""
+
+    tell: Callable[[Exchange], None]
+    excerpts: bool = False
 
 
 class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is no error of ours
@@ -120,7 +125,7 @@ class Exchanges:
         told = teller.exchange(request, answer, seconds, closed=order.is_log_in)
         self.told.append(told)
         if self._watch is not None:
-            self._watch(self._with_excerpt(told, answer, order))
+            self._watch.tell(self._shown(told, answer, order) if self._watch.excerpts else told)
         if isinstance(outcome, Failure):
             raise Refused(outcome)
         if not order.is_log_in:
@@ -135,7 +140,7 @@ class Exchanges:
             wait = retry_after(answer.lines, now)
             self._again = max(self._again, self._world.clock() + (wait or 0.0))
 
-    def _with_excerpt(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
+    def _shown(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
         if answer is None or not answer.body:
             return told
         excerpt = _NOT_SHOWN if order.is_log_in else self._keyring.teller.excerpt(answer)

@@ -197,7 +197,8 @@ def clip(text: str, length: int = 256) -> str:
     """
     head = text[: length * 4 + 1]
     line = " ".join(head.split())
-    line = "".join(letter if letter.isprintable() else "�" for letter in line)
+    if not line.isprintable():
+        line = "".join(letter if letter.isprintable() else "�" for letter in line)
     if len(line) <= length and len(head) == len(text):
         return line
     return line[: max(length - 1, 0)].rstrip() + _ELLIPSIS

@@ -14,10 +14,11 @@ from exporter.schedule.job import Job
 
 FIRST_PER_SECOND = 20.0  # first polls after a start: values come soon, vendors see no burst
 FIRST_WITHIN = 30.0  # when readiness stops waiting for first attempts
-FIRST_PER_SECOND_MAX = 500.0  # what one core polls without falling behind
+FIRST_PER_SECOND_MAX = 200.0  # what a quarter of a core polls
 STEADY_PER_SECOND = 2.0  # later the crowd spreads further
 AUTH_PAUSES = (900.0, 3600.0, 21_600.0)  # a dead key: 6 tries on the first day, then 4 a day
 AUTH_JITTER = 0.1
+ALIGN_FROM = 3600.0  # below that a cadence is how long a vendor caches, not when it publishes
 ALIGN_PHASE = 0.1  # of the vendor's cadence: come a little after its data, not all at once
 ALIGN_PHASE_MAX = 300.0
 NEAR_LIMIT = 0.75  # where the status page turns yellow; polls start to come faster
@@ -104,10 +105,11 @@ def aligned(job: Job, due: float) -> float:
 
     Only where data changes as rarely as we poll (the interval is a multiple of the cadence): a
     poll just before the change would show old data for a whole interval. Later by less than one
-    cadence, never earlier. Cadences are taken to begin at midnight UTC.
+    cadence, never earlier. Cadences are taken to begin at midnight UTC; those of minutes have no
+    such beginning.
     """
     cadence = job.data_cadence
-    if not cadence or cadence > job.interval or job.interval % cadence:
+    if not cadence or cadence < ALIGN_FROM or cadence > job.interval or job.interval % cadence:
         return due
     share = phase(job.target, job.collector, "cadence")
     offset = share * min(cadence * ALIGN_PHASE, ALIGN_PHASE_MAX)

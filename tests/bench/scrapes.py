@@ -6,7 +6,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 
-from tests.bench import peers, shape
+from tests.bench import peers
 from tests.bench.processes import Program, free_port, running
 from tests.bench.table import Row, seconds
 from tests.bench.wire import Browser
@@ -87,7 +87,7 @@ def rows() -> Iterator[Row]:
 
 def fetched(program: Program, coding: str = "identity") -> bytes:
     """Return the body that a program serves, as it travels."""
-    request = urllib.request.Request(  # noqa: S310 - loopback
+    request = urllib.request.Request(
         f"http://127.0.0.1:{program.port}/metrics", headers={"Accept-Encoding": coding}
     )
     with urllib.request.urlopen(request, timeout=60.0) as answer:  # noqa: S310 - loopback
@@ -168,14 +168,14 @@ def _longest(we: Program) -> Row:
     """Return the longest callback: of a program on asyncio's own loop, that can be looked into."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.serving", str(port), str(MANY), "asyncio"]
-    with running(command, port, environ=peers.own_environ()) as program:
-        with Browser(port, "/longest") as watch:
-            watch.get()
-            side_by_side(
-                [(program, "/changed", ()), (program, "/changed", (GZIP,))], ROUNDS[MANY] // 2
-            )
-            watch.get()
-            held = float(watch.body()) / 1e3
+    with (
+        running(command, port, environ=peers.own_environ()) as program,
+        Browser(port, "/longest") as watch,
+    ):
+        watch.get()
+        side_by_side([(program, "/changed", ()), (program, "/changed", (GZIP,))], ROUNDS[MANY])
+        watch.get()
+        held = float(watch.body()) / 1e3
     return Row(
         what="longest hold of the event loop meanwhile (CPU of one callback)",
         ours=seconds(held),

@@ -3,8 +3,8 @@
     python -m tests.bench.serving PORT SERIES [asyncio]
 
 ``/metrics`` is the daemon's own: shelf, self-metrics of as many targets, dispatch and server.
-``/changed`` is the same after one target was rendered anew, as a poll does. ``/longest`` gives the longest callback since
-it was last asked, in milliseconds of CPU.
+``/changed`` is the same after one target was rendered anew, as a poll does. ``/longest`` gives the
+longest callback since it was last asked, in milliseconds of CPU.
 """
 
 import asyncio

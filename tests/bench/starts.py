@@ -108,7 +108,7 @@ def _await_metrics(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30.0
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
                 answer.read()
                 return
         except OSError:

@@ -33,7 +33,7 @@ TITLES = ("what", "ours", "peer", "ratio or value", "bar")
 
 def figure(value: float) -> str:
     """Return a number with three digits that count."""
-    if value >= 100:  # noqa: PLR2004 - three digits
+    if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
@@ -42,7 +42,7 @@ def seconds(value: float) -> str:
     """Return a time in the unit that reads best."""
     if value >= 1:
         return f"{figure(value)} s"
-    return f"{figure(value * 1e3)} ms" if value >= 1e-3 else f"{figure(value * 1e6)} µs"  # noqa: PLR2004
+    return f"{figure(value * 1e3)} ms" if value >= 1e-3 else f"{figure(value * 1e6)} µs"
 
 
 def plain(rows: Iterable[Row]) -> str:

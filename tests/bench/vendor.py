@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporter.kernel.override import override
 from tests.bench.processes import free_port, running
 
 CURRENT = Path(__file__).resolve().parents[1] / "providers" / "billing_usage" / "current.json"
@@ -24,12 +25,14 @@ class Answering(asyncio.Protocol):
 
     answer = b""
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where to write."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._seen = b""
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Answer each complete head."""
         self._seen += data

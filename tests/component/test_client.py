@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.demo.wire import Answer, Asked, Close, Pause, Send, json_answer
+from exporter.fetch.exchanges import Watch
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
@@ -319,7 +320,9 @@ async def test_a_watcher_sees_each_exchange_with_the_body() -> None:
     seen: list[Exchange] = []
     async with Vendor(json_answer({"next": "?page=2"}), json_answer({"n": "x" * 900})) as vendor:
         target = a_target(vendor.base_url)
-        fetched = await fetch(target, a_collector(paging=NEXT), watch=seen.append)
+        fetched = await fetch(
+            target, a_collector(paging=NEXT), watch=Watch(seen.append, excerpts=True)
+        )
     assert [exchange.excerpt[:15] for exchange in seen] == ['{"next":"?page=', '{"n":"xxxxxxxxx']
     assert all(len(exchange.excerpt) <= 200 for exchange in seen)
     assert [exchange.excerpt for exchange in fetched.exchanges] == ["", ""]
@@ -330,7 +333,7 @@ async def test_a_bug_of_ours_is_a_failure_and_never_raised() -> None:
         raise KeyError(CANARY)
 
     async with Vendor() as vendor:
-        found = failure(await fetch(a_target(vendor.base_url), watch=explode))
+        found = failure(await fetch(a_target(vendor.base_url), watch=Watch(explode)))
     assert found.reason is Reason.INTERNAL
     assert "our own bug: KeyError in explode" in found.detail
     assert CANARY not in found.detail

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.demo.wire import Answer, Asked, Close, Reset, Script, Send, json_answer
+from exporter.fetch.exchanges import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
     Auth,
@@ -103,7 +104,9 @@ async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> No
     http = Http(headers={"X-Own": "own-canary-77", "X-Own-Key": "own-canary-77"})
     async with Vendor(reply) as vendor, a_client() as client:
         target = a_target(vendor.base_url, auth=AUTHS[auth], secrets={"token": secret}, http=http)
-        fetched = await fetch(target, collector, client=client, watch=seen.append)
+        fetched = await fetch(
+            target, collector, client=client, watch=Watch(seen.append, excerpts=True)
+        )
         told = places(fetched, seen, client)
     assert vendor.asked
     for part in (CANARY, "canary-4", "qwx", "zvj", "Y2Fu", "tok3n", "own-canary"):
@@ -114,7 +117,7 @@ async def test_a_token_endpoint_that_fails_keeps_the_secret() -> None:
     seen: list[Exchange] = []
     async with Vendor(lambda asked: Answer(status=400, body=asked.body)) as vendor:
         target = a_target(vendor.base_url, auth=LOG_IN, secrets={"token": CANARY})
-        fetched = await fetch(target, watch=seen.append)
+        fetched = await fetch(target, watch=Watch(seen.append, excerpts=True))
     assert isinstance(fetched.result, Failure)
     assert CANARY not in repr((fetched, seen))
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from exporter.demo.wire import Answer, Asked, json_answer
 from exporter.fetch.client import Client
+from exporter.fetch.exchanges import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import (
     Auth,
@@ -261,7 +262,7 @@ async def test_oauth_client_credentials_are_a_log_in() -> None:
     seen: list[Exchange] = []
     async with Vendor(TokenVendor()) as vendor:
         target = target_of(vendor.base_url, auth=auth)
-        fetched = await fetch(target, watch=seen.append)
+        fetched = await fetch(target, watch=Watch(seen.append, excerpts=True))
     assert documents(fetched) == [{"used": 1}]
     asked = vendor.asked[0]
     assert asked.headers["authorization"].startswith("Basic ")

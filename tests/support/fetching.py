@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from exporter.fetch.client import Client
+from exporter.fetch.exchanges import Watch
 from exporter.fetch.wire import Answer, joined
 from exporter.kernel.secrets import Secret
 from exporter.kernel.select import Selector, compile_path
@@ -23,7 +24,7 @@ from exporter.model.definition import (
     Request,
     Throttling,
 )
-from exporter.model.outcome import Exchange, Failure, Fetched, Payload
+from exporter.model.outcome import Failure, Fetched, Payload
 from exporter.model.target import Http, LiteralSecret, SecretSource, Target
 from tests.support.vendor import NOW
 
@@ -131,7 +132,7 @@ async def fetch(
     collector: Collector | None = None,
     *,
     client: Client | None = None,
-    watch: Callable[[Exchange], None] | None = None,
+    watch: Watch | None = None,
 ) -> Fetched:
     """Fetch once, with a client of its own where none is given."""
     if client is not None:

@@ -50,18 +50,18 @@ def test_options_are_taken_as_they_are_given(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("targets", "installed", "loop"),
-    [(100, True, "uvloop"), (100, False, "asyncio"), (99, True, "asyncio")],
+    ("targets", "missing", "loop"),
+    [(100, "", "uvloop"), (100, "uvloop", "asyncio"), (99, "", "asyncio")],
 )
 def test_many_targets_run_with_uvloop_where_it_is(
-    targets: int, installed: bool, loop: str, monkeypatch: pytest.MonkeyPatch
+    targets: int, missing: str, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loops: list[str] = []
 
     async def main() -> None:
         loops.append(type(asyncio.get_running_loop()).__module__)
 
-    if not installed:
+    if missing:
         monkeypatch.setitem(sys.modules, "uvloop", None)
     assert in_loop(main, targets) == 0
     assert loops[0].startswith(loop)

@@ -25,7 +25,7 @@ def test_phases_spread_evenly_and_names_do_not_run_together() -> None:
 
 @pytest.mark.parametrize(
     ("jobs", "first", "steady"),
-    [(1, 1.0, 1.0), (40, 2.0, 20.0), (600, 30.0, 300.0), (50_000, 100.0, 300.0)],
+    [(1, 1.0, 1.0), (40, 2.0, 20.0), (600, 30.0, 300.0), (50_000, 250.0, 300.0)],
 )
 def test_first_polls_come_within_seconds_and_later_ones_spread_out(
     jobs: int, first: float, steady: float
@@ -121,4 +121,9 @@ def test_polls_that_come_more_often_than_data_or_out_of_step_stay_where_they_are
     data_cadence: float | None,
 ) -> None:
     job = a_job(interval=3600.0, data_cadence=data_cadence)
+    assert cadence.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
+
+
+def test_a_cadence_of_minutes_is_a_cache_and_no_appointment() -> None:
+    job = a_job(interval=600.0, data_cadence=300.0)
     assert cadence.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5

@@ -6,6 +6,7 @@ polls gets it. Nothing here retries: a failed poll is an outcome like any other.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -13,12 +14,9 @@ from exporter.fetch.client import Client
 from exporter.fetch.exchanges import Watch
 from exporter.kernel.durations import format_duration
 from exporter.mapping.read import read
-from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Poll, Reason, Unchanged
+from exporter.model.outcome import Exchange, Failure, Fetched, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.model.target import Target
-
-_OFF_THE_LOOP = 256 * 1024
-"""Answers of more bytes than this are mapped in a thread: a scrape must not wait for them."""
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +35,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
                 fetched = await self.client.fetch(
                     target, target.definition.collectors[collector], at=at, watch=Watch(seen.append)
                 )
-                outcome = await _learn(target, collector, fetched, at)
+                outcome = await self._learn(target, collector, fetched, at)
         except TimeoutError:
             outcome = too_late(target, len(seen))
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
@@ -57,23 +55,16 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             exchanges=fetched.exchanges,
         )
 
-
-async def _learn(
-    target: Target, collector: str, fetched: Fetched, at: float
-) -> Reading | Unchanged | Failure:
-    match fetched.result:
-        case Failure() | Unchanged() as result:
-            return result
-        case tuple() as payloads:
-            return await _map(target, collector, payloads, at, fetched)
-
-
-async def _map(
-    target: Target, collector: str, payloads: tuple[Payload, ...], at: float, fetched: Fetched
-) -> Reading | Failure:
-    if sum(exchange.size for exchange in fetched.exchanges) > _OFF_THE_LOOP:
-        return await asyncio.to_thread(read, target, collector, payloads, at)
-    return read(target, collector, payloads, at)
+    async def _learn(
+        self, target: Target, collector: str, fetched: Fetched, at: float
+    ) -> Reading | Unchanged | Failure:
+        match fetched.result:
+            case Failure() | Unchanged() as result:
+                return result
+            case tuple() as payloads:
+                size = sum(exchange.size for exchange in fetched.exchanges)
+                work = partial(read, target, collector, payloads, at)
+                return await self.client.beside.call(work, size=size, finishing=True)
 
 
 def too_late(target: Target, answered: int) -> Failure:

@@ -9,7 +9,14 @@ from functools import partial
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.app.recalled import Recalled, account_rows, recalled, refused_rows, useless
+from exporter.app.recalled import (
+    Recalled,
+    account_rows,
+    forgotten_rows,
+    recalled,
+    refused_rows,
+    useless,
+)
 from exporter.app.refused import REFUSALS, Refused
 from exporter.config.credentials import present_budget
 from exporter.config.files import SecretUnavailable
@@ -23,7 +30,6 @@ from exporter.model.plan import Plan, PlanDiff
 from exporter.model.target import SecretSource, Target
 from exporter.pipeline import Pipeline
 from exporter.schedule.job import Job, jobs_of
-from exporter.schedule.memory import JobMemo, Snapshot
 from exporter.schedule.rows import rows
 from exporter.schedule.runner import Runner
 from exporter.store.board import Board
@@ -39,6 +45,8 @@ SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 
 MOVED = 2.0
 """Seconds by which a clock that is set moves; time servers shift it by less, all day."""
+PRUNED_EVERY = 3600.0
+"""Seconds between two looks at what is kept of targets that left."""
 TURN = 64
 """Targets that are shown in one turn of the loop after a restart."""
 PATIENCE = 0.5
@@ -121,6 +129,7 @@ class Engine:
             self._write(rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
         self._write(useless(known, rows(self.runner.snapshot()), targets))
+        self._prune()
         return known
 
     def apply(self, plan: Plan) -> PlanDiff:
@@ -145,7 +154,8 @@ class Engine:
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
-        self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
+        gone = self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
+        self._write(forgotten_rows(gone, plan.targets))
         for name in (*change.removed, *change.changed):
             self._write(rows(self.runner.snapshot_of(name)))
             if name in plan.targets and name not in others:
@@ -156,6 +166,11 @@ class Engine:
         """Ask for whole answers: what an unchanged one renews is gone, or was read otherwise."""
         for collector in target.collectors:
             self._client.forget(target, collector)
+
+    def _prune(self) -> None:
+        """Delete from time to time what was kept of the gone and holds nothing back any more."""
+        self._write(forgotten_rows(self.runner.forget_idle(), self.plan.targets))
+        self.runner.at(self._world.wall() + PRUNED_EVERY, self._prune)
 
     def wake_renewed(self) -> list[str]:
         """Poll at once where a refused secret was replaced; return these targets."""
@@ -230,6 +245,7 @@ class Engine:
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
         if _holds_all(poll):
+            self._ledger.hasten()  # whoever kills us now must not make us ask again
             self._show_waits(target)
         self.publisher.publish(target)
 
@@ -293,11 +309,11 @@ class Engine:
             for (account, resource), value in used.items()
         )
 
-    def _begin(self, memo: JobMemo) -> None:
-        """Write down that a poll starts."""
+    def _begin(self, name: str) -> None:
+        """Write down that a poll of a target starts, and what it takes from its budget."""
         self.mind_the_clock()
         if self.plan.state_file:
-            self._write(rows(Snapshot(at=self._world.wall(), jobs=(memo,))))
+            self._write(rows(self.runner.snapshot_of(name)))
 
     def _write(self, lines: Mapping[str, bytes | None]) -> None:
         if self.plan.state_file:

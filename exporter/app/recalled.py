@@ -4,12 +4,13 @@
 polls is about that one. ``refused/NAME`` tells which secrets were refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
 from exporter.schedule.memory import JobMemo, Snapshot
-from exporter.schedule.rows import assemble
+from exporter.schedule.roster import Forgotten
+from exporter.schedule.rows import assemble, budget_key, job_key
 from exporter.store.recall import Restored
 
 ACCOUNT, REFUSED = "account/", "refused/"
@@ -76,6 +77,15 @@ def useless(known: Recalled, rows: Iterable[str], targets: Iterable[str]) -> dic
         for key in known.rows - kept
         if not (key.startswith((ACCOUNT, REFUSED)) and key.partition("/")[2] in about)
     }
+
+
+def forgotten_rows(gone: Forgotten, targets: Container[str]) -> dict[str, None]:
+    """Return the rows of what holds nothing back any more, to be deleted."""
+    keys = [job_key(*key) for key in gone.jobs]
+    keys += [budget_key(budget) for budget in gone.budgets]
+    names = [name for name, _ in gone.jobs if name not in targets]
+    keys += [prefix + name for name in names for prefix in (ACCOUNT, REFUSED)]
+    return dict.fromkeys(keys)
 
 
 def _stranger(memo: JobMemo) -> JobMemo:

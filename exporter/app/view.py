@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from exporter import __version__
 from exporter.app.engine import Engine
 from exporter.mapping.join import samples
+from exporter.model.reading import RateLimit
 from exporter.model.sample import IDENTITY, MEASURED, Sample
 from exporter.model.target import Target
 from exporter.observe.history import History
-from exporter.schedule.view import JobStatus
+from exporter.schedule.view import BudgetStatus, JobStatus
 from exporter.web.view import (
+    ApiView,
     CollectorView,
     CostView,
     FailureView,
@@ -109,6 +111,7 @@ class Viewer:
                 )
                 for mishap in self._history.recent(target.name).failures
             ),
+            api=_api(statuses[0].budget) if statuses else None,
         )
 
 
@@ -149,6 +152,13 @@ def _costs(target: Target, found: Iterable[Sample]) -> tuple[CostView, ...]:
     return tuple(
         CostView(currency=currency, account="" if account == target.name else account, **held)
         for (account, currency), held in fields.items()
+    )
+
+
+def _api(budget: BudgetStatus) -> ApiView:
+    told = budget.rate or RateLimit()
+    return ApiView(
+        reserve=budget.reserve, limit=told.limit, remaining=told.remaining, reset=told.reset_at
     )
 
 

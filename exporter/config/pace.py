@@ -170,11 +170,11 @@ def _stale_after(
             for name, interval in intervals.items()
         }
     longest = max(intervals.values(), default=0.0)
-    if 0 < seconds < longest:
+    if 0 < seconds <= longest:
         at = (place if own is not None else defaults.place) / "stale_after"
         at.error(
-            f"Values would go after {format_duration(seconds)}, before the next poll comes after "
-            f"{format_duration(longest)}. Write more than that, or 0s for never."
+            f"Values would go after {format_duration(seconds)}, before the next poll ends: it "
+            f"comes after {format_duration(longest)}. Write more than that, or 0s for never."
         )
     return dict.fromkeys(intervals, seconds)
 

@@ -151,7 +151,7 @@ def _large(asked: Asked, answer: Answer, now: float) -> Script:
     """50 MB of valid JSON."""
     size = 50 * 1024 * 1024
     pieces: list[Action] = [Send(head(answer, length=size)), Send(b'{"filler":"')]
-    pieces += [Send(b"x" * (1 << 20))] * 49  # one object: to make so many holds the loop
+    pieces += [Send(b"x" * (1 << 20))] * 49  # one piece: to make 49 of them takes a while
     sent = 49 * (1 << 20) + len(b'{"filler":"')
     pieces.append(Send(b"x" * (size - sent - 2) + b'"}'))
     return tuple(pieces)
@@ -273,7 +273,7 @@ FAULTS: Mapping[str, Fault] = {
     "a_list": _body(lambda body: b"[]"),
     "a_number": _body(lambda body: b"42"),
     "deep": _body(lambda body: b"[" * 100_000 + b"]" * 100_000),
-    "bad_utf8": _body(lambda body: b'{"name":"\xff\xfe"}'),
+    "bad_utf8": _body(lambda body: body.replace(b"{", b'{"\xff\xfe":"\xff",', 1)),
     "bad_gzip": _body(lambda body: gzip.compress(body)[:-12], Content_Encoding="gzip"),
     "not_gzip": _body(lambda body: body, Content_Encoding="gzip"),
     "gzip_bomb": _bomb,
@@ -289,10 +289,12 @@ FAULTS: Mapping[str, Fault] = {
     "reset_midway": _reset_midway,
     "reset_at_once": lambda asked, answer, now: (Reset(),),
     "close_at_once": lambda asked, answer, now: (Close(),),
+    "close_after_headers": lambda asked, answer, now: (Send(head(answer)), Close()),
     "never_answers": _never,
     "stops_after_headers": _after_headers,
     "drips": _drip,
     "stale_connection": _stale_connection,
+    "reset_when_idle": lambda asked, answer, now: (*plainly(answer), Pause(0.02), Reset()),
     "header_drips": _header_drips,
     "length_too_small": _length_too_small,
     "early_hints": _early_hints,

@@ -19,9 +19,6 @@ from exporter.fetch.wire import Answer, Wire
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 
-_LARGE = 256 * 1024
-"""Answers of more bytes are decoded in a thread: a scrape must not wait for them."""
-
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
     """The version of an answer that was accepted, and for what it counts."""
@@ -125,14 +122,11 @@ class Attempt:
             answer = await self.exchanges.ask(
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
-            judged = await self._judged(answer, rules, asked_new=known)
+            clean = self._keyring.teller.text
+            work = partial(judge, answer, rules, self._wall(), asked_new=known, clean=clean)
+            judged = await self._beside.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
                 return answer, judged
-
-    async def _judged(self, answer: Answer, rules: Rules, *, asked_new: bool) -> Judged:
-        clean = self._keyring.teller.text
-        work = partial(judge, answer, rules, self._wall(), asked_new=asked_new, clean=clean)
-        return await self._beside(work) if len(answer.body) > _LARGE else work()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared

@@ -14,6 +14,7 @@ import msgspec
 from exporter.fetch.accounts import AccountsError
 from exporter.fetch.attempt import Attempt, Tag
 from exporter.fetch.auth import AuthError
+from exporter.fetch.beside import Beside
 from exporter.fetch.exchanges import Refused, Send, Watch, World
 from exporter.fetch.keyring import Keyring, read_secrets
 from exporter.fetch.prepared import Prepared
@@ -39,7 +40,7 @@ class Client:
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
     `read_timeout` are seconds; the deadline of a whole poll is the caller's. `send` takes the place
-    of the network, for recorded answers.
+    of the network, for recorded answers. ``beside`` is where large answers are worked on.
     """
 
     def __init__(
@@ -51,14 +52,15 @@ class Client:
         read_timeout: float = 30.0,
         send: Send | None = None,
     ) -> None:
+        self.beside = Beside()
         self._transport = Transport(Timeouts(connect=connect_timeout, read=read_timeout))
         self._world = World(
             read_secret=read_secret,
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
             send=send or self._transport.send,
-            beside=asyncio.to_thread,
             tokens=Tokens(wall),
+            beside=self.beside,
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
@@ -73,6 +75,7 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.beside.close()
         await self._transport.close()
 
     async def fetch(

@@ -14,6 +14,11 @@ from exporter.model.definition import Format
 
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTALL)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.ASCII | re.IGNORECASE)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _PLACE = re.compile(r"\(byte (\d+)\)")
 _HEAD = 4096  # bytes of a body in which a title is looked for
 _WIDE = (
@@ -32,13 +37,15 @@ class NotJsonError(ValueError):
 def decode(body: bytes, form: Format, content_type: str = "") -> object:
     """Return the document in `body`; JSON Lines become a list. A byte order mark is no error.
 
-    UTF-8 is tried first, then the charset that the content type names. Raises NotJsonError.
+    UTF-8 is tried first, then the charset that the content type names. What is no character then
+    becomes the replacement character: one broken name must not cost all numbers. Raises
+    NotJsonError.
     """
     try:
         return _decode(body, form)
     except NotJsonError:
-        text = _recoded(body, content_type)
-        if text is None:
+        text = _mended(_recoded(body, content_type) or body)
+        if text == body:
             raise
     return _decode(text, form)
 
@@ -78,6 +85,12 @@ def _recoded(body: bytes, content_type: str) -> bytes | None:
         return body.decode(charset).encode()
     except (LookupError, ValueError):
         return None
+
+
+def _mended(body: bytes) -> bytes:
+    """Replace bytes that are no UTF-8, and escapes that are half of a pair: names cut by UTF-16."""
+    text = body.decode("utf-8", "replace").encode()
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
 def excerpt(body: bytes, length: int = 200, *, clean: Callable[[str], str] = str) -> str:

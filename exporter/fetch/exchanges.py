@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
+from exporter.fetch.beside import Beside
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
@@ -20,7 +21,6 @@ from exporter.model.target import Http, SecretSource, Target
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_T = TypeVar("_T")
 _NOT_SHOWN = "(the answer of a log-in is not shown)"
 
 
@@ -47,21 +47,18 @@ class Send(Protocol):
     ) -> Answer | Failure: ...
 
 
-class Beside(Protocol):
-    """Does something large in a thread, so that the event loop can go on."""
-
-    async def __call__(self, work: Callable[[], _T], /) -> _T: ...
-
-
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time."""
+    """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time.
+
+    ``beside`` calls what takes long.
+    """
 
     read_secret: Callable[[SecretSource], Secret]
     wall: Callable[[], float]
     clock: Callable[[], float]
     send: Send
-    beside: Beside
     tokens: Tokens
+    beside: Beside
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -37,7 +37,7 @@ class Next(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``query`` go into the query, ``body`` into the JSON or form body. ``pages`` counts the pages
     up to and including this one, ``rows`` what came before it; ``place`` is its number or offset,
-    ``seen`` what was asked before.
+    ``seen`` what was asked before, ``total`` the vendor's own count on the page before.
     """
 
     url: str | None = None
@@ -47,6 +47,7 @@ class Next(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows: int = 0
     place: int = 0
     seen: frozenset[str] = frozenset()
+    total: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):
@@ -179,20 +180,23 @@ def _cursor(paging: Cursor, at: Next, document: object) -> Step:
 
 def _page_number(paging: PageNumber, at: Next, document: object) -> Step:
     rows = None if paging.rows is None else _count(paging.rows, document)
-    number = _following(paging, at, document, rows)
+    total = _total(_counting(paging, document), at, document)
+    number = _following(paging, at, document, rows, total)
     if number is None:
         return _DONE
     if number <= at.place:
         raise PagingError(f"after page {at.place} the vendor names page {number}")
-    step = Next(pages=at.pages + 1, rows=at.rows + (rows or 0), place=number)
+    step = Next(pages=at.pages + 1, rows=at.rows + (rows or 0), place=number, total=total or 0)
     return _numbered(paging, step)
 
 
-def _following(paging: PageNumber, at: Next, document: object, rows: int | None) -> int | None:
+def _following(
+    paging: PageNumber, at: Next, document: object, rows: int | None, total: int | None
+) -> int | None:
     """Return the number of the next page, None at the end, by the first sign that says it."""
     if paging.next_page is not None:
         return _whole(paging.next_page, document)
-    left = _pages_left(paging, at, document, rows)
+    left = None if total is None else _pages_left(paging, at, document, total, rows)
     if left is not None:
         _check_count(at.pages + left, paging.max_pages)
         return at.place + 1 if left > 0 else None
@@ -204,14 +208,33 @@ def _following(paging: PageNumber, at: Next, document: object, rows: int | None)
     return at.place + 1 if rows and rows >= (paging.size or 1) else None
 
 
-def _pages_left(paging: PageNumber, at: Next, document: object, rows: int | None) -> int | None:
-    """Return how many pages are left by the vendor's own count, None when it gives none."""
-    pages = None if paging.total_pages is None else _whole(paging.total_pages, document)
-    if pages is not None:
-        return pages - at.pages
-    total = None if paging.total_rows is None else _whole(paging.total_rows, document)
-    if total is None:
-        return None
+def _total(path: Selector | None, at: Next, document: object) -> int | None:
+    """Read the vendor's own count of pages or rows, None when it gives none.
+
+    Where it is less than on the page before, what was there has moved up, and a row between the
+    two pages was never seen. Where it is more, the pages to come bring it.
+    """
+    total = None if path is None else _whole(path, document)
+    if path is not None and total is not None and total < at.total:
+        raise PagingError(
+            f'"{path.text}" was {at.total} on the page before and is {total}: '
+            "what is counted changed while it was read"
+        )
+    return total
+
+
+def _counting(paging: PageNumber, document: object) -> Selector | None:
+    """Return the path of the count that the answer gives: of pages, else of rows."""
+    pages = paging.total_pages
+    return paging.total_rows if pages is None or _whole(pages, document) is None else pages
+
+
+def _pages_left(
+    paging: PageNumber, at: Next, document: object, total: int, rows: int | None
+) -> int | None:
+    """Return how many pages are left by the vendor's own count, None where nobody can tell."""
+    if _counting(paging, document) is paging.total_pages:
+        return total - at.pages
     if rows is None:
         return None if paging.size is None else _ceil(total, paging.size) - at.pages
     left = total - at.rows - rows  # by rows that came: a vendor may give fewer than it is asked for
@@ -227,7 +250,7 @@ def _ceil(rows: int, size: int) -> int:
 def _offset(paging: Offset, at: Next, document: object) -> Step:
     count = _count(paging.rows, document)
     reached = at.place + count
-    total = None if paging.total_rows is None else _whole(paging.total_rows, document)
+    total = _total(paging.total_rows, at, document)
     more = _flag(paging.more, document)
     if total is not None:
         over = reached >= total
@@ -240,7 +263,7 @@ def _offset(paging: Offset, at: Next, document: object) -> Step:
         return _DONE
     if not count:
         raise PagingError("the answer says that there are more rows, but gives none")
-    return _skipping(paging, Next(pages=at.pages + 1, place=reached))
+    return _skipping(paging, Next(pages=at.pages + 1, place=reached, total=total or 0))
 
 
 def _numbered(paging: PageNumber, step: Next) -> Next:

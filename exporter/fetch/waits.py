@@ -154,7 +154,8 @@ def _spans(text: str, now: float) -> Iterator[float]:
 def _span(text: str, now: float) -> float | None:
     number = _number(text)
     if number is None:
-        return _until(text, now)
+        spelled = _go_duration(text)
+        return _until(text, now) if spelled is None else spelled
     # Not RFC 9110, but some send the instant. Only one that lies ahead can be meant.
     ahead = number > _EPOCHS_FROM and 0 < number - now < _EPOCHS_FROM
     return number - now if ahead else number

@@ -72,7 +72,12 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def careful(self) -> bool:
         """Tell whether one poll at a time must show first that the vendor answers again."""
-        return self.strikes > 0 or self.refusals > 1
+        return self.strikes > 0 or self.dead
+
+    @property
+    def dead(self) -> bool:
+        """Tell whether the credential is taken to be refused whoever asks."""
+        return self.refusals > 1
 
 
 FRESH = Budget()
@@ -277,12 +282,26 @@ def _doubt_key(budget: Budget, facts: Settlement) -> Budget:
     Once may be the fault of the one target that asked.
     """
     doubted = msgspec.structs.replace(budget, refusals=budget.refusals + 1)
-    if doubted.refusals == 1:
+    if not doubted.dead:
         return doubted
     until = facts.now + cadence.auth_pause(doubted.refusals - 1, facts.chance)
     if until <= budget.until:
         return doubted
     return msgspec.structs.replace(doubted, until=until, why=Why.REFUSED)
+
+
+def unended(budget: Budget, started: float) -> Budget:
+    """Return the budget if the process does not see the end of a poll that began at `started`.
+
+    A dead key is tried by one poll at a time. If the process ends meanwhile, the next target of the
+    key must not try it at once after the restart: the try counts as refused.
+    """
+    if not budget.dead:
+        return budget
+    until = max(budget.until, started + cadence.auth_pause(budget.refusals, 0.0))
+    return msgspec.structs.replace(
+        budget, refusals=budget.refusals + 1, until=until, why=Why.REFUSED
+    )
 
 
 def forgive(budget: Budget) -> Budget:

@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 
 from exporter.model.outcome import Poll
 from exporter.schedule import budget as budgets
+from exporter.schedule import state
 from exporter.schedule.budget import Budget, Hold, Settlement
 from exporter.schedule.job import Job, Terms
 from exporter.schedule.state import JobState
@@ -89,6 +90,11 @@ class Lane:
             return True
         return not budgets.roomy(self.budget, self.terms, now, self.pledged)
 
+    def remembered(self) -> Budget:
+        """Return the budget as another process must find it if this one ends now."""
+        starts = [entry.running.started for entry in self.running if entry.running is not None]
+        return budgets.unended(self.budget, max(starts)) if starts else self.budget
+
     def hold(self, now: float, cost: int) -> Hold | None:
         """Return what a poll of `cost` requests must wait for."""
         return budgets.hold(self.budget, self.terms, now, cost=cost, pledged=self.pledged)
@@ -122,6 +128,14 @@ class Entry:
     serial: int = 0
     running: Running | None = None
     lateness: float = 0.0
+
+    def cut(self, started: float, *, stopped: bool) -> None:
+        """Take in that we cancelled the poll ourselves; `stopped`: because the process ends."""
+        if stopped:
+            self.state = state.stopped(self.job, self.state, started)
+            self.lane.budget = budgets.unended(self.lane.budget, started)
+        else:
+            self.state = state.cut_short(self.job, self.state, started)
 
     def settlement(
         self, running: Running, poll: Poll, now: float, wall: float, chance: float

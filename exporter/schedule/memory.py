@@ -13,15 +13,15 @@ import msgspec
 from exporter.model.outcome import Reason
 from exporter.schedule.budget import Budget, Why
 from exporter.schedule.lanes import Entry
-from exporter.schedule.state import JobState, Trouble
+from exporter.schedule.state import JobState, Trouble, unended
 from exporter.schedule.window import Window
 
 
 class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job. `due`, `started`, `since` and `period_end` are epoch seconds.
 
-    Of a job that is being polled, `due` is what follows if the poll never ends: one interval after
-    its start, so that a process that dies of its polls does not repeat them faster.
+    Of a job that is being polled, `due` is what follows if the poll never ends: a process that dies
+    of its polls does not repeat them faster.
     """
 
     target: str
@@ -82,15 +82,9 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def job_memo(entry: Entry, clocks: Clocks) -> JobMemo:
     """Return what is to be kept of a job."""
     state, running = entry.state, entry.running
-    due, started = state.due, state.started
     if running is not None:
-        due, started = running.started + state.interval, running.started
-    return state_memo(
-        entry.job.target,
-        entry.job.collector,
-        msgspec.structs.replace(state, due=due, started=started),
-        clocks,
-    )
+        state = unended(state, running.started)
+    return state_memo(entry.job.target, entry.job.collector, state, clocks)
 
 
 def state_memo(target: str, collector: str, state: JobState, clocks: Clocks) -> JobMemo:

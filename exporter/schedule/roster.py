@@ -19,6 +19,14 @@ Names: TypeAlias = Collection[str]
 
 
 @dataclass(slots=True)
+class Forgotten:
+    """What held nothing back any more: of jobs, by target and collector, and of budgets."""
+
+    jobs: tuple[tuple[str, str], ...] = ()
+    budgets: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
 class Change:
     """What a swap of the jobs did, for the runner to act on."""
 
@@ -26,6 +34,7 @@ class Change:
     retired: list[Entry] = field(default_factory=list)
     refitted: list[Entry] = field(default_factory=list)
     closed: list[Lane] = field(default_factory=list)
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
 
 class Roster:
@@ -76,12 +85,12 @@ class Roster:
         stay.update((_key(entry.job), entry) for entry in change.admitted)
         self._regroup([stay[key] for key in wanted])
         self._close_empty(change)
-        self._forget_idle(now)
+        change.forgotten = self.forget_idle(now)
         return change
 
     def snapshot(self, clocks: Clocks) -> Snapshot:
         """Return what must survive a restart."""
-        known = {lane.key: lane.budget for lane in self.lanes.values()}
+        known = {lane.key: lane.remembered() for lane in self.lanes.values()}
         known |= {other: known[key] for other, key in self._aliases.items()}
         kept = self.kept_budgets | known
         return memory.snapshot(self.entries(), self.kept_states, kept, clocks)
@@ -95,7 +104,7 @@ class Roster:
         if not entries:
             gone = {key: kept for key, kept in self.kept_states.items() if key[0] == target}
             return memory.snapshot((), gone, {}, clocks)
-        known = {entry.lane.key: entry.lane.budget for entry in entries}
+        known = {entry.lane.key: entry.lane.remembered() for entry in entries}
         known |= {other: known[key] for other, key in self._aliases.items() if key in known}
         return memory.snapshot(entries, {}, known, clocks)
 
@@ -237,11 +246,15 @@ class Roster:
             del self._aliases[name]
         self.kept_budgets |= dict.fromkeys([lane.key, *names], lane.budget)
 
-    def _forget_idle(self, now: float) -> None:
-        self.kept_states = {key: kept for key, kept in self.kept_states.items() if kept.due > now}
-        self.kept_budgets = {
-            key: kept for key, kept in self.kept_budgets.items() if not budgets.idle(kept, now)
-        }
+    def forget_idle(self, now: float) -> Forgotten:
+        """Forget what is kept of the gone and holds nothing back any more; return its keys."""
+        jobs = tuple(key for key, kept in self.kept_states.items() if kept.due <= now)
+        idle = tuple(key for key, kept in self.kept_budgets.items() if budgets.idle(kept, now))
+        for key in jobs:
+            del self.kept_states[key]
+        for name in idle:
+            del self.kept_budgets[name]
+        return Forgotten(jobs, idle)
 
 
 def _key(job: Job) -> tuple[str, str]:

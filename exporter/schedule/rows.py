@@ -16,8 +16,18 @@ _budget = msgspec.msgpack.Decoder(BudgetMemo).decode
 
 def rows(snapshot: Snapshot) -> dict[str, bytes]:
     """Return `snapshot` as rows: one of each job and each budget, whose newest counts."""
-    jobs = {f"{JOB}{memo.collector}/{memo.target}": _encode(memo) for memo in snapshot.jobs}
-    return jobs | {f"{BUDGET}{memo.key}": _encode(memo) for memo in snapshot.budgets}
+    jobs = {job_key(memo.target, memo.collector): _encode(memo) for memo in snapshot.jobs}
+    return jobs | {budget_key(memo.key): _encode(memo) for memo in snapshot.budgets}
+
+
+def job_key(target: str, collector: str) -> str:
+    """Return the key of a job's row."""
+    return f"{JOB}{collector}/{target}"
+
+
+def budget_key(budget: str) -> str:
+    """Return the key of a budget's row."""
+    return f"{BUDGET}{budget}"
 
 
 def assemble(stored: Mapping[str, bytes], written_at: float) -> tuple[Snapshot, tuple[str, ...]]:

@@ -13,13 +13,13 @@ from functools import partial
 from exporter.model.event import Event, RunnerMended
 from exporter.model.outcome import Poll
 from exporter.schedule import budget as budgets
-from exporter.schedule import memory, state, tell, view
+from exporter.schedule import state, tell, view
 from exporter.schedule.agenda import Agenda
 from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
 from exporter.schedule.job import Job
 from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
 from exporter.schedule.memory import Clocks, Snapshot
-from exporter.schedule.roster import Names, Roster
+from exporter.schedule.roster import Forgotten, Names, Roster
 from exporter.schedule.slots import Slots
 from exporter.schedule.view import JobStatus
 
@@ -36,8 +36,8 @@ class Runner:
     `poll` makes one attempt and returns how it ended; whatever else it does (raise, hang) is taken
     for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `dice` gives
     numbers in [0, 1). At most `concurrency` polls run at once, `per_budget` of one budget and
-    `per_host` on one host. `seed` moves the phases of first polls. `started` is told what to
-    remember of a job when its poll starts, in case that the process does not see its end.
+    `per_host` on one host. `seed` moves the phases of first polls. `started` is told
+    the target whose poll starts, to write down what it takes: the process may not see its end.
 
     To be made inside the running loop. `swap` gives it work, before or during `run`.
     """
@@ -53,7 +53,7 @@ class Runner:
         per_budget: int = 2,
         per_host: int = 16,
         seed: str = "",
-        started: Callable[[memory.JobMemo], None] | None = None,
+        started: Callable[[str], None] | None = None,
     ) -> None:
         self._poll = poll
         self._listener = emit
@@ -78,13 +78,14 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(self, jobs: Iterable[Job], *, changed: Names = (), replaced: Names = ()) -> None:
+    def swap(self, jobs: Iterable[Job], *, changed: Names = (), replaced: Names = ()) -> Forgotten:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
         cancelled and whatever those bring is dropped. Targets named in `changed` begin anew; those
         in `replaced`, which are other accounts now, also forget how their polls ended. Raises
-        ValueError, and changes nothing, if a target has two jobs of one collector.
+        ValueError, and changes nothing, if a target has two jobs of one collector. Returns whom it
+        forgot.
         """
         change = self._roster.swap(jobs, self._loop.time(), changed=changed, replaced=replaced)
         for entry in change.retired:
@@ -98,6 +99,11 @@ class Runner:
         for lane in change.closed:
             self._agenda.drop(lane)
         self._give_turns()
+        return change.forgotten
+
+    def forget_idle(self) -> Forgotten:
+        """Forget what is kept of the gone and holds nothing back any more."""
+        return self._roster.forget_idle(self._loop.time())
 
     def wake(self, target: str) -> None:
         """Poll `target` at once: its secret changed. A wait for throttling stays a wait."""
@@ -111,7 +117,7 @@ class Runner:
         self._give_turns()
 
     def known_as(self, budget: str, other: str) -> None:
-        """Keep a budget under another key, too: its secret was changed, and so will be its key."""
+        """Keep a budget under another key, too: its secret was changed."""
         self._roster.known_as(budget, other)
 
     def clock_moved(self, by: float) -> None:
@@ -160,10 +166,7 @@ class Runner:
         return self._roster.snapshot(self._clocks())
 
     def snapshot_of(self, target: str) -> Snapshot:
-        """Return what must survive of one target's jobs, and of the budgets that they share.
-
-        To write down what one poll changed: when a PollFinished is emitted its poll is in it.
-        """
+        """Return what must survive of one target's jobs, and of the budgets that they share."""
         return self._roster.snapshot_of(target, self._clocks())
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -271,7 +274,7 @@ class Runner:
         self._slots.take(entry, running)
         task.add_done_callback(partial(self._ended, entry, running))
         if self._started is not None:
-            self._call(partial(self._started, memory.job_memo(entry, self._clocks())))
+            self._call(partial(self._started, entry.job.target))
 
     def _ended(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
         if entry.running is not running:
@@ -295,8 +298,7 @@ class Runner:
         if ended is not None:
             self._settle(entry, running, ended, clocks)
         elif entry.place is not Place.GONE:
-            cut = state.stopped if self._group is None else state.cut_short
-            entry.state = cut(entry.job, entry.state, running.started)
+            entry.cut(running.started, stopped=self._group is None)
             self._put(entry)
         if running.again and entry.place is Place.AGENDA:
             self._wake(entry, clocks.now)

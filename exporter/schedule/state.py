@@ -307,9 +307,26 @@ def stopped(job: Job, state: JobState, started: float) -> JobState:
     success so far need not wait as long for its first.
     """
     wait = max(job.interval, job.min_interval)
-    if state.last_success is None:
+    if state.trouble is not None and reaction(state.trouble.reason) is Reaction.PAUSE:
+        wait = max(wait, cadence.auth_pause(state.trouble.alike, 0.0))
+    elif state.last_success is None:
         wait = max(min(job.interval, RETRY_BASE), job.min_interval)
     return msgspec.structs.replace(state, due=started + wait, started=started)
+
+
+def unended(state: JobState, started: float) -> JobState:
+    """Return the state if the process does not see the end of a poll that began at `started`.
+
+    A process that dies of its polls must not repeat them faster than at the interval. Where the
+    credential was refused before, the try counts as refused.
+    """
+    trouble, wait = state.trouble, state.interval
+    if trouble is not None and reaction(trouble.reason) is Reaction.PAUSE:
+        again = msgspec.structs.replace(
+            trouble, failures=trouble.failures + 1, alike=trouble.alike + 1
+        )
+        trouble, wait = again, max(wait, cadence.auth_pause(again.alike, 0.0))
+    return msgspec.structs.replace(state, due=started + wait, started=started, trouble=trouble)
 
 
 def clock_moved(state: JobState, by: float) -> JobState:

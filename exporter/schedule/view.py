@@ -12,7 +12,8 @@ from exporter.schedule.memory import Clocks
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A budget: `wait` seconds left and `why`; what the vendor's headers said; who uses it.
 
-    `declared_rate` is requests per second, the reserve taken off. `strikes` are refusals in a row.
+    `declared_rate` is requests per second, the reserve taken off: the share of the vendor's limit
+    that is left to others. `strikes` are refusals in a row.
     """
 
     key: str
@@ -21,6 +22,7 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     strikes: int = 0
     rate: RateLimit | None = None
     declared_rate: float | None = None
+    reserve: float = 0.0
     jobs: int = 0
     queued: int = 0
     running: int = 0
@@ -65,6 +67,7 @@ def budget_status(lane: Lane, clocks: Clocks) -> BudgetStatus:
         strikes=budget.strikes,
         rate=_rate(budget, clocks),
         declared_rate=lane.terms.rate,
+        reserve=lane.terms.reserve,
         jobs=lane.jobs,
         queued=len(lane.queue or ()),
         running=len(lane.running),

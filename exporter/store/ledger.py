@@ -151,6 +151,13 @@ class Ledger:
                     await asyncio.shield(self._flight or self._soon())
         return self._written >= wanted
 
+    def hasten(self) -> None:
+        """Write what was saved within GATHER seconds: a kill soon after must not lose it."""
+        if self._flight is not None:
+            self._overdue = True
+        elif self._waiting and not self._retry_in and not self._closed:
+            _ = self._soon()
+
     async def close(self) -> None:
         """Write what is left, whatever the trouble, and close the file. A second at most."""
         if self._closed:

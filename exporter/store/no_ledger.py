@@ -38,6 +38,9 @@ class NoLedger:
         """Return at once that nothing is on a disk."""
         return False
 
+    def hasten(self) -> None:
+        """Do nothing: nothing is kept."""
+
     def forget(self, target: str) -> None:
         """Do nothing: nothing is known of it."""
 

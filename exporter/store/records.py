@@ -203,9 +203,18 @@ def tidy(connection: "sqlite3.Connection", now: float, after: int, count: int) -
     )
     if len(ids) == count:
         return int(ids[-1][0])
+    _forget(connection, now - KEPT)
+    return None
+
+
+def _forget(connection: "sqlite3.Connection", before: float) -> None:
+    """Delete whom nobody polled since: collectors, targets; and resources without any points."""
+    connection.execute("DELETE FROM readings WHERE at < ?", (before,))
     connection.execute(
         "DELETE FROM targets WHERE NOT EXISTS"
-        " (SELECT 1 FROM readings WHERE readings.target = targets.id AND at >= ?)",
-        (now - KEPT,),
+        " (SELECT 1 FROM readings WHERE readings.target = targets.id)"
     )
-    return None
+    connection.execute(
+        "DELETE FROM series WHERE NOT EXISTS"
+        " (SELECT 1 FROM history WHERE history.series = series.id)"
+    )

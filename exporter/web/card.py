@@ -9,6 +9,7 @@ from exporter.web.markup import Markup, join, tag
 from exporter.web.view import (
     RED,
     YELLOW,
+    ApiView,
     CollectorView,
     CostView,
     FailureView,
@@ -243,6 +244,7 @@ def _details(target: TargetView, now: float) -> Markup | None:
         "details",
         tag("summary", collectors + errors),
         tag("div", _collectors(target, now), class_="wide"),
+        tag("p", _api(target.api, now), class_="sub") if target.api else None,
         tag("div", _failures(target.failures, now), class_="wide") if target.failures else None,
     )
 
@@ -271,6 +273,15 @@ def _collector(collector: CollectorView, now: float) -> Iterator[Markup]:
 def _error(collector: CollectorView) -> str:
     times = f" ({collector.failures} in a row)" if collector.failures > 1 else ""
     return f"{collector.reason}{times}: {collector.detail}" if collector.reason else ""
+
+
+def _api(api: ApiView, now: float) -> str:
+    others = f"{human.percent(api.reserve)} of it is left to others"
+    if api.remaining is None:
+        return f"The vendor tells no limit of its API; {others} when it does."
+    of = "" if api.limit is None else f" of {human.number(api.limit)}"
+    anew = "" if api.reset is None else f", anew {human.until(api.reset, now)}"
+    return f"The vendor's API: {human.number(api.remaining)}{of} requests left{anew}; {others}."
 
 
 def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:

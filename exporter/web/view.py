@@ -68,6 +68,19 @@ class CollectorView(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class ApiView(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit of the vendor's own API, as its last answer told it, for the target's key.
+
+    `reserve` is the share of it that is left to the key's other users; `reset` is when `remaining`
+    begins anew.
+    """
+
+    reserve: float
+    limit: float | None = None
+    remaining: float | None = None
+    reset: float | None = None
+
+
 class FailureView(msgspec.Struct, frozen=True, kw_only=True):
     """A poll that failed lately."""
 
@@ -80,7 +93,8 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
 class TargetView(msgspec.Struct, frozen=True, kw_only=True):
     """A target. `backoff` is what is left of its wait in seconds, with `backoff_reason`.
 
-    `title` is the provider's name for people, `failures` the last ones, newest first.
+    `title` is the provider's name for people, `failures` the last ones, newest first, `api` what
+    may be asked of the vendor.
     """
 
     provider: str
@@ -94,6 +108,7 @@ class TargetView(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[CostView, ...] = ()
     collectors: tuple[CollectorView, ...] = ()
     failures: tuple[FailureView, ...] = ()
+    api: ApiView | None = None
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from exporter.demo.wire import Answer, Asked, json_answer
-from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from exporter.model.outcome import Reason
+from tests.support.meter import DEFINITION, TOKEN, Meter, row, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.warp import warped
 
@@ -88,6 +89,27 @@ async def test_a_wait_is_a_floor_and_not_a_guess(tmp_path: Path) -> None:
         first = rig.events[0].poll.at  # type: ignore[union-attr]
     assert polls[0] is not None
     assert polls[0] - first >= 100
+
+
+@warped
+async def test_a_403_that_means_throttling_holds_the_key_and_is_waited_for(tmp_path: Path) -> None:
+    """As GitHub does it: 403, nothing remains, and when it begins anew."""
+    meter = Meter()
+    none_left = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1500"}
+    throttled = """error: [detail], throttled: [{statuses: [403],
+      headers: '"x-ratelimit-remaining" == `"0"`'}]"""
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, "home"), target(meter, "work"))
+        (tmp_path / "meter.yaml").write_text(DEFINITION.replace("error: [detail]", throttled))
+        async with running(plan_of(path)) as rig:
+            await rig.first()
+            meter.answers["usage"] = json_answer({}, status=403, headers=none_left)
+            await rig.go(1700)
+            assert len(meter.asked) == 3
+            assert Reason.RATE_LIMITED in rig.reasons().values()
+            meter.answers["usage"] = rows()
+            seen = await rig.go(600)
+    assert [one.value for one in seen.all("usage_up")] == [1, 1]
 
 
 @warped

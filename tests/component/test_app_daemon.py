@@ -195,6 +195,7 @@ async def test_a_secret_that_is_away_for_a_moment_is_an_auth_failure_and_mends(
     meter = Meter()
     key = tmp_path / "key"
     key.write_text(TOKEN)
+    key.chmod(0o400)
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, credentials={"token_file": "key"}))
         async with exporting(path, monkeypatch) as exporter:
@@ -204,6 +205,7 @@ async def test_a_secret_that_is_away_for_a_moment_is_an_auth_failure_and_mends(
             assert seen.failed("home") == {"auth": 1}
             assert seen.get("usage_bytes") == 250
             key.write_text(TOKEN)
+            key.chmod(0o400)
             await exporter.until(is_up)
             log = exporter.log
     assert f'\\"{key}\\" does not exist' in log or f'"{key}\\" does not exist' in log

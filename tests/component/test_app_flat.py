@@ -24,6 +24,7 @@ from exporter.fetch.wire import Answer, Wire
 from exporter.kernel.override import override
 from exporter.model.event import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
+from exporter.model.plan import Plan
 from exporter.observe.redact import Redactor
 from tests.support.meter import DEFINITION, Meter, rows, target, write_config
 from tests.support.rig import plan_of, running
@@ -183,3 +184,34 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
                 counts.append(len(os.listdir("/dev/fd")))  # noqa: PTH208 - only their number counts
     quarter = len(counts) // 4
     assert max(counts[-quarter:]) <= max(counts[quarter : 2 * quarter]) + 1
+
+
+@pytest.mark.timeout(60)  # some seconds for so many reloads, on a machine that is busy
+@warped
+async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:
+    meter = Meter()
+    state = {"file": "state.db"}
+    meter.accepted.update(f"token-{number}" for number in range(1000))
+
+    def plan(generation: int) -> Plan:
+        fresh = {"credentials": {"token": f"token-{generation}"}}
+        targets = [target(meter), target(meter, f"t{generation}", **fresh)]
+        return plan_of(write_config(tmp_path, *targets, state=state))
+
+    sizes: list[tuple[int, int]] = []
+    async with meter.vendor, running(plan(0)) as rig:
+        await rig.first()
+        for generation in range(1000):
+            rig.engine.apply(plan(generation))
+            if generation % 10 == 0:
+                await rig.go(330, step=330)
+            if generation % 50 == 0:
+                gc.collect()
+                files = len(os.listdir("/dev/fd"))  # noqa: PTH208 - only their number counts
+                rig.events.clear()
+                meter.asked.clear()
+                sizes.append((sys.getallocatedblocks(), files))
+    early, late = sizes[5:10], sizes[-5:]
+    assert max(blocks for blocks, _ in late) < 1.03 * max(blocks for blocks, _ in early)
+    assert max(files for _, files in late) <= max(files for _, files in early) + 1
+    assert (tmp_path / "state.db").stat().st_size < 1_000_000

@@ -1,10 +1,11 @@
 """What a user sees of waits and paces: the status page, the self-metrics, the log."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import json_answer
+from exporter.demo.wire import Answer, Asked, json_answer
 from tests.support.daemon import exporting
 from tests.support.exposed import Exposed
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
@@ -65,6 +66,37 @@ async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
     assert page["home"]["backoff_reason"] == page["work"]["backoff_reason"] == "throttled"
     assert left(after) == pytest.approx(1600, abs=60)
     assert over.get("usage_up", account="home") == 1
+
+
+@warped
+async def test_a_good_answer_that_leaves_nothing_is_the_last_until_the_reset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usage(asked: Asked) -> Answer:
+        left = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
+        return json_answer({"rows": [row()]}, headers={**left, "X-RateLimit-Reset": "1800"})
+
+    meter = Meter(usage=usage)
+    async with meter.vendor:
+        path = write_config(
+            tmp_path, target(meter, reserve="10%"), target(meter, "work"), **{"global": {}}
+        )
+        async with exporting(path, monkeypatch) as exporter:
+            seen = await exporter.until(lambda seen: left(seen) > 0)
+            page = await exporter.targets()
+            shown = (await exporter.get("/")).text
+            jump(1500)
+            await asyncio.sleep(0.05)
+            assert len(meter.asked) == 1
+            jump(400)
+            await exporter.until(lambda seen: len(meter.asked) > 1)
+    assert left(seen) == left(seen, "work") > 1700
+    assert page["home"]["backoff_reason"] == "reserve reached"
+    assert page["home"]["api"]["reserve"] == page["work"]["api"]["reserve"] == 0.2
+    assert (page["work"]["api"]["limit"], page["work"]["api"]["remaining"]) == (60, 0)
+    assert page["work"]["api"]["reset"] == pytest.approx(NOW + 1800, abs=60)
+    assert "0 of 60 requests left" in shown
+    assert "20 % of it is left to others" in shown
 
 
 @warped

@@ -348,3 +348,20 @@ def test_a_target_that_nobody_polled_for_35_days_is_deleted(ledger: sqlite3.Conn
     )
     records.tidy(ledger, NOW, 0, 10)
     assert list(load(ledger, old="f", a="f").readings) == ["a"]
+
+
+def test_collectors_and_resources_that_are_no_more_are_deleted_after_35_days(
+    ledger: sqlite3.Connection,
+) -> None:
+    off = msgspec.structs.replace(a_reading(), collector="off")
+    write(
+        ledger,
+        ReadingRecord("a", "f", off, NOW - 36 * DAY),
+        ReadingRecord("a", "f", a_reading(), NOW),
+        points=[a_point(NOW - 36 * DAY, resource="gone"), a_point(NOW)],
+    )
+    records.tidy(ledger, NOW, 0, 10)
+    collectors = ledger.execute("SELECT collector FROM readings").fetchall()
+    resources = ledger.execute("SELECT resource FROM series").fetchall()
+    assert collectors == [(a_reading().collector,)]
+    assert [resource for (resource,) in resources] == [a_point(NOW).resource]

@@ -218,7 +218,12 @@ async def test_a_crash_loop_cannot_poll_more_often_than_the_interval() -> None:
 
 async def test_the_start_of_a_poll_is_told_before_it_runs() -> None:
     told: list[JobMemo] = []
-    world = World(a_job(), started=told.append)
+
+    def started(name: str) -> None:
+        assert name not in world.starts
+        told.extend(world.runner.snapshot_of(name).jobs)
+
+    world = World(a_job(), started=started)
     await world.run(5.0)
     began = world.starts["video"][0]
     (memo,) = told

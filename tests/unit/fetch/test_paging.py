@@ -282,12 +282,6 @@ def test_the_number_of_pages_decides_also_over_an_empty_page() -> None:
     assert step(paging, {"total": 3, "rows": [1, 2]}, at=third) == Done()
 
 
-def test_a_number_of_pages_may_shrink() -> None:
-    paging = pages(total_pages=path("total"))
-    assert step(paging, {"total": 2}, at=Next(pages=2, place=2)) == Done()
-    assert step(paging, {"total": 0}) == Done()
-
-
 def test_too_many_pages_are_refused_after_the_first() -> None:
     assert "more than 5 pages" in detail(step(pages(total_pages=path("total")), {"total": 10**9}))
     total = pages(total_rows=path("total"))

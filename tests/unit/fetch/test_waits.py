@@ -54,6 +54,8 @@ def test_each_recorded_dialect_gives_its_wait(case: dict[str, Any]) -> None:
         ("9" * 400, None),
         ("1" + "0" * 30, 1e30),
         ("20, 40", 40.0),
+        ("6.5s", 6.5),
+        ("1h30m", 5400.0),
         ("Sun, 15 Nov 2026 12:01:30 GMT", 90.0),
         ("Sunday, 15-Nov-26 12:01:30 GMT", 90.0),
         ("Sun Nov 15 12:01:30 2026", 90.0),

@@ -2,8 +2,7 @@ import pytest
 
 from exporter.kernel.cycles import Cycle, Span
 from exporter.kernel.units import Kind
-from exporter.model.definition import Zero
-from exporter.model.reading import Known, Note, Unlimited
+from exporter.model.reading import Known, Note
 from tests.unit.mapping.factories import (
     NOVEMBER,
     NOW,
@@ -255,45 +254,6 @@ def test_an_absent_optional_list_is_no_zero() -> None:
 def test_rows_that_a_condition_leaves_out_sum_to_zero() -> None:
     rule = resource("a", rows("results", where="paid"), used=value("n"), reduce=reduce("sum"))
     assert usage(rule, of={"results": [{"n": 5, "paid": False}]}).used == 0.0
-
-
-@pytest.mark.parametrize(
-    ("found", "rule", "limit"),
-    [
-        (0, {}, Known(0.0)),
-        (0, {"zero": Zero.UNKNOWN}, None),
-        (0, {"zero": Zero.UNLIMITED}, Unlimited()),
-        (-1, {"unlimited": (-1,)}, Unlimited()),
-        (None, {"unlimited": (None,)}, Unlimited()),
-        ("unlimited", {"unlimited": ("Unlimited",)}, Unlimited()),
-        (None, {}, None),
-        ("100", {}, Known(100.0)),
-    ],
-)
-def test_unlimited_unknown_and_zero_limits_are_three_things(
-    found: object, rule: dict[str, object], limit: object
-) -> None:
-    read = usage(resource("a", used=value("u"), limit=value("l", **rule)), of={"u": 1, "l": found})
-    assert read.limit == limit
-
-
-def test_a_negative_limit_that_nobody_declared_is_unknown_and_noted() -> None:
-    found = reading(target(resource("a", used=value("u"), limit=value("l"))), {"u": 1, "l": -1})
-    assert found.usages[0].limit is None
-    assert found.notes == (
-        Note(reason="negative_limit", detail="a: -1. If it has a meaning, `unlimited` lists it."),
-    )
-
-
-def test_an_unlimited_balance_is_an_unlimited_limit() -> None:
-    rule = resource("a", used=value("u"), remaining=value("r", unlimited=(-1,)))
-    found = usage(rule, of={"u": 3, "r": -1})
-    assert (found.limit, found.remaining) == (Unlimited(), None)
-
-
-def test_a_sentinel_elsewhere_is_no_value() -> None:
-    rule = resource("a", used=value("u"), projected=value("p", unlimited=(-1,)))
-    assert usage(rule, of={"u": 3, "p": -1}).projected is None
 
 
 def test_a_resource_of_which_nothing_is_known_is_left_out() -> None:

@@ -184,6 +184,15 @@ def test_a_key_that_is_refused_twice_in_a_row_is_dead_for_all_targets() -> None:
     assert hold(thrice, 901.0) == Hold(4501.0, Why.REFUSED)
 
 
+def test_a_poll_of_a_dead_key_whose_end_nobody_saw_counts_as_refused() -> None:
+    once = settle(FRESH, a_failure(Reason.AUTH), 0.0)
+    assert budgets.unended(once, 1.0) is once
+    twice = settle(once, a_failure(Reason.AUTH), 1.0)
+    again = budgets.unended(twice, 901.0)
+    assert hold(again, 901.0) == Hold(4501.0, Why.REFUSED)
+    assert hold(budgets.unended(again, 4501.0), 4501.0) == Hold(4501.0 + 21_600.0, Why.REFUSED)
+
+
 def test_a_key_that_serves_other_targets_is_not_dead() -> None:
     budget = settle(FRESH, a_failure(Reason.AUTH), 0.0)
     budget = settle(settle(budget, good(), 1.0), a_failure(Reason.AUTH), 2.0)

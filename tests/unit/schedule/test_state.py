@@ -269,6 +269,15 @@ def test_whoever_restarts_us_again_and_again_gets_no_more_polls() -> None:
     assert state.stopped(daily, state.fresh(daily, 0.0), 10.0).due == 310.0
 
 
+def test_a_process_that_ends_in_its_polls_does_not_try_a_refused_key_more_often() -> None:
+    before = step(NEW, a_failure(Reason.AUTH), 0.0)
+    again = state.unended(before, 900.0)
+    assert (again.due, again.started) == (900.0 + 3600.0, 900.0)
+    assert state.unended(again, 4500.0).due == 4500.0 + 21_600.0
+    assert state.stopped(JOB, before, 900.0).due == 900.0 + 900.0
+    assert state.unended(step(NEW, a_failure(Reason.HTTP_5XX), 0.0), 300.0).due == 600.0
+
+
 @pytest.mark.parametrize(
     ("reason", "furthest"),
     [

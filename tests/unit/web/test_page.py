@@ -11,7 +11,7 @@ from exporter.kernel.override import override
 from exporter.web.card import card
 from exporter.web.page import MOST_CARDS, page
 from exporter.web.style import CSS, POLICY
-from exporter.web.view import CostView, FailureView, ResourceView, StatusView, TargetView
+from exporter.web.view import ApiView, CostView, FailureView, ResourceView, StatusView, TargetView
 from tests.support.views import (
     NOON,
     a_collector,
@@ -192,6 +192,24 @@ def test_a_target_that_is_down_says_why_and_what_it_waits_for() -> None:
     assert "Backs off for 12 min: rate_limited" in text
     assert "2 collectors, 1 recent error" in text
     assert "1 min ago usage http_5xx 503" in text
+
+
+@pytest.mark.parametrize(
+    ("api", "words"),
+    [
+        (
+            ApiView(reserve=0.2),
+            "The vendor tells no limit of its API; 20 % of it is left to others",
+        ),
+        (
+            ApiView(reserve=0.05, limit=60, remaining=7, reset=NOON + 300),
+            "The vendor's API: 7 of 60 requests left, anew in 5 min; 5.0 % of it is left to others",
+        ),
+        (ApiView(reserve=0, remaining=7), "The vendor's API: 7 requests left; 0 % of it"),
+    ],
+)
+def test_what_may_be_asked_of_the_vendor_is_told(api: ApiView, words: str) -> None:
+    assert words in shown(a_target(api=api)).text
 
 
 @pytest.mark.parametrize(

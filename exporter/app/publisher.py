@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from exporter.app.health import health, throttle
 from exporter.mapping.join import History, samples
@@ -25,8 +26,7 @@ TURN = 64
 """Targets that are looked at in one turn when time has come for many."""
 
 
-@dataclass(slots=True, eq=False)
-class _Shown:
+class _Shown(msgspec.Struct, eq=False):
     """What is kept of a target from one rendering to the next.
 
     ``alive`` are the readings that were alive ``at`` the last one (None: there was none), ``due``

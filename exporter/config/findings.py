@@ -5,8 +5,9 @@ says so to the place. The position in the file is looked up at the end.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from exporter.kernel.problems import Position, Problem
 
@@ -36,8 +37,7 @@ def show_path(path: Path) -> str:
     return shown
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(msgspec.Struct):
     """What the checks of one document found, in any order.
 
     `moved` tells, for a list of which broken items were left out, the index that each of the
@@ -45,9 +45,9 @@ class Findings:
     """
 
     locate: Locate
-    problems: set[Problem] = field(default_factory=set)
-    moved: dict[Path, list[int]] = field(default_factory=dict)
-    left_out: set[Path] = field(default_factory=set)
+    problems: set[Problem] = msgspec.field(default_factory=set)
+    moved: dict[Path, list[int]] = msgspec.field(default_factory=dict)
+    left_out: set[Path] = msgspec.field(default_factory=set)
 
     def add(
         self, place: "Place", what: str, *, severity: str = "error", at_key: bool = False
@@ -74,8 +74,7 @@ class Findings:
         return any(problem.severity == "error" for problem in self.problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A path of a document: ``place / "resources" / 0``.
 
     The last part of an `unnamed` place is never shown: a slip can make a secret a key.

@@ -1,8 +1,9 @@
 """Limits from the configuration, where the API gives none."""
 
 import functools
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from exporter.config.compile.rules import SPEND
 from exporter.config.findings import Place
@@ -16,8 +17,7 @@ from exporter.model.target import Limit
 _UNLIKELY: Final = frozenset({Kind.RATIO, Kind.MONEY})
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """The resources of a definition: what they count, where that is fixed."""
 
     kinds: dict[str, Kind | None]

@@ -8,8 +8,9 @@ one, the definition's.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from exporter.config.compile import leaves
 from exporter.config.findings import Place
@@ -26,8 +27,7 @@ _STALE_INTERVALS: Final = 3
 _STALE_LEAST: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """The ``global`` section: seconds and fractions, None where nothing is written."""
 
     place: Place
@@ -40,8 +40,7 @@ class Defaults:
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: the interval and the age of each collector that is polled, and the deadline."""
 
     intervals: dict[str, float]

@@ -1,9 +1,9 @@
 """A configuration becomes a plan: every target checked and joined with its definition."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from msgspec import UnsetType
 
 from exporter import __version__
@@ -97,12 +97,11 @@ def _state(place: Place, text: StateText, directory: str) -> str:
     return files.absolute(text.file, directory) if text.file else ""
 
 
-@dataclass(slots=True)
-class _Providers:
+class _Providers(msgspec.Struct):
     """The definitions in use, each looked up and surveyed once."""
 
     library: Library
-    found: dict[str, tuple[Definition, Known] | None] = field(default_factory=dict)
+    found: dict[str, tuple[Definition, Known] | None] = msgspec.field(default_factory=dict)
 
     def find(self, place: Place, name: str) -> tuple[Definition, Known] | None:
         """Return a definition; None when there is none or it is broken."""

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import UnsetType
 
 from exporter.config import address, credentials
@@ -27,15 +27,14 @@ _Value = TypeVar("_Value")
 _TAKEN: Final = frozenset(FAMILY["usage_account_info"].labels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What all targets of a configuration share."""
 
     directory: str  # where relative paths begin
     environ: Mapping[str, str]
     reader: SecretReader
     defaults: Defaults
-    _same: dict[tuple[object, ...], Mapping[str, Any]] = field(default_factory=dict)
+    _same: dict[tuple[object, ...], Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     def same(self, mapping: Mapping[str, _Value]) -> Mapping[str, _Value]:
         """Return one object for all equal maps: most targets of a provider have the same ones."""

@@ -1,7 +1,8 @@
 """Faults on cue: which page of which vendor breaks, in which way, and how often."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from exporter.demo.faults import FAULTS, Fault
 from exporter.demo.wire import Answer, Asked, Script
@@ -25,8 +26,7 @@ class Walks:
         return self._at[key]
 
 
-@dataclass(slots=True)
-class _Cue:
+class _Cue(msgspec.Struct):
     fault: Fault
     vendor: str
     page: int

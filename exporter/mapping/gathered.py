@@ -1,20 +1,19 @@
 """What the payloads of one poll gave, until it is a reading."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 
 
-@dataclass(slots=True)
-class Gathered:
+class Gathered(msgspec.Struct):
     """Lists that grow with each payload (one per account of a fan-out)."""
 
-    usages: list[Usage] = field(default_factory=list)
-    money: list[Money] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    matched: set[str] = field(default_factory=set)
-    plans: dict[str, str] = field(default_factory=dict)
+    usages: list[Usage] = msgspec.field(default_factory=list)
+    money: list[Money] = msgspec.field(default_factory=list)
+    items: list[Item] = msgspec.field(default_factory=list)
+    notes: list[Note] = msgspec.field(default_factory=list)
+    matched: set[str] = msgspec.field(default_factory=set)
+    plans: dict[str, str] = msgspec.field(default_factory=dict)
 
     def size(self) -> int:
         """Return how much was learned so far."""

@@ -6,7 +6,6 @@ the end that still names the old period is believed: it is the vendor's present 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -42,14 +41,13 @@ class Charged(NamedTuple):
     at: float
 
 
-@dataclass(slots=True)
-class Merged:
+class Merged(msgspec.Struct):
     """All that is true of a target now, by account and resource or currency."""
 
-    usages: dict[tuple[str, str], Stated] = field(default_factory=dict)
-    money: dict[tuple[str, str], Charged] = field(default_factory=dict)
-    items: dict[tuple[str, ...], Item] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+    usages: dict[tuple[str, str], Stated] = msgspec.field(default_factory=dict)
+    money: dict[tuple[str, str], Charged] = msgspec.field(default_factory=dict)
+    items: dict[tuple[str, ...], Item] = msgspec.field(default_factory=dict)
+    notes: list[Note] = msgspec.field(default_factory=list)
 
 
 def merged(target: Target, readings: Mapping[str, Reading], now: float) -> Merged:

@@ -1,7 +1,8 @@
 """One payload in the light of its target: what the rules read from, and what they add to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from exporter.kernel.timestamps import format_rfc3339
 from exporter.mapping.asked import Asked
@@ -33,8 +34,7 @@ _ROLLED_OVER = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Scene:
+class Scene(msgspec.Struct, kw_only=True):
     """What one payload is read with. Notes and matched paths gather here.
 
     `seen` are the paths of the present rule that gave something, as they stand in the definition.
@@ -46,14 +46,14 @@ class Scene:
     asked: Asked
     documents: Sequence[object]
     account: str
-    notes: list[Note] = field(default_factory=list)
-    matched: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
+    notes: list[Note] = msgspec.field(default_factory=list)
+    matched: set[str] = msgspec.field(default_factory=set)
+    seen: set[str] = msgspec.field(default_factory=set)
     answered: bool = False
     left_out: int = 0
-    _periods: dict[tuple[int, ...], Billing] = field(default_factory=dict)
-    _rooted: dict[int, bool] = field(default_factory=dict)
-    _scopes: dict[int, Scope] = field(default_factory=dict)
+    _periods: dict[tuple[int, ...], Billing] = msgspec.field(default_factory=dict)
+    _rooted: dict[int, bool] = msgspec.field(default_factory=dict)
+    _scopes: dict[int, Scope] = msgspec.field(default_factory=dict)
 
     def rows(self, rows: Rows) -> Scope:
         """Return the rows of all pages; rules with the same rows share one list of them."""

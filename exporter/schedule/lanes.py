@@ -5,9 +5,10 @@ Mutable and compact on purpose: there are as many entries as jobs, and the runne
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
+
+import msgspec
 
 from exporter.model.outcome import Poll
 from exporter.schedule import budget as budgets
@@ -27,17 +28,15 @@ class Place(Enum):
     GONE = auto()  # its target left the config
 
 
-@dataclass(slots=True, eq=False)
-class Host:
+class Host(msgspec.Struct, eq=False):
     """Who is asked. `waiting` lanes have a poll for it when it has fewer running."""
 
     name: str
     running: int = 0
-    waiting: "deque[Lane]" = field(default_factory=deque)
+    waiting: "deque[Lane]" = msgspec.field(default_factory=deque)
 
 
-@dataclass(slots=True, eq=False)
-class Lane:
+class Lane(msgspec.Struct, eq=False):
     """The queue of one budget.
 
     `demand` is what its jobs need, in requests per second; `pledged` the requests that its running
@@ -100,8 +99,7 @@ class Lane:
         return budgets.hold(self.budget, self.terms, now, cost=cost, pledged=self.pledged)
 
 
-@dataclass(slots=True, eq=False)
-class Running:
+class Running(msgspec.Struct, eq=False):
     """A poll under way.
 
     `deaf`: it did not end at its deadline. `dropped`: we cancelled it. `again`: its secret changed
@@ -117,8 +115,7 @@ class Running:
     again: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """A job, its state, and where it is."""
 
     job: Job
@@ -155,8 +152,7 @@ class Entry:
         )
 
 
-@dataclass(slots=True, eq=False)
-class Timer:
+class Timer(msgspec.Struct, eq=False):
     """A callback at a time, until it is cancelled."""
 
     callback: Callable[[], object]

@@ -1,7 +1,6 @@
 """Who is scheduled: every job's entry, every budget's lane, and what is remembered of the gone."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -18,23 +17,21 @@ Names: TypeAlias = Collection[str]
 """Of targets."""
 
 
-@dataclass(slots=True)
-class Forgotten:
+class Forgotten(msgspec.Struct):
     """What held nothing back any more: of jobs, by target and collector, and of budgets."""
 
     jobs: tuple[tuple[str, str], ...] = ()
     budgets: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct):
     """What a swap of the jobs did, for the runner to act on."""
 
-    admitted: list[Entry] = field(default_factory=list)
-    retired: list[Entry] = field(default_factory=list)
-    refitted: list[Entry] = field(default_factory=list)
-    closed: list[Lane] = field(default_factory=list)
-    forgotten: Forgotten = field(default_factory=Forgotten)
+    admitted: list[Entry] = msgspec.field(default_factory=list)
+    retired: list[Entry] = msgspec.field(default_factory=list)
+    refitted: list[Entry] = msgspec.field(default_factory=list)
+    closed: list[Lane] = msgspec.field(default_factory=list)
+    forgotten: Forgotten = msgspec.field(default_factory=Forgotten)
 
 
 class Roster:

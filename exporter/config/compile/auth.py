@@ -1,9 +1,9 @@
 """Authentication: every kind becomes headers, query arguments, basic, digest or a token."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import assert_never
 
+import msgspec
 from msgspec import UnsetType
 
 from exporter.config.compile import leaves
@@ -44,7 +44,7 @@ _FETCHED = "{token}"
 
 def auths(place: Place, text: AuthText | list[AuthText], scope: Scope) -> tuple[Auth, ...]:
     """Compile the alternatives of a definition, in their order; without any: no credential."""
-    scope = replace(scope, secrets=True)
+    scope = msgspec.structs.replace(scope, secrets=True)
     if not isinstance(text, list):
         return (auth(place, text, scope),)
     return tuple(auth(place / index, one, scope) for index, one in enumerate(text)) or (NoAuth(),)
@@ -111,7 +111,9 @@ def _basic(place: Place, text: BasicText, scope: Scope) -> BasicAuth:
 def _login(place: Place, text: LoginText, scope: Scope) -> TokenAuth:
     asked = request(place / "request", text.request, scope)
     signed = _login_signature(place / "login", text.login, scope)
-    apply = _signature(place / "apply", text.apply, replace(scope, token=True), _FETCHED)
+    apply = _signature(
+        place / "apply", text.apply, msgspec.structs.replace(scope, token=True), _FETCHED
+    )
     _check_token_used(place / "apply", apply)
     return TokenAuth(
         request=asked,

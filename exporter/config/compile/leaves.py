@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from msgspec import UnsetType
 
 from exporter.config.findings import Place
@@ -26,8 +26,7 @@ _FRAMING: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """The variables that templates may use here; `seen` collects what they do use."""
 
     params: frozenset[str]
@@ -36,7 +35,7 @@ class Scope:
     secrets: bool = False  # credentials may be used
     account: bool = False
     token: bool = False
-    seen: set[str] = field(default_factory=set)
+    seen: set[str] = msgspec.field(default_factory=set)
 
 
 def path(place: Place, text: str) -> Selector:

@@ -1,8 +1,8 @@
 """A rule is split by where its numbers come from: one part for each collector and set of rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from exporter.config.compile.leaves import Scope
@@ -14,14 +14,13 @@ from exporter.kernel.problems import did_you_mean
 from exporter.model.definition import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What the rules of a definition may refer to; `read` collects the collectors they do."""
 
     collectors: tuple[str, ...]
     scope: Scope
     zone: str
-    read: set[str] = field(default_factory=set)
+    read: set[str] = msgspec.field(default_factory=set)
 
     def collector(self, place: Place, text: str | UnsetType) -> str:
         """Return the collector that is meant, by default the first."""
@@ -33,8 +32,7 @@ class Terms:
         return name
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The roles of a rule that are read from the same rows."""
 
     collector: str

@@ -1,9 +1,9 @@
 """Numbers, units, reductions and times of an answer."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from exporter.config.compile import leaves
@@ -30,8 +30,7 @@ MONEY: Final = (Kind.MONEY,)
 MEASURES: Final = MEASURED
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(msgspec.Struct, frozen=True):
     """What a number is for: which units it may have, and whether it is a limit."""
 
     kinds: tuple[Kind, ...] = MEASURES

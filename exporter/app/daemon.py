@@ -78,6 +78,7 @@ class Daemon:
 
     async def _work(self) -> None:
         async with self._reloading:  # a reload waits for the start
+            gc.freeze()  # the plan; see _settle
             before = await self.engine.start()
             self._loaded(self.engine.plan)
             self._telling.waits.recall(before.failing, before.budgets)
@@ -99,6 +100,7 @@ class Daemon:
             if plan.state_file != self.engine.plan.state_file:
                 return self._reject((_STATE_MOVED,))
             self.problems = ()
+            gc.freeze()  # or the collector looks at the whole plan again and again meanwhile
             change = self.engine.apply(plan)
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()

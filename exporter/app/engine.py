@@ -91,6 +91,7 @@ class Engine:
             emit=self._observe,
             wall=world.wall,
             dice=world.dice,
+            concurrency=plan.concurrency,
             started=self._begin,
         )
         self.publisher = Publisher(
@@ -154,6 +155,7 @@ class Engine:
         anew = [n for n in change.changed if not asks_the_same(before[n], plan.targets[n])]
         for name in (*change.removed, *anew):
             self._forget_versions(before[name])
+        self.runner.limit(plan.concurrency)
         gone = self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
         self._write(forgotten_rows(gone, plan.targets))
         for name in (*change.removed, *change.changed):

@@ -19,7 +19,7 @@ from exporter.config.shape import read
 from exporter.config.target import Surroundings, build_target
 from exporter.kernel.problems import did_you_mean
 from exporter.model.definition import Definition
-from exporter.model.plan import Plan, PlanDiff, Rejected
+from exporter.model.plan import Concurrency, Plan, PlanDiff, Rejected
 from exporter.model.target import Target
 
 _USER_AGENT: Final = f"usage-exporter/{__version__}"
@@ -64,6 +64,10 @@ def build(
         return Rejected(problems=problems)
     return Plan(
         targets=targets,
+        concurrency=Concurrency(
+            polls=head.defaults.max_concurrent_polls,
+            per_host=head.defaults.max_concurrent_polls_per_host,
+        ),
         state_file=state_file,
         warnings=problems,
         sources=tuple(filter(None, (source, *paths))),

@@ -38,6 +38,10 @@ class GlobalText(Strict, kw_only=True, frozen=True):
         Meta(description="Share of a vendor's rate limit that is left to others. Default 20%."),
     ] = UNSET
     adaptive: Annotated[bool, Meta(description="Poll faster near a limit.")] = False
+    max_concurrent_polls: Annotated[Count, Meta(description="How many polls may run at once.")] = 64
+    max_concurrent_polls_per_host: Annotated[
+        Count, Meta(description="How many of them on one host.")
+    ] = 16
     user_agent: Annotated[
         str | UnsetType, Meta(description="How the exporter names itself to vendors.")
     ] = UNSET

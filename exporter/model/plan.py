@@ -8,6 +8,16 @@ from exporter.kernel.problems import Problem
 from exporter.model.target import Target
 
 
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
+    """How many polls may run at once: in all, and on one host."""
+
+    polls: int = 64
+    per_host: int = 16
+
+
+AT_ONCE = Concurrency()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All targets by name, and the settings that a reload may change.
 
@@ -17,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     targets: Mapping[str, Target]
+    concurrency: Concurrency = AT_ONCE
     state_file: str = ""
     redis_url: str = ""
     warnings: tuple[Problem, ...] = ()

@@ -12,6 +12,7 @@ from functools import partial
 
 from exporter.model.event import Event, RunnerMended
 from exporter.model.outcome import Poll
+from exporter.model.plan import AT_ONCE, Concurrency
 from exporter.schedule import budget as budgets
 from exporter.schedule import state, tell, view
 from exporter.schedule.agenda import Agenda
@@ -35,9 +36,8 @@ class Runner:
 
     `poll` makes one attempt and returns how it ended; whatever else it does (raise, hang) is taken
     for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `dice` gives
-    numbers in [0, 1). At most `concurrency` polls run at once, `per_budget` of one budget and
-    `per_host` on one host. `seed` moves the phases of first polls. `started` is told
-    the target whose poll starts, to write down what it takes: the process may not see its end.
+    numbers in [0, 1). `concurrency` bounds the polls at once, `per_budget` those of one budget.
+    `seed` moves the phases of first polls. `started` is told the target of each poll that starts.
 
     To be made inside the running loop. `swap` gives it work, before or during `run`.
     """
@@ -49,9 +49,8 @@ class Runner:
         emit: Callable[[Event], None],
         wall: Callable[[], float],
         dice: Callable[[], float],
-        concurrency: int = 64,
+        concurrency: Concurrency = AT_ONCE,
         per_budget: int = 2,
-        per_host: int = 16,
         seed: str = "",
         started: Callable[[str], None] | None = None,
     ) -> None:
@@ -64,9 +63,8 @@ class Runner:
         self._roster = Roster(seed)
         self._agenda: Agenda[Entry | Lane | Timer] = Agenda()
         self._slots = Slots(
-            at_once=concurrency,
+            concurrency=concurrency,
             per_budget=per_budget,
-            per_host=per_host,
             start=self._start,
             postpone=self._agenda.put,
         )
@@ -104,6 +102,10 @@ class Runner:
     def forget_idle(self) -> Forgotten:
         """Forget what is kept of the gone and holds nothing back any more."""
         return self._roster.forget_idle(self._loop.time())
+
+    def limit(self, concurrency: Concurrency) -> None:
+        """Bound the polls at once anew, from the next start or end of one on."""
+        self._slots.concurrency = concurrency
 
     def wake(self, target: str) -> None:
         """Poll `target` at once: its secret changed. A wait for throttling stays a wait."""

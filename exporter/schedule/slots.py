@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from exporter.model.plan import Concurrency
 from exporter.schedule.lanes import Entry, Host, Lane, Place, Running
 
 
@@ -17,17 +18,15 @@ class Slots:
     def __init__(
         self,
         *,
-        at_once: int,
+        concurrency: Concurrency,
         per_budget: int,
-        per_host: int,
         start: Callable[[Entry, float], None],
         postpone: Callable[[Lane, float], None],
     ) -> None:
         self.closed = True
         self.running: dict[str, Entry] = {}  # by target: it has one poll at a time
-        self._at_once = at_once
+        self.concurrency = concurrency
         self._per_budget = per_budget
-        self._per_host = per_host
         self._start = start
         self._postpone = postpone
         self._line: deque[Lane] = deque()
@@ -69,9 +68,9 @@ class Slots:
 
     def _has_room(self, lane: Lane) -> bool:
         """Tell whether a poll may start; if not, put the lane into the line for a free slot."""
-        if self.closed or len(self.running) >= self._at_once:
+        if self.closed or len(self.running) >= self.concurrency.polls:
             self._line.append(lane)
-        elif lane.host.running >= self._per_host:
+        elif lane.host.running >= self.concurrency.per_host:
             lane.host.waiting.append(lane)
         else:
             return True
@@ -87,7 +86,7 @@ class Slots:
 
     def drain(self, now: float) -> None:
         """Give the lanes in line their turn, as long as slots are free."""
-        while self._line and not self.closed and len(self.running) < self._at_once:
+        while self._line and not self.closed and len(self.running) < self.concurrency.polls:
             lane = self._line.popleft()
             lane.lined = False
             self.pump(lane, now)
@@ -112,7 +111,7 @@ class Slots:
 
     def pass_on(self, host: Host, now: float) -> None:
         """Give a host's free slots to the lanes that wait for them."""
-        while host.waiting and host.running < self._per_host:
+        while host.waiting and host.running < self.concurrency.per_host:
             lane = host.waiting.popleft()
             lane.lined = False
             self.pump(lane, now)

@@ -4,7 +4,7 @@ A body of 10 MB goes out in pieces of 1 MB. Handed over whole it is copied twice
 join with the headers and into the transport's buffer, which takes three times as long.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from aiohttp.web_request import BaseRequest
@@ -48,13 +48,26 @@ class _Large(StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         request = self._req
         if request is not None and request.method != "HEAD" and not self._eof_sent:
-            for piece in self._pieces:
+            for piece in _runs(self._pieces):
                 await self._write_piece(memoryview(piece))
         await super().write_eof(data)
 
     async def _write_piece(self, piece: memoryview) -> None:
         for start in range(0, len(piece), _WRITE):
             await self.write(piece[start : start + _WRITE])
+
+
+def _runs(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of `pieces`, small neighbours joined."""
+    run: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if run and size + len(piece) > _ONE_WRITE:
+            yield b"".join(run)
+            run, size = [], 0
+        run.append(piece)
+        size += len(piece)
+    yield b"".join(run)
 
 
 def handler(scrape: Scrape) -> answers.Handler:

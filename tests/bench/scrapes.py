@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 
@@ -18,19 +17,11 @@ ROUNDS = {MANY: 60, FEW: 600}
 
 
 @contextlib.contextmanager
-def ours(series: int) -> Iterator[Program]:
-    """Serve so many series by the exporter's own web side, in the image's environment."""
+def serving(module: str, series: int, *more: str) -> Iterator[Program]:
+    """Serve so many series by a program of this folder, in the image's environment."""
     port = free_port()
-    command = [str(peers.own_environment()), "-m", "tests.bench.serving", str(port), str(series)]
-    with running(command, port, environ=peers.own_environ()) as program:
-        yield program
-
-
-@contextlib.contextmanager
-def reference(series: int) -> Iterator[Program]:
-    """Serve so many series by prometheus_client's own handler for aiohttp."""
-    port = free_port()
-    command = [str(peers.own_environment()), "-m", "tests.bench.reference", str(port), str(series)]
+    python = str(peers.own_environment())
+    command = [python, "-m", f"tests.bench.{module}", str(port), str(series), *more]
     with running(command, port, environ=peers.own_environ()) as program:
         yield program
 
@@ -73,13 +64,13 @@ def side_by_side(questions: Sequence[Question], rounds: int) -> list[Cost]:
 
 def rows() -> Iterator[Row]:
     """Yield the rows of scrapes."""
-    with ours(MANY) as we:
+    with serving("serving", MANY) as we:
         with peers.nginx(fetched(we), fetched(we, "gzip")) as nginx:
             yield from _beside_a_file(we, nginx)
         with contextlib.suppress(peers.Missing):
             yield from _beside_go(we, MANY, (40, 80))
-        yield _longest(we)
-    with ours(FEW) as we:
+    yield _longest()
+    with serving("serving", FEW) as we:
         yield from _beside_go(we, FEW, (10, 10))
         yield from _beside_python(we)
         yield from _beside_pushgateway(we)
@@ -95,16 +86,14 @@ def fetched(program: Program, coding: str = "identity") -> bytes:
 
 
 def _beside_a_file(we: Program, nginx: Program) -> Iterator[Row]:
-    questions: list[Question] = [
-        (we, "/metrics", ()),
-        (nginx, "/plain", ()),
-        (we, "/metrics", (GZIP,)),
-        (nginx, "/gzip", ()),
-    ]
-    plain, file, packed, packed_file = side_by_side(questions, ROUNDS[MANY])
+    rounds = ROUNDS[MANY]
+    plain, file = side_by_side([(we, "/metrics", ()), (nginx, "/plain", ())], rounds)
+    packed, packed_file = side_by_side(
+        [(we, "/metrics", (GZIP,)), (nginx, "/gzip", ())], 5 * rounds
+    )
     yield _times("scrape of 100,000 series, plain, p50", plain, file, "nginx", 1.3)
     yield _times("the same, gzip, p50", packed, packed_file, "nginx", 1.5)
-    changed, file = side_by_side([(we, "/changed", ()), (nginx, "/plain", ())], ROUNDS[MANY])
+    changed, file = side_by_side([(we, "/changed", ()), (nginx, "/plain", ())], rounds)
     yield Row(
         what="the same, plain, one target changed each time, CPU",
         ours=seconds(changed.each()),
@@ -149,7 +138,7 @@ def _beside_go(we: Program, series: int, bars: tuple[float, float]) -> Iterator[
 
 
 def _beside_python(we: Program) -> Iterator[Row]:
-    with reference(FEW) as python:
+    with serving("reference", FEW) as python:
         mine, theirs = side_by_side(
             [(we, "/metrics", ()), (python, "/metrics", ())], ROUNDS[FEW] // 3
         )
@@ -164,13 +153,11 @@ def _beside_pushgateway(we: Program) -> Iterator[Row]:
     yield _less("the same, plain", mine, theirs, "pushgateway", None)
 
 
-def _longest(we: Program) -> Row:
+def _longest() -> Row:
     """Return the longest callback: of a program on asyncio's own loop, that can be looked into."""
-    port = free_port()
-    command = [sys.executable, "-m", "tests.bench.serving", str(port), str(MANY), "asyncio"]
     with (
-        running(command, port, environ=peers.own_environ()) as program,
-        Browser(port, "/longest") as watch,
+        serving("serving", MANY, "asyncio") as program,
+        Browser(program.port, "/longest") as watch,
     ):
         watch.get()
         side_by_side([(program, "/changed", ()), (program, "/changed", (GZIP,))], ROUNDS[MANY])

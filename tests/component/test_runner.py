@@ -10,6 +10,7 @@ from exporter.model.event import (
     PollFinished,
 )
 from exporter.model.outcome import Reason, Unchanged
+from exporter.model.plan import Concurrency
 from exporter.model.reading import RateLimit
 from tests.support.schedule import (
     EPOCH,
@@ -92,13 +93,27 @@ async def test_limits_of_polls_at_once_hold() -> None:
     jobs = [
         a_job(f"t{n}", budget=f"b{n % 50}", host=f"h{n % 50 % 3}", interval=60.0) for n in range(90)
     ]
-    world = World(*jobs, concurrency=10, per_host=4)
+    world = World(*jobs, concurrency=Concurrency(polls=10, per_host=4))
     world.took = 3.0
     await world.run(600.0)
     assert world.most["all"] == 10
     assert max(world.most[f"h{n}"] for n in range(3)) == 4
     assert max(world.most[f"b{n}"] for n in range(50)) == 1
     assert all(len(starts) > 5 for starts in world.starts.values())
+
+
+async def test_limits_of_polls_at_once_can_be_changed_while_it_runs() -> None:
+    jobs = [a_job(f"t{n}", budget=f"b{n}", host=f"h{n % 2}", interval=60.0) for n in range(40)]
+    world = World(*jobs, concurrency=Concurrency(polls=2, per_host=1))
+    world.took = 10.0
+    most = []
+    for at, polls in ((200.0, 10), (400.0, 3)):
+        wider = Concurrency(polls=polls, per_host=polls)
+        world.loop.call_at(world.loop.time() + at, lambda: most.append(world.most.pop("all")))
+        world.loop.call_at(world.loop.time() + at, world.runner.limit, wider)
+    await world.run(600.0)
+    assert most == [2, 10]
+    assert all(len(starts) > 3 for starts in world.starts.values())
 
 
 async def test_a_roomy_budget_runs_two_polls_side_by_side() -> None:

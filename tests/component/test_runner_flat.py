@@ -43,9 +43,7 @@ class Life:
         self.polls = 0
         self.dice = random.Random(4)  # noqa: S311 a simulation
         self.sizes: list[Size] = []
-        self.runner = Runner(
-            poll=self.poll, emit=self.hear, wall=self.wall, dice=self.dice.random, concurrency=64
-        )
+        self.runner = Runner(poll=self.poll, emit=self.hear, wall=self.wall, dice=self.dice.random)
 
     def wall(self) -> float:
         return EPOCH + self.loop.time()

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.kernel.override import override
 from exporter.model.event import PollCrashed, RunnerMended
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
+from exporter.model.plan import Concurrency
 from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner
@@ -232,7 +233,7 @@ class Schedules(RuleBasedStateMachine):
                 emit=self.events,
                 wall=self.wall,
                 dice=lambda: next(self.dice),
-                concurrency=4,
+                concurrency=Concurrency(polls=4),
             )
 
         return self.aio.run(inside())

@@ -13,7 +13,7 @@ import pytest
 from exporter.config.load import load_definition, load_plan
 from exporter.kernel.durations import format_duration
 from exporter.kernel.problems import Problem
-from exporter.model.plan import Plan, Rejected
+from exporter.model.plan import AT_ONCE, Plan, Rejected
 from exporter.model.target import Target
 
 GALLERIES = Path(__file__).parents[2] / "config"
@@ -83,6 +83,8 @@ def in_words(plan: Plan) -> Iterator[str]:
     """Tell what a plan holds, without the definitions."""
     if plan.state_file or plan.redis_url:
         yield f"state: {plan.state_file}{plan.redis_url}"
+    if plan.concurrency != AT_ONCE:
+        yield f"concurrency: {plan.concurrency.polls}, per host {plan.concurrency.per_host}"
     yield f"sources: {', '.join(Path(source).name for source in plan.sources)}"
     for target in plan.targets.values():
         yield f"{target.name}: {target.provider} at {target.base_url}"

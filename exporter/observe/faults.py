@@ -36,7 +36,7 @@ def printable(value: object) -> str:
     """Return ``str(value)``, also of a value whose own ``__str__`` is broken."""
     try:
         return str(value)
-    except Exception as error:  # noqa: BLE001 (whatever it raises, a log line must come out)
+    except Exception as error:  # noqa: BLE001 - whatever it raises, a log line must come out
         return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
 
 

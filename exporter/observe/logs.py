@@ -58,7 +58,7 @@ def set_up(
     `level` is one of `LEVELS`; `wall` gives epoch seconds; `counted` is told the level of each
     line that is written. A second call replaces the first.
     """
-    import structlog  # noqa: PLC0415 (10 ms that --version and check need not pay)
+    import structlog  # noqa: PLC0415 - 10 ms that --version and check need not pay
 
     render = _renderer(form, stream)
     shared: list[_Processor] = [
@@ -107,12 +107,12 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._out.line(self.format(record))
-        except Exception as error:  # noqa: BLE001 (a bad record must not break who logs it)
+        except Exception as error:  # noqa: BLE001 - a bad record must not break who logs it
             self._out.line(f"level=error msg=unwritable_log_record err={type(error).__name__}")
 
 
 def _catch_standard_library(level: str, out: _Lines, processors: list[_Processor]) -> None:
-    from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415 (as in set_up)
+    from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415 - as in set_up
 
     formatter = ProcessorFormatter(foreign_pre_chain=[_origin], processors=processors)
     root = logging.getLogger()
@@ -124,7 +124,7 @@ def _catch_standard_library(level: str, out: _Lines, processors: list[_Processor
 
 
 def _renderer(form: Form, stream: TextIO) -> _Processor:
-    import structlog  # noqa: PLC0415 (as in set_up)
+    import structlog  # noqa: PLC0415 - as in set_up
 
     match form:
         case Form.LOGFMT:

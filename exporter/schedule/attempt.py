@@ -28,7 +28,7 @@ async def attempt(
             result = await poll(job)
     except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as raised:  # noqa: BLE001 a dead task is impossible
+    except BaseException as raised:  # noqa: BLE001 - a dead task is impossible
         seconds = loop.time() - began
         if deadline.expired():
             detail = f"no complete answer within {job.timeout:g} s"

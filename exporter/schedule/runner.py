@@ -376,14 +376,14 @@ class Runner:
         """Call somebody else's code: what it raises is reported, and stops nothing."""
         try:
             callback()
-        except Exception as error:  # noqa: BLE001 the runner outlives its listeners
+        except Exception as error:  # noqa: BLE001 - the runner outlives its listeners
             message = f"a listener of the poll loop failed: {place_of(error)}"
             self._loop.call_exception_handler({"message": message})
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
-        except Exception as error:  # noqa: BLE001 the heap must turn
+        except Exception as error:  # noqa: BLE001 - the heap must turn
             self._mend(place_of(error))
 
     def _mend(self, error: str) -> None:

@@ -61,13 +61,13 @@ class Dispatch:
         except TimeoutError:
             late = TimeoutError(f"no answer within {self._slowest:g} s")
             return self._give_up(request, late, "The exporter took too long to answer.", 503)
-        except Exception as error:  # noqa: BLE001 (an answer that breaks while it is written)
+        except Exception as error:  # noqa: BLE001 - an answer that breaks while it is written
             return self._give_up(request, error, _INTERNAL, 500)
 
     async def _respond(self, request: BaseRequest) -> StreamResponse:
         try:
             response = await self._admitted(request)
-        except Exception as error:  # noqa: BLE001 (a broken handler must not take others with it)
+        except Exception as error:  # noqa: BLE001 - a broken handler must not take others with it
             self._failed(request.path, error)
             response = answers.text(_INTERNAL, status=500)
         if self._guard is not None:

@@ -63,7 +63,7 @@ def _sign(files: Iterable[str]) -> Signature:
 
 def _look(path: str) -> tuple[int, int, int] | None:
     try:
-        seen = os.stat(path)  # noqa: PTH116 (this is asked on each request: half of Path's cost)
+        seen = os.stat(path)  # noqa: PTH116 - this is asked on each request: half of Path's cost
     except OSError:
         return None
     return seen.st_mtime_ns, seen.st_size, seen.st_ino

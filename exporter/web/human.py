@@ -42,7 +42,7 @@ def size(value: float) -> str:
     if value < 0:
         return f"-{size(-value)}"
     power = 0
-    while power + 1 < len(_SIZES) and round(value, 1) >= 999.5:  # noqa: PLR2004 (rounds to 1000)
+    while power + 1 < len(_SIZES) and round(value, 1) >= 999.5:  # noqa: PLR2004 - rounds to 1000
         value /= 1000
         power += 1
     return f"{_three_digits(value)} {_SIZES[power]}"
@@ -52,7 +52,7 @@ def number(value: float) -> str:
     """Write a count: ``12,345``, ``0.25``, ``1.23 M``."""
     if abs(value) >= _MILLION:
         return f"{_three_digits(value / _MILLION)} M"
-    if value % 1 == 0 or abs(value) >= 1000:  # noqa: PLR2004 (then hundredths say nothing)
+    if value % 1 == 0 or abs(value) >= 1000:  # noqa: PLR2004 - then hundredths say nothing
         return f"{value:,.0f}"
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
@@ -71,11 +71,11 @@ def money(value: float, currency: str) -> str:
 def percent(ratio: float) -> str:
     """Write a ratio; what is not 100 % is not rounded to it."""
     share = ratio * 100
-    if 99 < share < 100:  # noqa: PLR2004 (as the docstring says)
+    if 99 < share < 100:  # noqa: PLR2004 - as the docstring says
         return f"{math.floor(share * 10) / 10:g} %"
     if abs(share) >= _ABSURD:
         return f"{share:.2e} %"
-    return f"{share:,.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.1f} %"  # noqa: PLR2004 (two digits)
+    return f"{share:,.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.1f} %"  # noqa: PLR2004 - two digits
 
 
 def span(seconds: float) -> str:
@@ -128,7 +128,7 @@ def _utc(epoch: float) -> datetime:
 def _three_digits(value: float) -> str:
     if abs(value) >= _ABSURD:
         return f"{value:.2e}"
-    if abs(value) >= 99.95:  # noqa: PLR2004 (rounds to three digits)
+    if abs(value) >= 99.95:  # noqa: PLR2004 - rounds to three digits
         return f"{value:,.0f}"
-    text = f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"  # noqa: PLR2004 (as above)
+    text = f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"  # noqa: PLR2004 - as above
     return text.rstrip("0").rstrip(".")

@@ -20,7 +20,7 @@ _WAITING: Final = 32
 _LONGEST_PASSWORD: Final = 72  # bytes: more, bcrypt cannot tell apart
 
 
-class Busy(Exception):  # noqa: N818 (the name of the fact)
+class Busy(Exception):  # noqa: N818 - the name of the fact
     """Too many passwords wait to be checked."""
 
 
@@ -80,7 +80,7 @@ class Passwords:
 
 
 def _bcrypt(password: bytes, hashed: str) -> bool:
-    import bcrypt  # noqa: PLC0415 (5 ms that nobody without basic auth needs to pay)
+    import bcrypt  # noqa: PLC0415 - 5 ms that nobody without basic auth needs to pay
 
     return bcrypt.checkpw(password, hashed.encode())
 

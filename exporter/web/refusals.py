@@ -6,7 +6,7 @@ from exporter.kernel.override import override
 from exporter.kernel.problems import Problem
 
 
-class CannotListen(Exception):  # noqa: N818 (the name of the fact, and of exit code 4)
+class CannotListen(Exception):  # noqa: N818 - the name of the fact, and of exit code 4
     """An address cannot be listened on; `instead` says what would help."""
 
     def __init__(self, address: str, why: str, instead: str) -> None:
@@ -22,7 +22,7 @@ class CannotListen(Exception):  # noqa: N818 (the name of the fact, and of exit 
         )
 
 
-class BadWebConfig(ValueError):  # noqa: N818 (the name of the fact)
+class BadWebConfig(ValueError):  # noqa: N818 - the name of the fact
     """The file cannot be used: every problem, sorted."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -92,7 +92,7 @@ def _listen(address: Address) -> socket.socket:
             ("", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
         )
     found = socket.getaddrinfo(
-        address.host or "0.0.0.0",  # noqa: S104 (an empty host means every interface)
+        address.host or "0.0.0.0",  # noqa: S104 - an empty host means every interface
         address.port,
         type=socket.SOCK_STREAM,
         flags=socket.AI_PASSIVE,
@@ -123,7 +123,7 @@ def _instead(address: Address, error: OSError) -> str:
 
 
 def _other(address: Address) -> int:
-    return address.port + 1 if address.port < 65535 else 10187  # noqa: PLR2004 (the last port)
+    return address.port + 1 if address.port < 65535 else 10187  # noqa: PLR2004 - the last port
 
 
 def _bound(address: Address, opened: socket.socket) -> Address:

@@ -206,7 +206,7 @@ async def test_a_crash_loop_cannot_poll_more_often_than_the_interval() -> None:
         if snapshot is not None:
             again.runner.restore(snapshot)
         again.runner.swap([job])
-        task = asyncio.create_task(again.runner.run())  # noqa: TID251 the test is its owner
+        task = asyncio.create_task(again.runner.run())  # noqa: TID251 - the test is its owner
         await asyncio.sleep(10.0)
         snapshot = again.runner.snapshot()  # what the ledger wrote before the process died
         task.cancel()

@@ -41,7 +41,7 @@ class Life:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.polls = 0
-        self.dice = random.Random(4)  # noqa: S311 a simulation
+        self.dice = random.Random(4)  # noqa: S311 - a simulation
         self.sizes: list[Size] = []
         self.runner = Runner(poll=self.poll, emit=self.hear, wall=self.wall, dice=self.dice.random)
 
@@ -78,7 +78,7 @@ class Life:
     async def live(self) -> None:
         generation = 0
         self.runner.swap(jobs(generation))
-        task = asyncio.create_task(self.runner.run())  # noqa: TID251 the test is its owner
+        task = asyncio.create_task(self.runner.run())  # noqa: TID251 - the test is its owner
         while self.polls < POLLS:
             await asyncio.sleep(97.0)
             generation += 1

@@ -213,7 +213,7 @@ async def test_a_runner_stops_at_once_and_takes_its_polls_along() -> None:
 
 async def test_a_runner_runs_once_at_a_time_and_may_run_again() -> None:
     world = World(a_job(interval=60.0))
-    task = asyncio.create_task(world.runner.run())  # noqa: TID251 the test is its owner
+    task = asyncio.create_task(world.runner.run())  # noqa: TID251 - the test is its owner
     await asyncio.sleep(5.0)
     with pytest.raises(RuntimeError, match="runs already"):
         await world.runner.run()

@@ -114,13 +114,13 @@ class Month:
 
 async def a_month() -> Month:
     loop = asyncio.get_running_loop()
-    noise = random.Random(20261115)  # noqa: S311 a simulation
+    noise = random.Random(20261115)  # noqa: S311 - a simulation
     vendors = {
         f"key-{key}": Vendor(
             dialect=dialect_of(key),
             limit=20,
             window=HOUR,
-            noise=random.Random(key),  # noqa: S311 a simulation
+            noise=random.Random(key),  # noqa: S311 - a simulation
             trouble=0.02,
         )
         for key in range(KEYS)
@@ -145,7 +145,7 @@ async def a_month() -> Month:
     events = Events()
     runner = Runner(poll=poll, emit=events, wall=lambda: EPOCH + loop.time(), dice=noise.random)
     runner.swap(jobs())
-    task = asyncio.create_task(runner.run())  # noqa: TID251 the test is its owner
+    task = asyncio.create_task(runner.run())  # noqa: TID251 - the test is its owner
     await asyncio.sleep(MONTH)
     task.cancel()
     await asyncio.wait([task])

@@ -13,7 +13,7 @@ from tests.support.serving import Answer, ask, serving
 TEXT = b"# TYPE usage_up gauge\nusage_up 1\n"
 
 
-async def scrape(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+async def scrape(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
     body = TEXT + (b"# EOF\n" if kind is Format.OPENMETRICS_100 else b"")
     return gzip.compress(body) if compress else (body[:5], b"", body[5:])
 
@@ -84,7 +84,7 @@ async def test_the_exposition_is_only_read(method: str) -> None:
 async def test_a_body_of_many_megabytes_arrives_whole() -> None:
     pieces = tuple(bytes([number]) * 3_000_001 for number in range(4))
 
-    async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+    async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         return pieces
 
     answer = await asked(Route(handler=metrics.handler(huge)))
@@ -92,7 +92,7 @@ async def test_a_body_of_many_megabytes_arrives_whole() -> None:
 
 
 async def test_scrapes_at_once_do_not_mix() -> None:
-    async def slow(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+    async def slow(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         await asyncio.sleep(0.01)
         return kind.value.encode() * 10_000
 
@@ -202,7 +202,7 @@ async def test_the_configuration_is_shown_as_text() -> None:
 async def test_a_scrape_that_breaks_is_500_and_the_next_one_works() -> None:
     results = iter([False, True])
 
-    async def fragile(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+    async def fragile(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         if next(results):
             return TEXT
         raise RuntimeError("no")
@@ -213,7 +213,7 @@ async def test_a_scrape_that_breaks_is_500_and_the_next_one_works() -> None:
 
 
 async def test_a_large_body_is_not_sent_for_head() -> None:
-    async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+    async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         return (b"x" * 3_000_000, b"y")
 
     answer = await asked(Route(handler=metrics.handler(huge)), method="HEAD")

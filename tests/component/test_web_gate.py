@@ -146,7 +146,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
                 group.create_task(ask(port, "/", headers=basic("alice", str(number))))
                 for number in range(40)
             ]
-            while sum(guess.done() for guess in guesses) < 8:  # noqa: ASYNC110 (they are asked until then)
+            while sum(guess.done() for guess in guesses) < 8:  # noqa: ASYNC110 - they are asked until then
                 await asyncio.sleep(0.001)
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             release.set()

@@ -13,7 +13,7 @@ from tests.support.serving import Broken, ask, serving
 from tests.support.views import a_status, a_target, gallery
 
 
-async def scrape(kind: Format, compress: bool) -> Body:  # noqa: FBT001 (the signature of a scrape)
+async def scrape(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
     return b"usage_up 1\n"
 
 

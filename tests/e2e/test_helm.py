@@ -32,7 +32,7 @@ def helm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 the program is Helm, from our own folder
+    return subprocess.run(  # noqa: S603 - the program is Helm, from our own folder
         command, check=False, capture_output=True, text=True, timeout=60
     )
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "image"
 IMAGE = "localhost/usage-exporter:e2e"
 BASE = "localhost/usage-exporter-base:python3.13"
-TOKEN = "a-key-that-must-not-be-seen"  # noqa: S105 made up, the test looks for it
+TOKEN = "a-key-that-must-not-be-seen"  # noqa: S105 - made up, the test looks for it
 PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--runtime=runc")
 CAREFUL = (
     "--network=host",
@@ -50,7 +50,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     if shutil.which(command[0]) is None:
         pytest.fail(f"{command[0]} is not installed. Run: bash .ci/install-e2e")
-    done = subprocess.run(  # noqa: S603 only programs named in this file
+    done = subprocess.run(  # noqa: S603 - only programs named in this file
         command, check=False, capture_output=True, text=True, timeout=seconds
     )
     if check and done.returncode:
@@ -132,7 +132,7 @@ def free_port() -> int:
 
 def get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 loopback
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
             body: bytes = answer.read()
             return body.decode()
     except (urllib.error.URLError, OSError) as error:
@@ -155,7 +155,7 @@ def wait_for(url: str, wanted: str, *, name: str, seconds: float = 40) -> str:
 
 def usage_answer() -> bytes:
     """An answer of the billing_usage API, in a period that is running now."""
-    today = datetime.now(tz=UTC).replace(microsecond=0)  # noqa: TID251 the container has a real clock
+    today = datetime.now(tz=UTC).replace(microsecond=0)  # noqa: TID251 - the container has a real clock
     period = {
         "start": (today - timedelta(days=10)).isoformat(),
         "end": (today + timedelta(days=20)).isoformat(),

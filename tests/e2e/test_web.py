@@ -31,7 +31,7 @@ def promtool() -> str:
 
 
 def check(promtool: str, what: str, *files: str, text: bytes = b"") -> tuple[int, str]:
-    done = subprocess.run(  # noqa: S603 (the program is promtool, the arguments are ours)
+    done = subprocess.run(  # noqa: S603 - the program is promtool, the arguments are ours
         [promtool, "check", what, *files], input=text, capture_output=True, check=False, timeout=60
     )
     return done.returncode, (done.stdout + done.stderr).decode()

@@ -17,7 +17,7 @@ CI_RUN = (ROOT / ".ci" / "run").read_text()
 def call(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}  # of the make that runs the tests
     environment = {name: value for name, value in os.environ.items() if name not in outer}
-    return subprocess.run(  # noqa: S603 programs of this repository
+    return subprocess.run(  # noqa: S603 - programs of this repository
         command, cwd=cwd, env=environment, check=False, capture_output=True, text=True, timeout=20
     )
 

@@ -23,7 +23,7 @@ FOREIGN = {
 
 def tracked() -> list[Path]:
     done = subprocess.run(
-        ["git", "ls-files", "-z"],  # noqa: S607 the git of the one who runs the tests
+        ["git", "ls-files", "-z"],  # noqa: S607 - the git of the one who runs the tests
         cwd=ROOT,
         check=True,
         capture_output=True,

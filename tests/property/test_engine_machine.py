@@ -219,7 +219,7 @@ class Everything(RuleBasedStateMachine):
         self.reload()
 
     @rule(name=names, interval=intervals, seats=st.booleans())
-    def a_target_comes_or_changes(self, name: str, interval: int, seats: bool) -> None:  # noqa: FBT001 drawn
+    def a_target_comes_or_changes(self, name: str, interval: int, seats: bool) -> None:  # noqa: FBT001 - drawn
         before = self.plan.get(name, {"site": "north"})
         self.plan[name] = {**before, "interval": interval, "seats": seats}
         self.vendors.lower_floors(name)

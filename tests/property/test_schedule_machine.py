@@ -244,7 +244,7 @@ class Schedules(RuleBasedStateMachine):
 
     def go(self) -> None:
         async def start() -> "asyncio.Task[None]":
-            return asyncio.create_task(self.runner.run())  # noqa: TID251 the test is its owner
+            return asyncio.create_task(self.runner.run())  # noqa: TID251 - the test is its owner
 
         self.task = self.aio.run(start())
 
@@ -309,7 +309,7 @@ class Schedules(RuleBasedStateMachine):
         self.swap(changed=(name,))
 
     @rule(away=st.sampled_from([0.0, 5.0, 200.0, 3000.0]), killed=st.booleans())
-    def the_process_restarts(self, away: float, killed: bool) -> None:  # noqa: FBT001 drawn
+    def the_process_restarts(self, away: float, killed: bool) -> None:  # noqa: FBT001 - drawn
         snapshot = self.runner.snapshot()
         self.stop()
         if not killed:

@@ -129,7 +129,7 @@ class World:
             self.running.subtract(names)
 
     async def run(self, seconds: float) -> None:
-        task = asyncio.create_task(self.runner.run())  # noqa: TID251 the test is its owner
+        task = asyncio.create_task(self.runner.run())  # noqa: TID251 - the test is its owner
         await asyncio.sleep(seconds)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -125,7 +125,7 @@ class Process:
 
     async def start(self) -> None:
         await self.engine.start()
-        self._running = asyncio.create_task(self.engine.run())  # noqa: TID251 the test is its owner
+        self._running = asyncio.create_task(self.engine.run())  # noqa: TID251 - the test is its owner
 
     async def stop(self) -> None:
         """End in order, as by SIGTERM."""

@@ -144,7 +144,7 @@ def test_our_own_exceptions_are_written_the_same_way(lines: Lines) -> None:
     try:
         refuse("")
     except ValueError:
-        log.error("current", exc_info=True)  # noqa: G201 (what is tried here)
+        log.error("current", exc_info=True)  # noqa: G201 - what is tried here
     assert "err=\"ValueError: ('refused" in lines.last()
     log.error("none", exc_info=False, stack_info=True)
     assert lines.last().endswith("msg=none")
@@ -152,7 +152,7 @@ def test_our_own_exceptions_are_written_the_same_way(lines: Lines) -> None:
 
 def test_no_field_and_no_message_leaks_a_secret(lines: Lines) -> None:
     log = start(lines)
-    log.info(CANARY, detail=f"x {CANARY}", token="other", nested={"cookie": "other"})  # noqa: S106 (a canary)
+    log.info(CANARY, detail=f"x {CANARY}", token="other", nested={"cookie": "other"})  # noqa: S106 - a canary
     logging.getLogger("x").warning("stdlib %s", CANARY)
     for leak in (CANARY, "other"):
         assert leak not in lines.getvalue()
@@ -197,5 +197,5 @@ def test_handlers_of_others_stay(lines: Lines) -> None:
 
 def test_structlog_is_imported_only_when_logging_starts() -> None:
     code = "import sys, exporter.observe.logs; print('structlog' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 (our own interpreter)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
     assert done.stdout == "False\n"

@@ -108,7 +108,7 @@ def test_the_higher_quality_wins(text: int, openmetrics: int) -> None:
         ("gzip;", True),
     ],
 )
-def test_the_accept_encoding_header_chooses_gzip(header: str, wanted: bool) -> None:  # noqa: FBT001 (a row of the table)
+def test_the_accept_encoding_header_chooses_gzip(header: str, wanted: bool) -> None:  # noqa: FBT001 - a row of the table
     assert choose_gzip(header) is wanted
 
 

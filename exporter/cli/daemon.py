@@ -51,7 +51,8 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         show(error.problems)
         return exits.CONFIG
     except OSError as error:  # of the web configuration and its certificates
-        sys.stderr.write(f"--web.config.file: {error.filename or ''}: {error.strerror or error}\n")
+        file = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return exits.CONFIG
     return exits.FINE
 

@@ -115,6 +115,11 @@ def _limit(place: Place, name: str, text: str | float, resources: Known) -> Limi
         return None
     if unit is None:
         return Limit(value=value, kind=None)
+    if unit.name.endswith("bit") and word.endswith("b"):
+        place.warn(
+            f'"{text}" counts bits, an eighth of bytes. Write "{word[:-1]}B" for bytes, or '
+            f'"{unit.name}" if bits are meant.'
+        )
     kind = resources.kinds.get(name)
     if unit.kind in _UNLIKELY or (kind is not None and unit.kind is not kind):
         wanted = kind.value if kind is not None else ", ".join(one.value for one in MEASURED)

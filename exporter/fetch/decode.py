@@ -53,13 +53,22 @@ def decode(body: bytes, form: Format, content_type: str = "") -> object:
 def _decode(body: bytes, form: Format) -> object:
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return _JSON.decode_lines(body) if form is Format.JSONL else _JSON.decode(body)
+        return _lines(body) if form is Format.JSONL else _JSON.decode(body)
     except msgspec.DecodeError as error:
         raise NotJsonError(_reason(body, str(error))) from error
     except UnicodeDecodeError as error:
         raise NotJsonError(f"the text is not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
         raise NotJsonError("nested too deeply") from error
+
+
+def _lines(body: bytes) -> list[object]:
+    """Return the rows of JSON Lines; of a lone list its own, as some write it whole after all.
+
+    As one row it would match nothing, and of nothing the sum is 0.
+    """
+    rows: list[object] = _JSON.decode_lines(body)
+    return rows[0] if len(rows) == 1 and isinstance(rows[0], list) else rows
 
 
 def _reason(body: bytes, said: str) -> str:

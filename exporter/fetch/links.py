@@ -9,10 +9,16 @@ from exporter.kernel.secrets import redact_url
 
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_NAMED = r"[\w!#$&+.^`|~*-]++"
+_QUOTED = r"\"((?:[^\"\\]|\\.)*+)\""  # with quoted pairs: title="the \"next\" page"
+_BARE = r"([^\",;\s]*+)"
+_PARAMETER = rf"({_NAMED})(?:\s*+=\s*+(?:{_QUOTED}|{_BARE}))?"
+_ATTRIBUTE = re.compile(rf";\s*+{_PARAMETER}")
 _LINK = re.compile(
-    r"<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:\"[^\"]*\"|[^\",;\s]*))?)*)"
+    rf"\s*+<(?P<url>[^<>]*+)>(?P<attributes>(?:\s*+;(?:\s*+{_PARAMETER})?+)*+)\s*+(?:,|$)"
 )
-_ATTRIBUTE = re.compile(r";\s*([\w!#$&+.^`|~*-]+)(?:\s*=\s*(?:\"([^\"]*)\"|([^\",;\s]*)))?")
+_NO_LINK = re.compile(r"\s*+(?:,|$)")  # an element of the list may be empty (RFC 9110 5.6.1)
+_ESCAPED = re.compile(r"\\(.)")
 
 
 class LinkError(ValueError):
@@ -50,18 +56,44 @@ def safe_url(link: str, asked: str) -> str:
 def header_link(lines: Lines, rel: str, unless: Mapping[str, str]) -> str | None:
     """Return the address of a relation in ``Link`` headers (RFC 8288), None when there is none.
 
-    `unless` names attributes that mean that there is none although the link is there.
+    `unless` names attributes that mean that there is none although the link is there. Raises
+    LinkError for a header that speaks of the relation and cannot be read: the rows of the pages
+    behind it would be missing, and nobody would know.
     """
-    for target, attributes in _links(lines):
-        if rel.lower() in attributes.get("rel", "").lower().split():
-            over = any(attributes.get(name) == text for name, text in unless.items())
-            return None if over else target
+    for name, text in lines:
+        for target, attributes in _links(text, rel) if name == "link" else ():
+            if rel.lower() in attributes.get("rel", "").lower().split():
+                over = any(attributes.get(name) == text for name, text in unless.items())
+                return None if over else target
     return None
 
 
-def _links(lines: Lines) -> Iterator[tuple[str, dict[str, str]]]:
-    for name, text in lines:
-        if name == "link":
-            for found in _LINK.finditer(text):
-                pairs = _ATTRIBUTE.findall(found[2])
-                yield found[1], {key.lower(): quoted or bare for key, quoted, bare in pairs}
+def _links(text: str, rel: str) -> Iterator[tuple[str, dict[str, str]]]:
+    place = 0
+    while place < len(text):
+        found = _LINK.match(text, place)
+        if found is not None:
+            yield found["url"], _attributes(found["attributes"])
+        else:
+            found = _NO_LINK.match(text, place)
+        if found is None:
+            _refuse_unread(text[place:], rel)
+            return
+        place = found.end()
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """Read the parameters of a link; of one that is repeated the first counts (RFC 8288 3.3)."""
+    pairs: dict[str, str] = {}
+    for name, quoted, bare in _ATTRIBUTE.findall(text):
+        value = _ESCAPED.sub(r"\1", quoted) or bare.strip("'")  # some quote as in HTML
+        pairs.setdefault(name.lower(), value)
+    return pairs
+
+
+def _refuse_unread(text: str, rel: str) -> None:
+    if re.search(rf"\b{re.escape(rel)}\b", text, re.IGNORECASE):
+        raise LinkError(
+            f'the vendor\'s Link header speaks of "{rel}" and cannot be read: whether there is'
+            " another page is not known"
+        )

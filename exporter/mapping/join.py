@@ -145,15 +145,18 @@ def _money(target: Target, found: Merged, history: History) -> Iterator[list[Sam
 
 
 def _main_money(target: Target, found: Merged) -> dict[str, Charged]:
-    """Return the currency of each account that ``spend`` is about: the first with a budget."""
+    """Return the currency of each account that ``spend`` is about.
+
+    The first that the configuration has a budget in, else the first with a limit of the vendor's,
+    else the first.
+    """
     main: dict[str, Charged] = {}
-    budgeted: set[str] = set()
+    claims: dict[str, int] = {}
     for (account, currency), charged in found.money.items():
-        budget = isinstance(charged.money.limit, Known) or _budget(target, currency) is not None
-        if account not in main or (budget and account not in budgeted):
-            main[account] = charged
-        if budget:
-            budgeted.add(account)
+        wanted = _budget(target, currency) is not None
+        claim = 2 if wanted else int(isinstance(charged.money.limit, Known))
+        if claim > claims.get(account, -1):
+            main[account], claims[account] = charged, claim
     return main
 
 

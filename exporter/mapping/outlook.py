@@ -84,11 +84,12 @@ def summed(
     given = limit.value if isinstance(limit, Known) else None
     if limit is None and used is not None and remaining is not None:
         given = used + remaining
-    if used is None and given is not None and remaining is not None and remaining <= given:
-        used = given - remaining
     kind = "provider"
     if given is None and configured is not None:
         given, kind = configured, "config"
+    left = None if isinstance(limit, Unlimited) else remaining  # of no end nothing is left over
+    if used is None and given is not None and left is not None and left <= given:
+        used = given - left
     if given is None:
         kind = "unlimited" if isinstance(limit, Unlimited) else "unknown"
     if used is not None and given is not None and given > 0:

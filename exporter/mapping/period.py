@@ -17,20 +17,21 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple, assert_never
 
 from exporter.kernel.cycles import Cycle, Span, add_months, find_zone, span
 from exporter.kernel.secrets import clip
 from exporter.kernel.timestamps import format_rfc3339
 from exporter.mapping.asked import Asked
-from exporter.mapping.misfit import Misfit
+from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.times import epoch
 from exporter.model.definition import Instant, Period
 from exporter.model.reading import Note
 
 _zone = functools.lru_cache(maxsize=256)(find_zone)
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}\s*", re.ASCII)
+_EARLIEST = 1e8  # 1973 as an instant, three years as seconds that are left
 _MONTH = re.compile(r"\s*\d{4}-\d{2}\s*", re.ASCII)
 
 
@@ -86,9 +87,23 @@ def _answered(rule: Instant | None, view: object, seen: set[str]) -> _Side | Non
         found = path(view)
         when = epoch(found, path.text, zone)
         if when is not None:
+            _refuse_duration(when, found, path.text)
             seen.add(path.text)
             return _Side(when, found, zone)
     return None
+
+
+def _refuse_duration(when: float, found: object, path: str) -> None:
+    """Raise Misfit for seconds that are left where an instant should be: 3600 is no date.
+
+    Dates that are written as such may be as early as they like.
+    """
+    if when >= _EARLIEST:
+        return
+    if isinstance(found, int | float) or str(found).strip().replace(".", "", 1).isdigit():
+        year = datetime.fromtimestamp(when, UTC).year
+        detail = f"{told(found)} would be in {year}: these are seconds from now, and no instant."
+        raise Misfit(path, detail)
 
 
 def _requested(rule: Period, asked: Asked, side: str, notes: list[Note]) -> _Side | None:
@@ -130,8 +145,8 @@ def _completed(rule: Period, start: _Side | None, end: _Side | None, asked: Aske
     last = None if end is None else _exclusive(end, inclusive=rule.inclusive_end)
     if first is not None and last is not None:
         return Span(first, last)
-    told = rule.start is not None or rule.end is not None
-    if rule.cycle is None or (told and first is None and last is None):
+    answers = rule.start is not None or rule.end is not None
+    if rule.cycle is None or (answers and first is None and last is None):
         return None
     zone = _zone(rule.zone)
     anchor = asked.anchor_day(rule.anchor_day)

@@ -259,9 +259,17 @@ def _told_wait(poll: Poll, failure: Failure, facts: Settlement) -> float | None:
     if asked is not None:
         return asked
     quota = failure.reason is Reason.QUOTA_EXHAUSTED
-    reset = None if poll.rate is None else poll.rate.reset_at
-    instants = (reset, facts.period_end if quota else None)
+    instants = (_used_up_until(poll.rate), facts.period_end if quota else None)
     return next((at - facts.wall for at in instants if at is not None and at > facts.wall), None)
+
+
+def _used_up_until(rate: RateLimit | None) -> float | None:
+    """Return when a limit resets, unless it says that something is left of it.
+
+    Then it is another limit that was met, such as GitHub's secondary ones, whose documentation
+    asks for a minute: the hour's reset says nothing of it.
+    """
+    return None if rate is None or rate.remaining else rate.reset_at
 
 
 def _stay_away(

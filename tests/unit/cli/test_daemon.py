@@ -73,3 +73,12 @@ def test_a_file_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str])
 
     assert in_loop(main) == 1
     assert capsys.readouterr().err == "--web.config.file: cert.pem: No such file or directory\n"
+
+
+def test_trouble_without_a_file_is_told_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        raise OSError("tls_server_config: cannot use cert.pem with key.pem: not pem.")
+
+    assert in_loop(main) == 1
+    told = "--web.config.file: tls_server_config: cannot use cert.pem with key.pem: not pem.\n"
+    assert capsys.readouterr().err == told

@@ -82,6 +82,11 @@ def test_json_lines_are_read() -> None:
         decode(b'{"a":1}\n{"a":2', Format.JSONL)
 
 
+def test_a_list_in_the_place_of_json_lines_is_their_rows() -> None:
+    assert decode(b'[{"a":1},{"a":2}]\n', Format.JSONL) == [{"a": 1}, {"a": 2}]
+    assert decode(b"[1,2]\n[3,4]\n", Format.JSONL) == [[1, 2], [3, 4]]
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [

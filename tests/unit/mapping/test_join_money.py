@@ -67,6 +67,14 @@ def test_of_two_currencies_spend_is_the_one_with_the_budget() -> None:
     assert values["usage_ratio{main,spend}"] == 0.5
 
 
+def test_of_two_currencies_with_a_limit_spend_is_the_one_that_the_config_names() -> None:
+    of = made(limits={"spend": config_limit(100.0, Kind.MONEY, "USD")})
+    euros, dollars = bill(currency="EUR", limit=Known(5.0)), bill(limit=Known(200.0))
+    values = lines(published(euros, dollars, of=of)[0])
+    assert values["usage_info{main,spend,USD,provider,none,none}"] == 1.0
+    assert values["usage_ratio{main,spend}"] == 0.25
+
+
 def test_a_vendors_own_resource_called_spend_is_not_doubled() -> None:
     own = usage("spend", kind=Kind.QUANTITY, used=1.0, limit=Known(10.0))
     found, _ = published(own, bill(limit=Known(100.0)))

@@ -42,6 +42,22 @@ def test_what_is_missing_is_worked_out(
 
 
 @pytest.mark.parametrize(
+    ("limit", "remaining", "expected"),
+    [
+        (None, 70.0, (30.0, 100.0, "config")),
+        (None, 150.0, (None, 100.0, "config")),
+        (Unlimited(), 70.0, (None, 100.0, "config")),
+        (Known(80.0), 70.0, (10.0, 80.0, "provider")),
+    ],
+)
+def test_what_is_left_of_a_configured_limit_tells_what_was_used(
+    limit: LimitFact | None, remaining: float, expected: tuple[float | None, float, str]
+) -> None:
+    found = summed(None, limit, remaining, None, 100.0)
+    assert (found.used, found.limit, found.limit_kind) == expected
+
+
+@pytest.mark.parametrize(
     ("limit", "configured", "expected"),
     [
         (Known(10.0), 20.0, (10.0, "provider")),

@@ -184,6 +184,17 @@ def test_a_period_that_does_not_start_before_it_ends_is_noted(view: object) -> N
     assert [note.reason for note in notes] == ["bad_period"]
 
 
+@pytest.mark.parametrize("left", [3600, 86399.5, "7200", " 0.5 "])
+def test_seconds_that_are_left_are_no_instant(left: object) -> None:
+    with pytest.raises(Misfit, match="would be in 1970: these are seconds from now"):
+        span_of({"s": 1793491200, "e": left}, **from_answer())
+
+
+def test_a_date_may_be_as_early_as_the_vendor_says() -> None:
+    view = {"s": "1971-01-01", "e": "1972-01-01"}
+    assert span_of(view, **from_answer()) == Span(epoch("1971-01-01"), epoch("1972-01-01"))
+
+
 def test_a_period_at_the_end_of_time_is_noted() -> None:
     result, notes = found({"s": "9999-12-15"}, **from_answer(cycle=Cycle.MONTH))
     assert result.period is None

@@ -107,6 +107,11 @@ def test_the_reset_of_the_headers_is_the_wait_where_no_other_is_told() -> None:
     assert settle(FRESH, throttled(), 0.0, rate=rate).until == 18.0
 
 
+def test_the_reset_of_a_limit_of_which_something_is_left_is_not_the_wait() -> None:
+    rate = RateLimit(limit=5000.0, remaining=4999.0, reset_at=EPOCH + 3000.0)
+    assert settle(FRESH, throttled(), 0.0, rate=rate).until == 60.0
+
+
 def test_a_wait_beyond_the_longest_is_cut_and_told() -> None:
     budget, cut = settle_both(FRESH, throttled(31_536_000.0), 0.0)
     assert budget.until == DAY

@@ -31,8 +31,9 @@ def params(place: Place, text: TargetText, definition: Definition) -> dict[str, 
             at.error(f'The parameter "{name}" is missing. {param.description}'.rstrip())
         elif name not in given and any(given.get(other, ("",)) != ("",) for other in param.unless):
             given[name] = ("",)
-    _check_currencies(place / "params", given, definition)
-    _check_anchor_days(place / "params", given, definition)
+    if given:
+        _check_currencies(place / "params", given, definition)
+        _check_anchor_days(place / "params", given, definition)
     return given
 
 

@@ -1,13 +1,13 @@
 """The daemon: the engine, the web side and the signals, from start to stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable
 
 import msgspec
 
 from exporter.app.engine import Engine, World
+from exporter.app.heap import Heap
 from exporter.app.observers import Observers
 from exporter.app.options import Options
 from exporter.app.telling import Telling
@@ -53,6 +53,7 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._started = False
         self._settled = False
+        self._heap = Heap()
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
         self.emit = Observers(telling.observers(), telling.log)
@@ -78,7 +79,7 @@ class Daemon:
 
     async def _work(self) -> None:
         async with self._reloading:  # a reload waits for the start
-            gc.freeze()  # the plan; see _settle
+            self._heap.rest()
             before = await self.engine.start()
             self._loaded(self.engine.plan)
             self._telling.waits.recall(before.failing, before.budgets)
@@ -100,8 +101,9 @@ class Daemon:
             if plan.state_file != self.engine.plan.state_file:
                 return self._reject((_STATE_MOVED,))
             self.problems = ()
-            gc.freeze()  # or the collector looks at the whole plan again and again meanwhile
+            self._heap.rest()  # or the collector looks at the new plan again and again meanwhile
             change = self.engine.apply(plan)
+            self._heap.reloaded()
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()
 
@@ -126,7 +128,7 @@ class Daemon:
     def _loaded(self, plan: Plan, added: int = 0, removed: int = 0, changed: int = 0) -> None:
         self._telling.track(plan.targets.values())
         self._settled = False
-        gc.freeze()
+        self._heap.rest()
         self.emit(
             ConfigLoaded(
                 at=self._world.wall(),
@@ -152,13 +154,10 @@ class Daemon:
             seen = present
 
     def _settle(self) -> None:
-        """Take what stays for long out of the collector's sight, as it comes.
-
-        At 50,000 targets one look at everything holds the event loop for a second.
-        """
+        """Let what was learned rest, as it comes, until there is something of every target."""
         if not self._settled:
             self._settled = self.engine.runner.attempted()
-            gc.freeze()
+            self._heap.rest()
 
     async def _obey(self) -> None:
         """Reload whenever SIGHUP came; what that finds is an event, and so a log line."""

@@ -12,6 +12,10 @@ BUILD_TOOLS := 'hatchling>=1.27' 'editables>=0.5'
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+# A lock file names every package. --no-deps keeps pip from resolving again, which would take what was released since
+# for a requirement that the lock spells otherwise (coverage[toml]); `pip check` fails if a package is missing.
+LOCKED := $(PIP) --no-deps --require-hashes
+COMPLETE := $(BIN)/python -m pip --disable-pip-version-check check
 # tests/e2e is kept out of the plain run by addopts, so this begins with none.
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 
@@ -106,13 +110,15 @@ clean: ## Remove .venv and everything that tools left behind
 
 $(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml $(BIN)/python
 	@echo "Installing the exporter into $(VENV) (once, well under a minute) ..."
-	@$(PIP) --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(LOCKED) -r requirements.lock -r requirements-build.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(COMPLETE)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 	@echo "Installing the tools of development into $(VENV) (once, well under a minute) ..."
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(LOCKED) -r requirements-dev.lock
+	@$(COMPLETE)
 	@touch $@
 
 # A candidate counts only if it runs (a pyenv shim may not) and has all that a virtual environment needs.

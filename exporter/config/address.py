@@ -181,7 +181,7 @@ def _proxy_of(place: Place, environ: Mapping[str, str], url: str) -> str:
     for entry in excluded.replace(",", " ").split():
         fits = _fits(entry.lower(), parts)
         if fits is None:
-            at.warn(
+            Place(place.findings).warn(  # of the environment: once, and not for each target
                 f'{listed} in the environment: "{clip(entry)}" is no network and is left out. '
                 "Write an address and the bits of its prefix: 10.0.0.0/8."
             )
@@ -229,9 +229,9 @@ def _fits(entry: str, parts: SplitResult) -> bool | None:
     name, port = _host_and_port(entry)
     if port and port != str(parts.port or _PORTS.get(parts.scheme)):
         return False
-    wanted = _as_ip(name)
-    if wanted is not None:
-        return _as_ip(host) == wanted
+    address = _as_ip(host)
+    if address is not None:
+        return address == _as_ip(name)
     domain = _as_looked_up(name.lstrip("*").strip("."))
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 

@@ -48,9 +48,10 @@ class _Rank(IntEnum):
     BAD = 2  # it failed, or took longer than anybody waited
 
 
-_THREADS: Final = {_Rank.GOOD: 128, _Rank.NEW: 96, _Rank.BAD: 64}
+_THREADS: Final = {_Rank.GOOD: 256, _Rank.NEW: 192, _Rank.BAD: 64}
 """A call of that rank begins while fewer than so many run. The rest is reserved for better ranks:
-names that are never answered for cannot starve those that are."""
+names that are never answered for cannot starve those that are. (As many new names as polls run at
+once, 64, may hang for three times as long as anybody waits before the next new one has to wait.)"""
 
 
 class _Flight(msgspec.Struct, eq=False):
@@ -251,9 +252,17 @@ class Names(AbstractResolver):
 _WHY: Final = {
     socket.EAI_NONAME: "there is no such name",
     socket.EAI_NODATA: "it has no address",
+    socket.EAI_ADDRFAMILY: "it has no address of a kind that this machine can reach",
     socket.EAI_AGAIN: "no name server answered",
     socket.EAI_FAIL: "the name server refused",
 }
+
+
+_NONE_OF_THE_KIND: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
+
+
+def _get_addresses(name: bytes, flags: int) -> list[Any]:
+    return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
 
 
 def _ask_system(name: str) -> list[Address]:
@@ -262,7 +271,15 @@ def _ask_system(name: str) -> list[Address]:
         letters = name.encode("ascii")  # given a text, Python refuses some names that exist
     except UnicodeEncodeError:
         raise OSError(0, "it is not written in ASCII") from None
-    found = socket.getaddrinfo(letters, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    local = name.rstrip(".").endswith("localhost")
+    try:
+        # Without the flag, a machine without IPv6 waits for name servers that drop such questions;
+        # with it, the loopback addresses do not count as IPv6.
+        found = _get_addresses(letters, 0 if local else socket.AI_ADDRCONFIG)
+    except socket.gaierror as error:
+        if local or error.errno not in _NONE_OF_THE_KIND:
+            raise
+        found = _get_addresses(letters, 0)
     addresses: dict[Address, None] = {}
     for family, _, _, _, sockaddr in found:
         host = str(sockaddr[0])

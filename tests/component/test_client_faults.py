@@ -168,7 +168,8 @@ async def test_a_name_that_does_not_resolve_is_told() -> None:
     found = failure(await fetch(a_target("http://no-such-host.invalid")))
     assert (found.reason, found.detail) == (
         Reason.CONNECT,
-        "no-such-host.invalid: the name cannot be resolved",
+        "no-such-host.invalid: the name no-such-host.invalid cannot be resolved:"
+        " there is no such name",
     )
 
 

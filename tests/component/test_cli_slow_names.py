@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -51,6 +52,28 @@ def run(folder: Path, config: Path) -> None:
         until(lambda: (live.scrape().get(LOADED) or 0.0) > before)
         assert time.monotonic() - began < 10
 
+        began = time.monotonic()
+        live.tell(signal.SIGTERM)
+        assert live.ended(10) == 0
+        assert time.monotonic() - began < 5
+
+
+async def test_a_reload_that_hangs_in_a_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        config = write_config(tmp_path, target(meter, "good"))
+        await asyncio.to_thread(reload_and_end, tmp_path, config)
+
+
+def reload_and_end(folder: Path, config: Path) -> None:
+    with exporter(folder, "run", f"--config.file={config}") as live:
+        live.until(lambda seen: seen.get("usage_up", account="good") == 1)
+        definition = folder / "meter.yaml"
+        definition.unlink()
+        os.mkfifo(definition)  # nobody writes: to open it takes for ever, as on a disk that is away
+        live.tell(signal.SIGHUP)
+        time.sleep(1)
+        assert live.scrape().get("usage_up", account="good") == 1
         began = time.monotonic()
         live.tell(signal.SIGTERM)
         assert live.ended(10) == 0

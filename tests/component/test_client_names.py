@@ -45,9 +45,13 @@ class Resolver:
 
 
 @contextlib.asynccontextmanager
-async def asking(resolver: Resolver, **more: float) -> AsyncIterator[Client]:
+async def asking(
+    resolver: Resolver, *, look_up_timeout: float = 2.0, connect_timeout: float = 2.0
+) -> AsyncIterator[Client]:
     try:
-        async with a_client(ask=resolver, **more) as client:
+        async with a_client(
+            ask=resolver, look_up_timeout=look_up_timeout, connect_timeout=connect_timeout
+        ) as client:
             yield client
     finally:
         resolver.gate.set()
@@ -57,38 +61,48 @@ async def ask(client: Client, host: str, port: int, http: Http = Http()) -> Fetc
     return await fetch(a_target(f"http://{host}:{port}", http=http, name=host), client=client)
 
 
+@contextlib.asynccontextmanager
+async def waiting(client: Client, number: int) -> AsyncIterator[None]:
+    """Poll so many targets whose names are not answered for."""
+    async with asyncio.TaskGroup() as group:
+        for n in range(number):
+            group.create_task(ask(client, f"slow{n}.test", 1))
+        await asyncio.sleep(0.3)
+        yield
+
+
 async def test_names_that_no_server_answers_for_hold_up_no_other() -> None:
     resolver = Resolver()
-    async with Server(GOOD).at() as vendor, asking(resolver, look_up_timeout=10) as client:
-        slow = [asyncio.create_task(ask(client, f"slow{n}.test", 1)) for n in range(64)]
-        await asyncio.sleep(0.1)
+    async with (
+        Server(GOOD).at() as vendor,
+        asking(resolver, look_up_timeout=10) as client,
+        waiting(client, 64),
+    ):
         began = time.monotonic()
         assert documents(await ask(client, "good.test", vendor.port)) == [{"used": 1}]
         assert time.monotonic() - began < 5
-        assert not any(task.done() for task in slow)
+        assert resolver.threads == 64
         resolver.gate.set()
-        await asyncio.gather(*slow)
 
 
 async def test_a_name_that_was_good_is_never_starved_by_hundreds_that_are_not() -> None:
     resolver = Resolver()
     async with Server(BROKEN, GOOD).at() as vendor, asking(resolver, look_up_timeout=10) as client:
         await ask(client, "good.test", vendor.port)
-        slow = [asyncio.create_task(ask(client, f"slow{n}.test", 1)) for n in range(300)]
-        await asyncio.sleep(0.3)
-        assert documents(await ask(client, "good.test", vendor.port)) == [{"used": 1}]
-        assert resolver.asked.count("good.test") == 2
-        assert resolver.most <= 256
-        resolver.gate.set()
-        await asyncio.gather(*slow)
+        async with waiting(client, 300):
+            assert documents(await ask(client, "good.test", vendor.port)) == [{"used": 1}]
+            assert resolver.asked.count("good.test") == 2
+            assert resolver.most <= 256
+            resolver.gate.set()
 
 
 async def test_polls_of_one_name_share_one_look_up() -> None:
     resolver = Resolver()
     async with asking(resolver, look_up_timeout=0.2) as client:
         for _ in range(2):
-            tasks = [ask(client, "slow.test", port) for port in range(1, 51)]
-            found = [failure(fetched) for fetched in await asyncio.gather(*tasks)]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(client, "slow.test", n)) for n in range(1, 51)]
+            found = [failure(task.result()) for task in tasks]
             assert {one.reason for one in found} == {Reason.CONNECT}
             assert found[0].detail == (
                 "slow.test:1: the name slow.test could not be looked up within 200ms"
@@ -99,27 +113,27 @@ async def test_polls_of_one_name_share_one_look_up() -> None:
 async def test_who_gives_up_takes_no_look_up_from_the_others() -> None:
     resolver = Resolver()
     async with asking(resolver) as client:
-        first = asyncio.create_task(ask(client, "slow.test", 1))
-        second = asyncio.create_task(ask(client, "slow.test", 1))
-        await asyncio.sleep(0.1)
-        first.cancel()
-        await asyncio.wait([first])
-        resolver.gate.set()
-        assert failure(await second).detail == (
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(ask(client, "slow.test", 1))
+            second = group.create_task(ask(client, "slow.test", 1))
+            await asyncio.sleep(0.1)
+            first.cancel()
+            await asyncio.wait([first])
+            resolver.gate.set()
+        assert failure(second.result()).detail == (
             "slow.test:1: the name slow.test cannot be resolved: no name server answered"
         )
 
 
 async def test_the_wait_for_a_name_is_not_counted_as_connecting() -> None:
-    class Slow(Resolver):
-        def __call__(self, name: str) -> list[tuple[socket.AddressFamily, str]]:
-            time.sleep(1.0)
-            return super().__call__(name)
+    def late(name: str) -> list[tuple[socket.AddressFamily, str]]:
+        time.sleep(1.0)
+        return HERE
 
     with a_hole() as hole:
         async with (
             Server(GOOD).at() as vendor,
-            asking(Slow(), connect_timeout=0.5, look_up_timeout=10) as client,
+            a_client(ask=late, connect_timeout=0.5, look_up_timeout=10) as client,
         ):
             assert documents(await ask(client, "good.test", vendor.port)) == [{"used": 1}]
             found = failure(await ask(client, "other.test", hole))
@@ -128,12 +142,11 @@ async def test_the_wait_for_a_name_is_not_counted_as_connecting() -> None:
 
 
 async def test_an_answer_that_comes_late_serves_the_next_poll() -> None:
-    resolver = Resolver()
-    resolver.addresses = {}
+    asked: list[str] = []
     gate = threading.Event()
 
     def late(name: str) -> list[tuple[socket.AddressFamily, str]]:
-        resolver.asked.append(name)
+        asked.append(name)
         gate.wait(30)
         return HERE
 
@@ -141,7 +154,7 @@ async def test_an_answer_that_comes_late_serves_the_next_poll() -> None:
         failure(await ask(client, "late.test", vendor.port))
         gate.set()
         assert documents(await ask(client, "late.test", vendor.port))
-        assert resolver.asked == ["late.test"]
+        assert asked == ["late.test"]
 
 
 @pytest.mark.parametrize("trouble", [BROKEN, b""], ids=["503", "lost"])
@@ -187,8 +200,7 @@ async def test_an_address_needs_no_look_up(host: str) -> None:
     resolver = Resolver()
     async with asking(resolver) as client:
         try:
-            server = Server(GOOD).at(host.strip("[]"))
-            async with server as vendor:
+            async with Server(GOOD).at(host.strip("[]")) as vendor:
                 assert documents(await ask(client, host, vendor.port))
         except OSError:
             pytest.skip("no IPv6 here")
@@ -218,13 +230,11 @@ async def test_a_dead_address_of_ipv6_costs_no_poll() -> None:
     """Happy eyeballs: the next address is tried after a moment."""
     both = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")]
     async with Server(GOOD).at() as vendor:
-        try:
-            hole = a_hole("::1", vendor.port)
-            stack = contextlib.ExitStack()
-            stack.enter_context(hole)
-        except OSError:
-            pytest.skip("no IPv6 here")
-        with stack:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(a_hole("::1", vendor.port))
+            except OSError:
+                pytest.skip("no IPv6 here")
             async with asking(Resolver(api=both), connect_timeout=10) as client:
                 began = time.monotonic()
                 assert documents(await ask(client, "api.test", vendor.port))

@@ -20,7 +20,7 @@ from tests.support.fetching import (
 )
 from tests.support.vendor import Vendor
 
-PASSWORD = (
+WANTED = (
     "write the proxy's user name and password into its address (proxy_url or HTTP_PROXY),"
     " or correct those that stand there"
 )
@@ -62,8 +62,8 @@ async def test_a_proxy_that_wants_a_password_is_no_fault_of_the_vendors() -> Non
         found = failure(await fetch(target))
     assert (found.reason, found.status) == (Reason.CONNECT, 407)
     assert found.detail == (
-        f"vendor.invalid answered 407 Proxy Authentication Required (through the proxy {proxy.host})"
-        f"; {PASSWORD}"
+        "vendor.invalid answered 407 Proxy Authentication Required"
+        f" (through the proxy {proxy.host}); {WANTED}"
     )
 
 
@@ -76,7 +76,7 @@ async def test_a_tunnel_that_is_refused_is_no_fault_of_the_vendors() -> None:
         )
         found = failure(await fetch(target))
     assert found.reason is Reason.CONNECT
-    assert found.detail == (f"vendor.invalid: the proxy {host} answered 407 to CONNECT; {PASSWORD}")
+    assert found.detail == (f"vendor.invalid: the proxy {host} answered 407 to CONNECT; {WANTED}")
     assert asked[0].startswith(b"CONNECT vendor.invalid:443 ")
     assert CANARY.encode() not in asked[0]
 

@@ -28,7 +28,7 @@ def a_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
 
 
 class Server:
-    """A server whose connections are counted. ``answers`` are sent one a request, the last again."""
+    """A server whose connections are counted. Each request gets the next answer, or the last."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)

@@ -72,8 +72,9 @@ class _Connector(aiohttp.TCPConnector):
             keepalive_timeout=keep,
         )
         self._patience = patience
-        self._made: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
-        self._doubts: dict[tuple[str | None, int | None], float] = {}
+        self._era = 0  # counts doubts: a loop's clock may stand still for a millisecond
+        self._made: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()
+        self._doubts: dict[tuple[str | None, int | None], int] = {}
 
     @override
     async def connect(
@@ -88,8 +89,8 @@ class _Connector(aiohttp.TCPConnector):
             while True:
                 connection = await super().connect(req, traces, timeout)
                 protocol = connection.protocol
-                doubted = self._doubts.get((req.url.raw_host, req.url.port), 0.0)
-                if protocol is None or self._made.setdefault(protocol, self._now()) >= doubted:
+                doubted = self._doubts.get((req.url.raw_host, req.url.port), 0)
+                if protocol is None or self._made.setdefault(protocol, self._era) >= doubted:
                     break
                 connection.close()
         transport = connection.transport
@@ -101,12 +102,10 @@ class _Connector(aiohttp.TCPConnector):
         """Use no connection again that was made to this host so far."""
         key = (url.raw_host, url.port)
         self._doubts.pop(key, None)
-        self._doubts[key] = self._now()
+        self._era += 1
+        self._doubts[key] = self._era
         if len(self._doubts) > _DOUBTS:
             del self._doubts[next(iter(self._doubts))]
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 class _Pool:

@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
+import errno
 import os
+import re
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE.prom",
         default="",
-        help="write there, atomically, instead of to stdout (node_exporter's textfile collector)",
+        help="write there instead of to stdout: a file is replaced as a whole (node_exporter's"
+        " textfile collector), a link is followed, a pipe or device is written to",
     )
     add_log(parser)
 
@@ -40,13 +44,17 @@ def run(args: argparse.Namespace) -> int:
         known = did_you_mean(args.target, plan.targets)
         sys.stderr.write(f'--target: "{args.target}" is no target of {args.config_file}.{known}\n')
         return exits.USAGE
-    exposition, failed = asyncio.run(_poll(plan, args))
-    if args.output and (trouble := _replace(Path(args.output), exposition)):
-        sys.stderr.write(f"--output: cannot write {args.output}: {trouble}\n")
+    try:
+        if args.output:
+            _check_output(args.output)  # before the vendors are asked in vain
+        exposition, failed = asyncio.run(_poll(plan, args))
+        if args.output:
+            _write_output(args.output, exposition)
+        else:
+            _print(exposition)
+    except _OutputError as error:
+        sys.stderr.write(f"--output: cannot write {args.output}: {error}\n")
         return exits.CONFIG
-    if not args.output:
-        sys.stdout.buffer.write(exposition)
-        sys.stdout.flush()
     return exits.POLLS if failed else exits.FINE
 
 
@@ -64,18 +72,128 @@ async def _poll(plan: Plan, args: argparse.Namespace) -> tuple[bytes, bool]:
     return result.exposition(), result.failed
 
 
-def _replace(path: Path, content: bytes) -> str:
-    """Write the file as a whole or not at all; return what went wrong, "" when nothing did."""
+def _print(exposition: bytes) -> None:
+    sys.stdout.buffer.write(exposition)
+    sys.stdout.flush()
+
+
+# ------------------------------------------------------------------------------ --output
+
+_DESCRIPTORS = re.compile(r"/proc/\d+(?:/task/\d+)?/fd")
+_STDOUT, _STDERR = 1, 2
+
+
+class _OutputError(Exception):
+    """What --output names cannot be written; the words say why."""
+
+
+def _check_output(name: str) -> None:
+    """Raise _OutputError for what could not be written whatever the exposition is."""
+    found = _stat(name)
+    if found and (_is_open_as(_STDOUT, found) or _is_open_as(_STDERR, found)):
+        return
+    mode = found.st_mode if found else stat.S_IFREG | 0o644
+    if stat.S_ISDIR(mode):
+        raise _OutputError(f"it is a folder. Name a file in it: {name.rstrip('/')}/usage.prom")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        kind = "disk" if stat.S_ISBLK(mode) else "socket"
+        raise _OutputError(f"it is a {kind}. Name a file, a pipe or a terminal.")
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        # Replacing asks for the folder's permission alone, and root is asked for none.
+        raise _OutputError("it is read-only. Delete it, or allow writing: chmod u+w.")
+    if found and not os.access(name, os.W_OK):
+        raise _OutputError("this user may not write it.")
+    if stat.S_ISREG(mode) and not _is_descriptor(Path(name)):
+        folder = Path(os.path.realpath(name)).parent
+        if not folder.is_dir():
+            raise _OutputError(f"there is no folder {folder}. Make it.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _OutputError(f"this user may make no file in {folder}.")
+
+
+def _write_output(name: str, content: bytes) -> None:
+    """Write to what `name` leads to. Raises _OutputError.
+
+    A regular file is replaced as a whole, so that no reader sees half of it; links to it stay
+    (hard links keep the old content), and so do its owner and permissions where this user may set
+    them. All else, and what is already open under a number (/dev/stdout), is written to.
+    """
+    found = _stat(name)
+    if found and _is_open_as(_STDOUT, found):
+        _print(content)
+        return
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(temporary).chmod(0o644)  # node_exporter is another user
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        if found and _is_open_as(_STDERR, found):
+            sys.stderr.buffer.write(content)
+            sys.stderr.flush()
+        elif found and (not stat.S_ISREG(found.st_mode) or _is_descriptor(Path(name))):
+            _append(name, content)
+        else:
+            _replace(Path(os.path.realpath(name)), content, found)
     except OSError as error:
-        return str(error.strerror or error)
-    return ""
+        raise _OutputError(_why(error)) from error
+
+
+def _stat(name: str) -> os.stat_result | None:
+    """Return what a path leads to, None when nothing is there yet. Raises _OutputError."""
+    try:
+        return Path(name).stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # a part of the path is no folder, links that go round in a circle
+        raise _OutputError(_why(error)) from error
+
+
+def _is_open_as(descriptor: int, found: os.stat_result) -> bool:
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Tell whether a path leads over /dev/fd/N: the file is open already, its name is nobody's."""
+    for _ in range(40):  # as many links as the kernel follows
+        if _DESCRIPTORS.fullmatch(os.path.realpath(path.parent)):
+            return True
+        if not path.is_symlink():
+            return False
+        path = path.parent / path.readlink()
+    return False
+
+
+def _append(name: str, content: bytes) -> None:
+    # Without O_NONBLOCK, opening a named pipe waits until somebody reads it: for ever, maybe.
+    handle = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+
+
+def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        if old is not None:
+            _keep_owner(temporary, old)
+        # A new file is readable by all: node_exporter is another user.
+        Path(temporary).chmod(stat.S_IMODE(old.st_mode) if old else 0o644)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _keep_owner(path: str, old: os.stat_result) -> None:
+    try:
+        os.chown(path, old.st_uid, old.st_gid)
+    except OSError:  # only root may give files away
+        return
+
+
+def _why(error: OSError) -> str:
+    match error.errno:
+        case errno.ENXIO:
+            return "nobody reads this pipe. Start the reader first."
+        case errno.EBUSY:
+            return "it is mounted by itself and cannot be replaced. Mount its folder."
+        case _:
+            return f"{error.strerror or error}"

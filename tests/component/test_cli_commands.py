@@ -1,6 +1,7 @@
 """``once``, ``explain``, ``run`` and ``demo`` on real sockets, and their exit codes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -99,6 +100,116 @@ async def test_once_says_when_it_cannot_write(tmp_path: Path, place: str, comman
     assert done.err.startswith(f"--output: cannot write {tmp_path / place}: ")
     assert "Traceback" not in done.err
     assert sorted(os.listdir(tmp_path)) == ["config.yaml", "folder", "meter.yaml"]  # noqa: PTH208
+
+
+async def test_once_follows_links_and_keeps_the_file_s_permissions(
+    tmp_path: Path, command: Command
+) -> None:
+    real = tmp_path / "real" / "usage.prom"
+    real.parent.mkdir()
+    real.write_text("old")
+    real.chmod(0o640)
+    (tmp_path / "link").symlink_to("real/usage.prom")
+    (tmp_path / "first").symlink_to("link")
+    (tmp_path / "new").symlink_to(real.with_name("new.prom"))
+    before = real.stat().st_ino
+    async with two(tmp_path, Meter(), Meter()) as path:
+        for name in ("first", "new"):
+            done = await command("once", f"--config.file={path}", f"--output={tmp_path / name}")
+            assert (done.code, done.out, done.err) == (0, "", "")
+    assert all((tmp_path / name).is_symlink() for name in ("first", "link", "new"))
+    for written, mode in ((real, 0o640), (real.with_name("new.prom"), 0o644)):
+        assert Exposed(written.read_text()).get("usage_bytes", account="home") == 250
+        assert stat.S_IMODE(written.stat().st_mode) == mode
+    assert real.stat().st_ino != before  # replaced as a whole: no reader sees half of it
+    assert len(list(real.parent.iterdir())) == 2
+
+
+async def test_once_writes_to_a_pipe_and_does_not_replace_it(
+    tmp_path: Path, command: Command
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with two(tmp_path, Meter(), Meter()) as path:
+        unread = await command("once", f"--config.file={path}", f"--output={pipe}")
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(asyncio.to_thread(pipe.read_text))
+            code = 1
+            while code:  # until the reader has the pipe open
+                code = (await command("once", f"--config.file={path}", f"--output={pipe}")).code
+    assert (unread.code, unread.err) == (
+        1,
+        f"--output: cannot write {pipe}: nobody reads this pipe. Start the reader first.\n",
+    )
+    assert Exposed(reader.result()).get("usage_bytes", account="home") == 250
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link"])
+async def test_once_writes_to_what_stdout_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        done = await exporter("once", f"--config.file={path}", f"--output={tmp_path / name}")
+    assert (done.code, done.err) == (0, "")
+    assert done.exposed().get("usage_bytes", account="home") == 250
+
+
+async def test_once_appends_to_a_file_that_is_open_under_a_number(
+    tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "all.log").write_text("# before\n")
+    async with two(tmp_path, Meter(), Meter()) as path:
+        with (tmp_path / "all.log").open("ab") as file:
+            number = file.fileno()
+            done = await command("once", f"--config.file={path}", f"--output=/dev/fd/{number}")
+    assert (done.code, done.err) == (0, "")
+    text = (tmp_path / "all.log").read_text()
+    assert text.startswith("# before\n")
+    assert Exposed(text).get("usage_bytes", account="home") == 250
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("folder", "it is a folder. Name a file in it: "),
+        ("folder/", "it is a folder. Name a file in it: "),
+        ("to_folder", "it is a folder. Name a file in it: "),
+        ("socket", "it is a socket. Name a file, a pipe or a terminal."),
+        ("read_only", "it is read-only. Delete it, or allow writing: chmod u+w."),
+        ("to_read_only", "it is read-only. Delete it, or allow writing: chmod u+w."),
+        ("circle", "Too many levels of symbolic links"),
+        ("to_nowhere", "there is no folder "),
+        ("missing/usage.prom", "there is no folder "),
+    ],
+)
+async def test_once_refuses_what_it_cannot_write_before_it_asks_a_vendor(
+    tmp_path: Path, name: str, why: str, command: Command
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "to_folder").symlink_to("folder")
+    (tmp_path / "read_only").write_text("old")
+    (tmp_path / "read_only").chmod(0o444)
+    (tmp_path / "to_read_only").symlink_to("read_only")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "to_nowhere").symlink_to("missing/usage.prom")
+    meter = Meter()
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        async with meter.vendor:
+            path = write_config(tmp_path, target(meter))
+            before = everything(tmp_path)
+            done = await command("once", f"--config.file={path}", f"--output={tmp_path}/{name}")
+    assert done.code == 1
+    assert done.err.startswith(f"--output: cannot write {tmp_path}/{name}: {why}")
+    assert everything(tmp_path) == before
+    assert (tmp_path / "read_only").read_text() == "old"
+    assert meter.asked == []
+
+
+def everything(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
 
 
 async def test_once_ends_in_time_when_a_vendor_hangs(tmp_path: Path, command: Command) -> None:

@@ -33,8 +33,7 @@ def new(path: Path, sample: str) -> int:
         return exits.CONFIG
     text = skeleton(path.stem, file=str(path), schema=SCHEMA, sketch=guesses)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        _write_new(path, text)
         _write_schema(path.with_name(SCHEMA))
     except FileExistsError:
         sys.stderr.write(f"{path}: there is such a file already; it stays as it is.\n")
@@ -47,8 +46,21 @@ def new(path: Path, sample: str) -> int:
 
 
 def _write_schema(path: Path) -> None:
-    if not path.exists():
-        path.write_text(json.dumps(provider_schema(), indent=2) + "\n", "utf-8")
+    try:
+        _write_new(path, json.dumps(provider_schema(), indent=2) + "\n")
+    except FileExistsError:
+        return
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet, not even as a link; nothing stays on a full disk."""
+    with path.open("x", encoding="utf-8", errors="replace") as file:  # the path may be no Unicode
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _checked(text: str, path: Path) -> int:

@@ -5,12 +5,17 @@ pay for the HTTP client.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from typing import Any, TextIO
 
 from exporter import __version__
+from exporter.cli import exits
+from exporter.kernel.override import override
 
 COMMANDS = {
     "run": "poll all targets and serve /metrics",
@@ -26,8 +31,30 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code (see ``exits``)."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line and return the exit code (see ``exits``).
+
+    Without `argv` it is the command line of this process, whose standard streams are set up then.
+    """
+    if argv is None:
+        _open_standard_streams()
+        argv = sys.argv[1:]
+    try:
+        try:
+            return _command(list(argv))
+        finally:
+            sys.stdout.flush()  # not at the interpreter's end, where a failure is a traceback
+    except BrokenPipeError:  # `… | head`: the reader has seen enough
+        _discard_output()
+        return exits.FINE
+    except _StdoutError as error:
+        _discard_output()
+        sys.stderr.write(f"usage-exporter: cannot write to stdout: {error}\n")
+        return exits.CONFIG
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(words: list[str]) -> int:
     parser, commands = _parsers()
     chosen = next((word for word in words if word in COMMANDS), None)
     if chosen is None:
@@ -35,13 +62,66 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("which command?")
     module = import_module(f"exporter.cli.{chosen}")
     module.arguments(commands[chosen])
-    try:
-        return int(module.run(parser.parse_args(words)))
-    except BrokenPipeError:  # `… | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+    return int(module.run(parser.parse_args(words)))
+
+
+class _StdoutError(Exception):
+    """What stdout is connected to takes no more: a full disk, a closed descriptor.
+
+    It is no OSError, because whoever catches those has files of his own in mind.
+    """
+
+
+class _Stdout(io.FileIO):
+    @override
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _StdoutError(error.strerror or str(error)) from error
+
+
+class _Stderr(io.FileIO):
+    """A stderr that takes no more stops nobody's work: there is no other place to say so."""
+
+    @override
+    def write(self, data: Any, /) -> int:
+        with suppress(OSError):
+            return super().write(data)
+        return len(data)
+
+
+def _open_standard_streams() -> None:
+    """Make stdout and stderr write what their encoding lacks as "?", and fail as described above.
+
+    A descriptor that the process was started without (``2>&-``) is opened on the null device. Else
+    the next socket or state file would get its number, and texts would be written to it. Writing
+    to a stdout that was closed still fails.
+    """
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in missing:  # the lowest free descriptors, which are these
+        os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+    sys.stdout = _stream(_Stdout(1, "wb", closefd=False), sys.stdout)
+    sys.stderr = _stream(_Stderr(2, "wb", closefd=False), sys.stderr)
+
+
+def _stream(raw: io.FileIO, before: TextIO | None) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=before.encoding if before else "utf-8",
+        errors="replace",
+        line_buffering=raw.name == 2 or raw.isatty(),  # noqa: PLR2004 - as Python itself does
+        write_through=isinstance(before, io.TextIOWrapper) and before.write_through,
+    )
+
+
+def _discard_output() -> None:
+    """Send to the null device what stdout still holds, so that the interpreter's end is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):
+        sys.stdout.flush()
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

@@ -86,13 +86,11 @@ def _show(wanted: str, *, as_yaml: bool) -> int:
     """Print the page of a provider: a shipped one by its name, or that of a file."""
     if wanted in catalogue.shipped():
         if as_yaml:
-            sys.stdout.write(catalogue.text(wanted))
-            return exits.FINE
+            return _copy(catalogue.text(wanted).encode())
         loaded = load_shipped(wanted)
     elif Path(wanted).suffix in (".yaml", ".yml") or Path(wanted).exists():
         if as_yaml and Path(wanted).is_file():
-            sys.stdout.write(Path(wanted).read_text("utf-8"))
-            return exits.FINE
+            return _copy_file(Path(wanted))
         loaded = load_definition(wanted)
     else:
         hint = did_you_mean(wanted, catalogue.shipped())
@@ -104,6 +102,20 @@ def _show(wanted: str, *, as_yaml: bool) -> int:
     from exporter.app.pages.provider import lines  # noqa: PLC0415 - the fetch stage, for this alone
 
     _print(terminal.page(lines(loaded, file=loaded.origin), terminal.width()))
+    return exits.FINE
+
+
+def _copy_file(path: Path) -> int:
+    try:
+        return _copy(path.read_bytes())
+    except OSError as error:
+        sys.stderr.write(f"{path}: cannot read it: {error.strerror or error}\n")
+        return exits.CONFIG
+
+
+def _copy(content: bytes) -> int:
+    """Print a file as it is: its encoding is not the terminal's business."""
+    sys.stdout.buffer.write(content)
     return exits.FINE
 
 

@@ -169,8 +169,11 @@ def _headers(name: str, folder: Path, number: int) -> Iterator[tuple[str, str]]:
         if not file.exists():
             continue
         try:
-            known = msgspec.json.decode(file.read_bytes(), type=dict[str, str | list[str]])
-        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+            text = file.read_text("utf-8")
+            known = msgspec.json.decode(text, type=dict[str, str | list[str]])
+        except UnicodeDecodeError as error:
+            raise _UnusableError(f"{file.name}: not UTF-8 (byte {error.start})") from error
+        except (OSError, msgspec.DecodeError) as error:
             why = clip(str(error))
             raise _UnusableError(f"{file.name} is no map of headers: {why}") from error
         for key, value in known.items():

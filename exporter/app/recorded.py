@@ -147,8 +147,10 @@ class Recorded:
 
 def _read(folder: Path) -> _Index:
     try:
-        return msgspec.json.decode((folder / INDEX).read_bytes(), type=_Index)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        return msgspec.json.decode((folder / INDEX).read_text("utf-8"), type=_Index)
+    except UnicodeDecodeError as error:
+        raise BadRecordError(f"{folder / INDEX}: not UTF-8 (byte {error.start})") from error
+    except (OSError, msgspec.DecodeError) as error:
         raise BadRecordError(f"{folder / INDEX}: {clip(str(error))}") from error
 
 

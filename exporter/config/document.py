@@ -99,10 +99,11 @@ def parse(text: str, name: str, *, loader: type = FAST) -> Document:
     try:
         root = _compose(text, loader)
     except yaml.MarkedYAMLError as error:
-        return _broken(name, _syntax_problem(name, text, error))
+        if not _is_too_deep(text, error):
+            return _broken(name, _syntax_problem(name, text, error))
+        return _broken(name, _too_deep(name))
     except RecursionError:
-        what = f"is nested deeper than {_DEEPEST} levels. Write it flatter."
-        return _broken(name, Problem(Position(name, 0, 0), "", f"The file {what}"))
+        return _broken(name, _too_deep(name))
     if root is None or _is_null(root):
         what = "The file is empty. Write at least one key."
         return _broken(name, Problem(Position(name, 1, 1), "", what))
@@ -131,6 +132,24 @@ def _broken(name: str, problem: Problem) -> Document:
     document = Document(name, None, None)
     document.problems = (problem,)
     return document
+
+
+def _too_deep(name: str) -> Problem:
+    what = f"The file is nested deeper than {_DEEPEST} levels. Write it flatter."
+    return Problem(Position(name, 0, 0), "", what)
+
+
+def _is_too_deep(text: str, error: yaml.MarkedYAMLError) -> bool:
+    """Tell whether libyaml gave up at a depth limit of its own, which the scanner meets first.
+
+    Only newer versions have one, and its words may change: what is open at the mark counts, too.
+    """
+    if "nesting" in (error.problem or ""):
+        return True
+    mark = error.problem_mark
+    before = text[: mark.index] if mark else ""
+    opened, closed = (sum(map(before.count, signs)) for signs in ("[{", "]}"))
+    return opened - closed > _DEEPEST
 
 
 def _odd_character(name: str, text: str, odd: re.Match[str]) -> Problem:

@@ -25,14 +25,14 @@ _PLAIN_WORDS: Final = {  # a part of the parser's words: what to say instead
         '}} or ",".'
     ),
 }
-_SHOWN: Final = re.compile(r"(?:, but )?(?:found|got) ['\"].*|handle ['\"].*")
 
 
 def in_plain_words(said: str, *, letter: str, opened: int) -> str:
     """Return what is wrong, never what stands there: that may be a secret.
 
     `said` is the parser's context and problem, `letter` the character at the problem, `opened`
-    the line in which the thing began that it was reading.
+    the line in which the thing began that it was reading. The parser's words change from version
+    to version: they are recognized, and never passed on.
     """
     if "cannot start any token" in said:
         if letter == "\t":
@@ -41,4 +41,12 @@ def in_plain_words(said: str, *, letter: str, opened: int) -> str:
     for part, plain in _PLAIN_WORDS.items():
         if part in said:
             return plain.format(line=opened)
-    return f"{_SHOWN.sub('', said).strip()}. Does the indentation fit the lines above?"
+    if re.search("block (?:collection|mapping|sequence|end)", said):
+        return (
+            f"this fits neither the list nor the map that began in line {opened}."
+            " Does the indentation fit the lines above?"
+        )
+    return (
+        "this cannot stand here. Does the indentation fit the lines above, and is every bracket"
+        " and quotation mark closed?"
+    )

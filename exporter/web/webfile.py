@@ -118,7 +118,12 @@ class _Document:
     def _broken(self, error: Exception) -> Problem:
         mark = getattr(error, "problem_mark", None)
         position = Position(self._path, 0, 0) if mark is None else self._position(mark)
-        what = getattr(error, "problem", None) or f"not YAML ({type(error).__name__})"
+        # The parser's own words differ from version to version, and quote what may be a password.
+        what = (
+            "not YAML here"
+            if not isinstance(error, RecursionError)
+            else "nested too deeply, or an alias (*) that holds itself"
+        )
         return Problem(position, "", f"{what}. Write YAML as promtool check web-config takes it.")
 
 

@@ -26,10 +26,14 @@ def read_sample(content: bytes) -> Sample:
     if not content.strip():
         raise Unusable("the file is empty; save the body of an answer there.")
     try:
+        content.decode()  # msgspec's versions say differently what is not UTF-8
+    except UnicodeDecodeError as error:
+        raise Unusable(f"it is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    try:
         return Sample(document=msgspec.json.decode(content))
     except RecursionError:
         raise Unusable("it is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         lines = _lines(content)
         if lines is None:
             raise Unusable(
@@ -41,7 +45,7 @@ def read_sample(content: bytes) -> Sample:
 def _lines(content: bytes) -> list[object] | None:
     try:
         found = _LINES.decode_lines(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return None
     return found if len(found) > 1 and all(isinstance(one, dict | list) for one in found) else None
 

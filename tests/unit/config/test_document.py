@@ -180,9 +180,24 @@ def test_what_stands_at_a_mistake_is_never_shown(loader: type, text: str) -> Non
 
 
 @LOADERS
-def test_deep_nesting_is_refused_and_not_survived_by_luck(loader: type) -> None:
-    (problem,) = parse("[" * 100_000, "x.yaml", loader=loader).problems
+@pytest.mark.parametrize("sign", ["[", "{", "- ", "? ", "[{a: "])
+@pytest.mark.parametrize("times", [100, 1500, 100_000])
+def test_deep_nesting_is_refused_and_not_survived_by_luck(
+    loader: type, sign: str, times: int
+) -> None:
+    (problem,) = parse(sign * times, "x.yaml", loader=loader).problems
     assert problem.what == "The file is nested deeper than 64 levels. Write it flatter."
+
+
+@LOADERS
+@pytest.mark.parametrize(
+    "text",
+    ["a:\n - b\n c: d", "- a\nb: c", "%FOO", "%YAML 9.9\n--- a", "a: &", "!<tag", "a: >9x", "}"],
+)
+def test_the_words_of_the_parser_are_not_passed_on(loader: type, text: str) -> None:
+    problems = parse(text, "x.yaml", loader=loader).problems
+    for words in ("while ", "did not find", "expected", "found", "scanning", "parsing"):
+        assert words not in str(problems)
 
 
 def test_a_billion_laughs_are_counted_not_laughed() -> None:

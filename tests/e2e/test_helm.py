@@ -220,3 +220,58 @@ def test_the_chart_packs_without_its_examples(helm: str, tmp_path: Path) -> None
     names = {path.name for path in (tmp_path / "unpacked" / "usage-exporter").iterdir()}
     assert {"Chart.yaml", "values.yaml", "values.schema.json", "templates"} <= names
     assert "ci" not in names
+
+
+def umbrella(folder: Path, values: str, *dependencies: str) -> Path:
+    """Make a chart that depends on ours, as often as there are dependencies."""
+    parent = folder / "parent"
+    shutil.copytree(CHART, parent / "charts" / "usage-exporter")
+    listed = "".join(f"  - {{name: usage-exporter, version: '*', {one}}}\n" for one in dependencies)
+    (parent / "Chart.yaml").write_text(
+        f"apiVersion: v2\nname: parent\nversion: 0.1.0\ndependencies:\n{listed}"
+    )
+    (parent / "values.yaml").write_text(values)
+    return parent
+
+
+def rendered(helm: str, parent: Path, *options: str) -> list[Document]:
+    done = call(helm, "template", "demo", str(parent), *options)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def test_a_parent_chart_switches_it_by_condition_or_tag_and_hands_on_its_globals(
+    helm: str, tmp_path: Path
+) -> None:
+    parent = umbrella(
+        tmp_path,
+        "global: {imageRegistry: registry.example, team: {name: a}}\ntags: {metrics: true}\n"
+        "usage-exporter: {enabled: true, tags: {metrics: true}}\n",
+        "condition: usage-exporter.enabled, tags: [metrics]",
+    )
+    assert only(rendered(helm, parent), "Deployment")["metadata"]["name"] == "demo-usage-exporter"
+    assert rendered(helm, parent, "--set=usage-exporter.enabled=false") == []
+    off = ("--set=usage-exporter.enabled=null", "--set=tags.metrics=false")
+    assert rendered(helm, parent, *off) == []
+
+
+def test_a_parent_chart_may_have_it_twice(helm: str, tmp_path: Path) -> None:
+    parent = umbrella(
+        tmp_path,
+        "prod: {enabled: true}\nstaging: {fullnameOverride: quota}\n",
+        "alias: prod, condition: prod.enabled",
+        "alias: staging",
+    )
+    documents = rendered(helm, parent)
+    names = [(document["kind"], document["metadata"]["name"]) for document in documents]
+    assert len(set(names)) == len(names)
+    deployments = [one for one in documents if one["kind"] == "Deployment"]
+    assert {one["metadata"]["name"] for one in deployments} == {"demo-prod", "quota"}
+    services = [one["spec"]["selector"] for one in documents if one["kind"] == "Service"]
+    for service in services:
+        pods_of = [
+            one
+            for one in deployments
+            if service.items() <= one["spec"]["template"]["metadata"]["labels"].items()
+        ]
+        assert len(pods_of) == 1  # a Service of one never sends to the other

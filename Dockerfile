@@ -11,13 +11,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-# The locks alone first: a change of the code keeps the layers of the dependencies.
+# The locks alone first: a change of the code keeps the layers of the dependencies. A lock names every package, so
+# pip has nothing to resolve (--no-deps); `pip check` fails if one is missing.
 COPY requirements.lock requirements-build.lock ./
 RUN python3 -m venv tools \
- && tools/bin/pip install --require-hashes -r requirements-build.lock \
+ && tools/bin/pip install --no-deps --require-hashes -r requirements-build.lock \
+ && tools/bin/pip check \
  && python3 -m venv --without-pip /opt/usage-exporter \
  && tools/bin/pip --python /opt/usage-exporter/bin/python3 install \
-      --no-compile --only-binary=:all: --require-hashes -r requirements.lock
+      --no-compile --only-binary=:all: --no-deps --require-hashes -r requirements.lock \
+ && tools/bin/pip --python /opt/usage-exporter/bin/python3 check
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 # Bytecode that never looks at time stamps: valid for any copy of the tree, and the root may be read-only.

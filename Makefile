@@ -17,12 +17,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 LOCKED := $(PIP) --no-deps --require-hashes
 COMPLETE := $(BIN)/python -m pip --disable-pip-version-check check
 # tests/e2e is kept out of the plain run by addopts, so this begins with none.
+# What depends on the texts and habits of libraries. The rest of the suite is about our own code.
+RANGE_TESTS := tests/config tests/providers tests/unit/kernel tests/unit/config tests/unit/cli tests/unit/fetch \
+  tests/unit/web tests/unit/observe tests/unit/sketch tests/unit/store tests/component/test_cli_commands.py \
+  tests/component/test_client.py tests/component/test_web_server.py tests/component/test_runner_uvloop.py \
+  tests/component/test_ledger.py
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo run test check static format format-check lint types contracts coverage e2e bench \
-  docs image chart lock install dev clean
+  docs image chart lock locks test-newest test-lowest install dev clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -96,6 +101,15 @@ lock: $(BIN)/python ## Write the lock files anew (ARGS=--upgrade takes newer ver
 	  -c requirements.lock -c requirements-build.lock -o requirements-dev.lock $(ARGS)
 	@! grep -nE '://|--index|--find-links|--extra-index|^ *-[ef] | @ ' requirements.lock requirements-build.lock requirements-dev.lock \
 	  || { echo 'lock: an address or a path got into a lock file (see above)' >&2; exit 1; }
+
+locks: $(VENV)/.dev ## Install each lock file into a fresh environment, by pip 23 and the newest: it names all it needs
+	$(BIN)/python .ci/ranges.py locks
+
+test-newest: $(VENV)/.dev ## The tests that concern libraries, with the newest that pyproject.toml allows
+	$(BIN)/python .ci/ranges.py newest $(RANGE_TESTS) $(ARGS)
+
+test-lowest: $(VENV)/.dev ## The same with the oldest that pyproject.toml allows
+	$(BIN)/python .ci/ranges.py lowest $(RANGE_TESTS) $(ARGS)
 
 ## Setting up. The stamps make a second run instant; a changed lock file or pyproject.toml installs again.
 

@@ -125,7 +125,8 @@ def own_environment() -> Path:
     if not stamp.exists() or stamp.read_bytes() != wanted:
         _called([sys.executable, "-m", "venv", "--clear", str(home)])
         given = [word for lock in locks for word in ("-r", str(lock))]
-        _called([pip, "install", "-q", "--require-hashes", *given])
+        _called([pip, "install", "-q", "--no-deps", "--require-hashes", *given])
+        _called([pip, "check"])
         stamp.write_bytes(wanted)
     _called([pip, "install", "-q", "--no-deps", "--no-build-isolation", str(ROOT)])
     return python

@@ -49,6 +49,10 @@ def comments() -> dict[tuple[str, ...], str]:
     return found
 
 
+FOR_PARENTS = {("global",), ("enabled",), ("tags",)}
+"""Helm's own values, which a chart that depends on ours may set; no template reads them."""
+
+
 def properties(schema: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """Return every value that the chart itself defines, by its path."""
     found: dict[tuple[str, ...], Any] = {}
@@ -71,7 +75,13 @@ def test_the_image_runs_as_a_number_and_starts_the_program_itself() -> None:
     assert 'ENTRYPOINT ["usage-exporter"]' in DOCKERFILE
     assert re.search(r"^HEALTHCHECK .* CMD \[", DOCKERFILE, re.MULTILINE)
     assert not re.search(r"^(VOLUME|ADD)\b", DOCKERFILE, re.MULTILINE)
-    assert DOCKERFILE.count("--require-hashes") == 2
+
+
+def test_locks_are_installed_as_they_are_wherever_they_are_installed() -> None:
+    for place, locks in {"Dockerfile": 2, "docs/operating.md": 1, "Makefile": 1}.items():
+        text = (ROOT / place).read_text()
+        assert text.count("--no-deps --require-hashes") == text.count("--require-hashes") == locks
+        assert len(re.findall(r"\bcheck$| check \\$", text, re.MULTILINE)) >= locks, place
 
 
 def test_everything_the_image_copies_is_let_in() -> None:
@@ -90,13 +100,13 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
             return {path}
         return {leaf for key, v in values.items() for leaf in leaves(v, known, (*path, key))}
 
-    known = set(properties(SCHEMA)) - {("global",)}  # Helm's own, for parent charts
+    known = set(properties(SCHEMA)) - FOR_PARENTS
     assert leaves(yaml.safe_load(VALUES), known) == known
 
 
 def test_every_value_is_explained_in_the_same_words_in_file_and_schema() -> None:
     described = {path: inner.get("description") for path, inner in properties(SCHEMA).items()}
-    del described["global",]
+    described = {path: text for path, text in described.items() if path not in FOR_PARENTS}
     assert described == {path: text for path, text in comments().items() if path in described}
 
 

@@ -66,7 +66,7 @@ def test_one_command_sets_everything_up(tmp_path: Path, target: str) -> None:
         (tmp_path / name).touch()
     (tmp_path / "pyproject.toml").touch()
     plan = call("make", "--dry-run", target, cwd=tmp_path).stdout
-    for step in ("-m venv", "--require-hashes -r requirements.lock", "--editable ."):
+    for step in ("-m venv", "--no-deps --require-hashes -r requirements.lock", "--editable ."):
         assert step in plan
     assert ("-r requirements-dev.lock" in plan) == (target != "demo")
 
@@ -74,8 +74,15 @@ def test_one_command_sets_everything_up(tmp_path: Path, target: str) -> None:
 def test_the_ci_script_uses_the_same_doors() -> None:
     assert "set -euo pipefail" in CI_RUN
     steps = re.findall(r"^stage \S+ make (?:--\S+ )?([a-z0-9-]+)", CI_RUN, re.MULTILINE)
-    assert steps == ["test", "static", "coverage", "e2e"]
+    assert steps == ["test", "static", "coverage", "locks", "test-newest", "test-lowest", "e2e"]
     assert set(steps) <= phony()
+
+
+def test_ci_tests_both_ends_of_the_ranges_and_other_time_zones() -> None:
+    for name in re.findall(r"tests/[\w/.]+", MAKEFILE + CI_RUN):
+        assert (ROOT / name).exists(), name
+    assert re.search(r"^for zone in \S+/\S+ \S+/\S+; do", CI_RUN, re.MULTILINE)
+    assert '"TZ=$zone" make test' in CI_RUN
 
 
 @pytest.mark.parametrize("name", ["run", "install-e2e"])

@@ -175,7 +175,9 @@ def _written_forms(secret: Secret) -> set[str]:
     lower = {re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), form) for form in quoted}
     escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     slashed = {form.replace("/", "\\/") for form in escaped}  # as PHP writes JSON
-    written = {value, repr(value)[1:-1]} | quoted | lower | escaped | slashed | _in_pages(value)
+    # A repr escapes the apostrophe only where the whole text holds both kinds of quotation marks.
+    shown = {repr(value)[1:-1], repr("\"'" + value)[4:-1]}
+    written = {value} | shown | quoted | lower | escaped | slashed | _in_pages(value)
     return written - {""}
 
 

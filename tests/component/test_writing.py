@@ -208,6 +208,7 @@ def test_every_hole_and_format_of_templates_is_explained_and_no_other() -> None:
 
 
 def test_every_unit_that_is_named_is_one() -> None:
+    assert code(section("Units"))
     for name in code(section("Units")):
         assert find_unit(name).name
 

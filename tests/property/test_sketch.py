@@ -190,7 +190,7 @@ def test_the_numbers_that_a_draft_reads_are_the_vendors(name: str, tmp_path: Pat
     text = drafted(sample.document, lines=sample.lines)
     reading = learned(text, sample.document, tmp_path)
     assert isinstance(reading, Reading), reading
-    found = {one.resource: one.used for one in reading.usages if one.used is not None}
-    found |= {one.currency: one.cost for one in reading.money}
+    used = {one.resource: one.used for one in reading.usages if one.used is not None}
+    found = used | {one.currency: one.cost for one in reading.money if one.cost is not None}
     wanted = {key: pytest.approx(number, rel=1e-12) for key, number in READ[name].items()}
     assert {key: found.get(key) for key in wanted} == wanted

@@ -148,6 +148,7 @@ class Life:
         await process.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)  # ten seconds for so many polls, on a machine that is busy
 def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: Path) -> None:
     life = Life(tmp_path)
@@ -162,6 +163,7 @@ def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: P
     assert (tmp_path / "state.db").stat().st_size < 4_000_000
 
 
+@pytest.mark.slow
 @warped
 async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Path) -> None:
     turns = [0]
@@ -186,6 +188,7 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
     assert max(counts[-quarter:]) <= max(counts[quarter : 2 * quarter]) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)  # some seconds for so many reloads, on a machine that is busy
 @warped
 async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:

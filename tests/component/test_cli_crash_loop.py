@@ -59,6 +59,7 @@ def noting(times: Times, answer: Answer) -> Callable[[Asked], Answer]:
     return reply
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
     dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
@@ -85,6 +86,7 @@ async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) ->
         assert min(gaps) > INTERVAL - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
     times = Times()

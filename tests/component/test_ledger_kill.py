@@ -53,6 +53,7 @@ def run(*arguments: str) -> bytes:
     ).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_200_kills_lose_no_more_than_the_last_second_and_no_file(tmp_path: Path) -> None:
     report = msgspec.json.decode(run("kill", str(tmp_path), "210", "1"), type=Report)

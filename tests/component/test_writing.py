@@ -120,6 +120,7 @@ def pigeon(asked: Asked) -> Answer:
     return Answer(headers=(("Content-Type", "application/json"),), body=listing.text.encode())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)  # eight processes, one after the other
 async def test_every_step_of_the_walk_through_does_what_the_page_says(tmp_path: Path) -> None:
     async with Vendor(pigeon) as vendor:

@@ -149,7 +149,6 @@ class Life:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)  # ten seconds for so many polls, on a machine that is busy
 def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: Path) -> None:
     life = Life(tmp_path)
     simulated(life.live())
@@ -189,7 +188,6 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)  # some seconds for so many reloads, on a machine that is busy
 @warped
 async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:
     meter = Meter()

@@ -121,7 +121,6 @@ def pigeon(asked: Asked) -> Answer:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)  # eight processes, one after the other
 async def test_every_step_of_the_walk_through_does_what_the_page_says(tmp_path: Path) -> None:
     async with Vendor(pigeon) as vendor:
         walk = Walk(tmp_path, vendor.base_url)

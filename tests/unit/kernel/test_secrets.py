@@ -279,7 +279,14 @@ def test_a_huge_text_is_clipped_to_256_characters() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['it\'s "quoted"\x07bell', "it's-plain\n", 'say "x"\tnow', "'\"\x00'\"", "back\\slash'\""],
+    [
+        'it\'s "quoted"\x07bell',
+        "it's-plain\n",
+        "it's\x07one",
+        'say "x"\tnow',
+        "'\"\x00'\"",
+        "back\\slash'\"",
+    ],
     ids=ascii,
 )
 def test_a_secret_is_found_as_python_shows_texts_in_messages(text: str) -> None:

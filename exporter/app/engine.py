@@ -118,7 +118,8 @@ class Engine:
         known = recalled(restored, prints)
         # A clock that shows less than when that was written (a machine without a battery for it
         # begins in 1970) tells no ages: they are what they were then, as the waits are.
-        back = min(0.0, self._world.wall() - (restored.written_at or 0.0))
+        back = self._world.wall() - (restored.written_at or 0.0)
+        back = back if back < -MOVED else 0.0
         self.runner.restore(known.snapshot)
         self.runner.swap(_jobs(targets))
         for name, readings in restored.readings.items():

@@ -17,6 +17,9 @@ from exporter.schedule.state import JobState, Trouble, unended
 from exporter.schedule.window import Window
 
 
+SHIFT = 2.0  # seconds that time servers may shift a clock by
+
+
 class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job. `due`, `started`, `since` and `period_end` are epoch seconds.
 
@@ -153,7 +156,8 @@ def recall(snapshot: Snapshot, clocks: Clocks) -> Recollection:
     """
     passed = max(0.0, clocks.wall - snapshot.at)
     written = Clocks(now=clocks.now - passed, wall=snapshot.at)
-    back = min(0.0, clocks.wall - snapshot.at)  # what is shown in wall time keeps its age, too
+    back = clocks.wall - snapshot.at  # what is shown in wall time keeps its age, too
+    back = back if back < -SHIFT else 0.0
     return Recollection(
         states={
             (memo.target, memo.collector): _state(memo, written, back) for memo in snapshot.jobs

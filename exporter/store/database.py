@@ -11,6 +11,7 @@ I/O: sqlite3, pathlib, os, fcntl, time.
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import sqlite3
 import time
@@ -277,7 +278,7 @@ def _inspect(connection: sqlite3.Connection, path: str, migrations: Sequence[str
             f"it was written by a newer version (schema {version}; this one knows"
             f" {len(migrations)})"
         )
-    if version < 0 or not _columns(connection).items() >= _expected(migrations, version).items():
+    if version < 0 or not _columns(connection).items() >= _expected(tuple(migrations[:version])).items():
         raise BrokenError(f"the database is damaged (its tables are not those of schema {version})")
 
 
@@ -297,9 +298,10 @@ def _columns(connection: sqlite3.Connection) -> _Columns:
     return {(table, name): tuple(facts) for table, name, *facts in rows}
 
 
-def _expected(migrations: Sequence[str], version: int) -> _Columns:
+@functools.cache
+def _expected(migrations: tuple[str, ...]) -> _Columns:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for script in migrations[:version]:
+        for script in migrations:
             connection.executescript(script)
         return _columns(connection)
 

@@ -14,7 +14,7 @@ from exporter.app.telling import Telling
 from exporter.config.files import stamp
 from exporter.model.event import ConfigLoaded, ConfigRejected
 from exporter.model.plan import Plan, Rejected
-from exporter.store.no_ledger import StateInUseError
+from exporter.store.recall import StateInUseError
 
 LOOK = 5.0
 """Seconds between two looks at what can only be noticed by looking: renewed secrets."""

@@ -195,7 +195,7 @@ class Engine:
 
         What is shown and written is in the clock's time; ages and waits are not.
         """
-        self.runner.notice_suspension()
+        _ = self.runner.notice_suspension()
         offset = self._world.wall() - self._world.clock()
         moved = offset - self._offset
         if abs(moved) < MOVED:

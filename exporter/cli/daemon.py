@@ -14,7 +14,7 @@ from exporter.app.options import Options
 from exporter.cli import exits
 from exporter.cli.problems import show
 from exporter.kernel.override import override
-from exporter.store.no_ledger import StateInUseError
+from exporter.store.recall import StateInUseError
 from exporter.web.refusals import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"

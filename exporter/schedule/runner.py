@@ -128,16 +128,16 @@ class Runner:
         """Keep a budget under another key, too: its secret was changed."""
         self._roster.known_as(budget, other)
 
-    def notice_suspension(self) -> None:
+    def notice_suspension(self) -> bool:
         """Poll at once what came due while the process did not run, as in the first polls' spread.
 
         A loop of which timers stand still in a suspension needs to be asked for that every few
-        seconds. A poll whose time ran down meanwhile is called off: its connection is as old.
+        seconds. Returns whether there was one. A poll whose time ran down meanwhile is called off: its connection is as old.
         """
         now = self._loop.time()
         gap, self._seen = now - self._seen, now
         if gap < SUSPENDED or self._group is None:
-            return
+            return False
         self._resumed = now
         self._call_off([entry for entry, _ in self._slots.overdue(now)])
         self._emit(ProcessResumed(seconds=gap))
@@ -145,6 +145,7 @@ class Runner:
             self._timer.cancel()
             self._timer = None
         self._arm()
+        return True
 
     def clock_moved(self, by: float) -> None:
         """Keep the ages as they are: the wall clock was set forward by so many seconds."""
@@ -229,7 +230,8 @@ class Runner:
 
     def _look(self) -> None:
         """Notice what should be impossible: a heap that stands still, a poll that does not end."""
-        self.notice_suspension()
+        if self.notice_suspension():
+            return  # nothing of that time is a fault
         now, due = self._loop.time(), self._agenda.next_time()
         if due is not None and now - due > STUCK and self._timer is None:
             self._mend("the timer of the poll loop was lost")
@@ -264,7 +266,7 @@ class Runner:
 
     def _tick(self, due: float) -> None:
         self._timer = None
-        self.notice_suspension()
+        _ = self.notice_suspension()
         # A timer may fire a clock tick early; what it was set for is due nevertheless.
         self._guard(self._turn, max(due, self._loop.time()))
         self._arm()

@@ -278,7 +278,10 @@ def _inspect(connection: sqlite3.Connection, path: str, migrations: Sequence[str
             f"it was written by a newer version (schema {version}; this one knows"
             f" {len(migrations)})"
         )
-    if version < 0 or not _columns(connection).items() >= _expected(tuple(migrations[:version])).items():
+    if (
+        version < 0
+        or not _columns(connection).items() >= _expected(tuple(migrations[:version])).items()
+    ):
         raise BrokenError(f"the database is damaged (its tables are not those of schema {version})")
 
 

@@ -25,8 +25,7 @@ from exporter.model.reading import Reading
 from exporter.store import recall
 from exporter.store.database import LockedError
 from exporter.store.ledger_file import ERRORS, LedgerFile
-from exporter.store.no_ledger import StateInUseError
-from exporter.store.recall import History, Restored
+from exporter.store.recall import History, Restored, StateInUseError
 from exporter.store.records import (
     ForgetRecord,
     PointRecord,
@@ -130,9 +129,7 @@ class Ledger:
         self._begun_anew = begun_anew
         self._patience = stalled
         self._loop = asyncio.get_running_loop()
-        self._file = LedgerFile(
-            path, wall, self._in_loop(self._lost), self._in_loop(self._note)
-        )
+        self._file = LedgerFile(path, wall, self._in_loop(self._lost), self._in_loop(self._note))
         self._thread = _Thread()
         self._is_loaded = False
         self._waiting = Waiting()
@@ -175,9 +172,7 @@ class Ledger:
         self._is_loaded = True
         if restored.skipped:
             rows = "1 row is" if restored.skipped == 1 else f"{restored.skipped} rows are"
-            self._note(
-                f"{rows} damaged and not restored; the next polls replace what they held"
-            )
+            self._note(f"{rows} damaged and not restored; the next polls replace what they held")
         return restored
 
     async def history(

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from exporter.store.ledger import Ledger
 
 
-class StateInUseError(Exception):
-    """Another process uses the state file. The message says where, which and what to do."""
-
-
 class NoLedger:
     """Takes everything and keeps nothing."""
 

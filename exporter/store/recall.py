@@ -29,6 +29,10 @@ History: TypeAlias = Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
 """(account, resource): the points (epoch seconds, used), ascending."""
 
 
+class StateInUseError(Exception):
+    """Another process uses the state file. The message says where, which and what to do."""
+
+
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What an earlier process knew.
 

@@ -130,7 +130,8 @@ def _write_record(connection: "sqlite3.Connection", record: Record) -> None:
             connection.execute("DELETE FROM schedule WHERE key = ?", (key,))
         case ScheduleRecord(key, value):
             connection.execute(
-                "INSERT OR REPLACE INTO schedule VALUES (?, ?, ?)", (key, value, checksum(key, value))
+                "INSERT OR REPLACE INTO schedule VALUES (?, ?, ?)",
+                (key, value, checksum(key, value)),
             )
         case ForgetRecord(target):
             connection.execute(_PURGE, (target,))

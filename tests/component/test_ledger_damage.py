@@ -5,7 +5,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -275,12 +275,11 @@ def log_is_a_folder(folder: Path) -> Path:
     return folder / "state.db"
 
 
-@pytest.mark.parametrize("place", [circle, in_a_file, a_folder, log_is_a_folder], ids=str)
+@pytest.mark.parametrize("place", [circle, in_a_file, a_folder, log_is_a_folder])
 async def test_a_place_that_cannot_be_used_costs_persistence_alone(
-    tmp_path: Path, place: object
+    tmp_path: Path, place: Callable[[Path], Path]
 ) -> None:
-    assert callable(place)
-    file: Path = place(tmp_path)
+    file = place(tmp_path)
     events: list[Event] = []
     async with opened(file, events) as ledger:
         assert await ledger.load({"a": "f"}) == Restored()

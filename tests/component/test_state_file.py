@@ -14,14 +14,13 @@ import pytest
 
 from exporter.model.event import Event, LedgerTrouble
 from exporter.store.ledger import Ledger
-from exporter.store.no_ledger import StateInUseError
-from exporter.store.recall import Restored
+from exporter.store.recall import Restored, StateInUseError
 from tests.support.ledgers import NOW, PAUSE, a_reading, oks, opened, restored, until
 from tests.support.live import exporter
 from tests.support.live import until as sooner_or_later
 from tests.support.meter import Meter, row, rows, target, write_config
 from tests.support.process import exporter as command
-from tests.support.rig import running
+from tests.support.rig import plan_of, running
 from tests.support.warp import warped
 
 
@@ -53,9 +52,7 @@ def hung(ledger: Ledger) -> Iterator[threading.Event]:
 
 
 def ledger_of(file: Path, events: list[Event], stalled: float = 0.1) -> Ledger:
-    return Ledger(
-        str(file), emit=events.append, wall=lambda: NOW, pause=PAUSE, stalled=stalled
-    )
+    return Ledger(str(file), emit=events.append, wall=lambda: NOW, pause=PAUSE, stalled=stalled)
 
 
 # ------------------------------------------------------------------------ a disk that hangs
@@ -199,8 +196,6 @@ async def test_what_is_in_memory_is_in_the_new_file(tmp_path: Path) -> None:
             target(other, "work", poll_interval="1d"),
             state={"file": "var/state.db"},
         )
-        from tests.support.rig import plan_of  # noqa: PLC0415
-
         async with running(plan_of(path)) as rig:
             await rig.first()
             await asyncio.sleep(0.7)  # the ledger writes by the real clock

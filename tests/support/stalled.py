@@ -42,7 +42,9 @@ if __name__ == "__main__":
     connect = sqlite3.connect
 
     def stalling(path: str, **more: Any) -> sqlite3.Connection:
-        return connect(path, **more) if path == ":memory:" else connect(path, factory=Stalling, **more)
+        return (
+            connect(path, **more) if path == ":memory:" else connect(path, factory=Stalling, **more)
+        )
 
     sqlite3.connect = stalling  # type: ignore[assignment] # before the ledger is imported
     from exporter.cli.main import main

@@ -71,9 +71,9 @@ def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.Abstra
     look as fresh as they were, and no poll would come until its interval had run down. None where
     there is no CLOCK_BOOTTIME; a loop then has its own time.
     """
-    boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    if boot is None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
+    boot = time.CLOCK_BOOTTIME
     base: type[asyncio.AbstractEventLoop] = fast.Loop if fast else asyncio.SelectorEventLoop
 
     class SuspendAwareLoop(base):  # type: ignore[valid-type, misc] # it is one of two

@@ -16,7 +16,6 @@ from exporter.schedule.lanes import Entry
 from exporter.schedule.state import JobState, Trouble, unended
 from exporter.schedule.window import Window
 
-
 SHIFT = 2.0  # seconds that time servers may shift a clock by
 
 

@@ -129,10 +129,11 @@ class Runner:
         self._roster.known_as(budget, other)
 
     def notice_suspension(self) -> bool:
-        """Poll at once what came due while the process did not run, as in the first polls' spread.
+        """Poll soon what came due while the process did not run; return whether it did not.
 
-        A loop of which timers stand still in a suspension needs to be asked for that every few
-        seconds. Returns whether there was one. A poll whose time ran down meanwhile is called off: its connection is as old.
+        The polls are spread as first ones are. A loop of which timers stand still in a suspension
+        needs to be asked for this every few seconds. A poll whose time ran down meanwhile is called
+        off: its connection is as old.
         """
         now = self._loop.time()
         gap, self._seen = now - self._seen, now

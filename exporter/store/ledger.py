@@ -76,7 +76,12 @@ class _Thread(Executor):
         return future
 
     @override
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(  # the executor's own signature
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002
+        *,
+        cancel_futures: bool = False,
+    ) -> None:
         self._abandoned = not wait
         self._queue.put(None)
         if wait and self._started:
@@ -375,7 +380,8 @@ class Ledger:
         asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
         late: asyncio.Future[None] = self._loop.create_future()
         self._watch(asked, late)
-        await asyncio.wait([asked, late], return_when=asyncio.FIRST_COMPLETED)
+        either: tuple[asyncio.Future[Any], ...] = (asked, late)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
             return otherwise
         try:

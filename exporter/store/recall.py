@@ -80,7 +80,7 @@ def load(
         else:
             readings.setdefault(name, []).append((reading, at))
     for key, value, crc in connection.execute("SELECT key, value, crc FROM schedule"):
-        if _is_text(key) and _is_intact(key, value, crc):
+        if isinstance(value, bytes) and _is_text(key) and _is_intact(key, value, crc):
             schedule[key] = value
         else:
             skipped += 1
@@ -95,7 +95,9 @@ def load(
 
 
 def _reading(name: str, collector: object, encoded: object, crc: object) -> Reading | None:
-    if not _is_text(collector) or not _is_intact(f"{name}/{collector}", encoded, crc):
+    if not isinstance(encoded, bytes) or not _is_text(collector):
+        return None
+    if not _is_intact(f"{name}/{collector}", encoded, crc):
         return None
     try:
         reading = _decode(encoded)
@@ -104,9 +106,9 @@ def _reading(name: str, collector: object, encoded: object, crc: object) -> Read
     return reading if reading.collector == collector and _is_finite(reading) else None
 
 
-def _is_intact(key: str, value: object, crc: object) -> TypeGuard[bytes]:
+def _is_intact(key: str, value: bytes, crc: object) -> bool:
     """Tell whether a row is as it was written. Rows of the first schema have no checksum."""
-    return isinstance(value, bytes) and (crc is None or crc == checksum(key, value))
+    return crc is None or crc == checksum(key, value)
 
 
 def _is_text(value: object) -> TypeGuard[str]:

@@ -126,13 +126,13 @@ def _write_record(connection: "sqlite3.Connection", record: Record) -> None:
                 " AND target = (SELECT id FROM targets WHERE name = ?)",
                 (at, collector, target),
             )
-        case ScheduleRecord(key, None):
-            connection.execute("DELETE FROM schedule WHERE key = ?", (key,))
-        case ScheduleRecord(key, value):
+        case ScheduleRecord(key, bytes() as value):
             connection.execute(
                 "INSERT OR REPLACE INTO schedule VALUES (?, ?, ?)",
                 (key, value, checksum(key, value)),
             )
+        case ScheduleRecord(key, _):
+            connection.execute("DELETE FROM schedule WHERE key = ?", (key,))
         case ForgetRecord(target):
             connection.execute(_PURGE, (target,))
         case _:
@@ -172,7 +172,7 @@ def _write_point(connection: "sqlite3.Connection", point: PointRecord) -> None:
         connection.execute("INSERT INTO history VALUES (?, ?, ?)", (series, point.at, point.used))
 
 
-def _last_two(connection: "sqlite3.Connection", series: int) -> list[tuple[float, float]]:
+def _last_two(connection: "sqlite3.Connection", series: int) -> list[tuple[object, object]]:
     return connection.execute(
         "SELECT at, used FROM history WHERE series = ? ORDER BY at DESC LIMIT 2", (series,)
     ).fetchall()

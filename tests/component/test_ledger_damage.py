@@ -1,5 +1,6 @@
 """Damaged state files: each opens, and what is given back is what was saved or nothing."""
 
+# ruff: noqa: ASYNC240 - a test alone in its loop may read a file
 import asyncio
 import contextlib
 import random

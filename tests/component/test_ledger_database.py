@@ -11,8 +11,8 @@ import pytest
 from exporter.store.database import (
     APPLICATION_ID,
     MIGRATIONS,
-    set_aside,
     open_database,
+    set_aside,
     transaction,
 )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.model.event import Event, LedgerTrouble
+from exporter.model.event import Event
 from exporter.store.ledger import Ledger
 from exporter.store.recall import Restored, StateInUseError
 from tests.support.ledgers import NOW, PAUSE, a_reading, oks, opened, restored, until
@@ -202,7 +202,7 @@ async def test_what_is_in_memory_is_in_the_new_file(tmp_path: Path) -> None:
             shutil.rmtree(tmp_path / "var")
             await rig.go(700)
             await asyncio.sleep(0.7)
-            assert [event.ok for event in rig.told(LedgerTrouble)] == [False, True]
+            assert oks(rig.events) == [False, True]
             later = rig.wall()
         asked = len(other.asked)
         async with running(plan_of(path), start=later) as rig:

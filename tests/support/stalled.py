@@ -1,8 +1,8 @@
 """The command line in a process whose disk stops answering: ``python -m tests.support.stalled``.
 
-The first argument says when: ``start`` (the state file cannot be opened), ``running`` (the second
-commit does not return) or ``closing`` (the file does not close). The second is for how many seconds, the
-others are the command line's.
+The first argument says when: ``start`` (the state file cannot be opened), ``running`` (the third
+commit does not return) or ``closing`` (the file does not close). The second is for how many
+seconds, the others are the command line's.
 """
 
 import sqlite3

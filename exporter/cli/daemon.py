@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,8 @@ from exporter.web.refusals import BadWebConfig, CannotListen
 DEFAULT_LISTEN = ":10187"
 FAST_FROM = 100
 """Targets from which uvloop's loop is worth its 2.3 MB and its milliseconds of start."""
+_GRACE = 1.0
+"""Seconds that threads have to end by themselves after the daemon."""
 
 
 def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Options:
@@ -45,8 +49,10 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
     while the machine is suspended.
     """
     fast = _uvloop() if targets >= FAST_FROM else None
+    others = threading.enumerate()
     try:
         with asyncio.Runner(loop_factory=suspend_aware(fast)) as runner:
+            runner.get_loop().set_default_executor(_Unawaited(thread_name_prefix="loop"))
             runner.run(main())
     except StateInUseError as error:
         sys.stderr.write(f"{error}\n")
@@ -61,6 +67,7 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return exits.CONFIG
+    _abandon_threads(others)
     return exits.FINE
 
 
@@ -84,6 +91,29 @@ def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.Abstra
             return time.clock_gettime(boot)
 
     return SuspendAwareLoop
+
+
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that the end of the loop does not wait for: one may hang in a disk that is away."""
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as in the base
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def _abandon_threads(others: Collection[threading.Thread]) -> None:
+    """End the process at once if a thread of the daemon hangs: Python would wait for it.
+
+    All is done by now: the state is written, connections are closed.
+    """
+    for thread in threading.enumerate():
+        if thread.daemon or thread in others:
+            continue
+        thread.join(_GRACE)
+        if thread.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exits.FINE)
 
 
 def _uvloop() -> ModuleType | None:

@@ -110,7 +110,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str
         path = write_config(tmp_path, one, state={"file": "state.db"})
 
         def live_and_die() -> tuple[float, str]:
-            module = ("tests.support.stalled", when, "40")
+            module = f"tests.support.stalled {when} 40"
             with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
                 if when == "running":
                     live.first("home")
@@ -135,7 +135,7 @@ async def test_a_daemon_polls_and_is_ready_while_its_disk_hangs(tmp_path: Path) 
         path = write_config(tmp_path, target(meter), state={"file": "state.db"})
 
         def live() -> str:
-            module = ("tests.support.stalled", "start", "50")
+            module = "tests.support.stalled start 50"
             with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
                 live.first("home")
                 assert live.get("/-/ready").status == 200

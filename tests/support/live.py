@@ -156,7 +156,7 @@ def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
 def exporter(
     folder: Path, *words: str, scheme: str = "http", module: str = "exporter"
 ) -> Iterator[Exporter]:
-    """Run a command that serves, on a free port; `module` (and arguments) may change the world before."""
+    """Run a command that serves, on a free port; `module`, with arguments, may change the world."""
     port = free_port()
     log = folder / f"exporter-{port}.log"
     listen = f"--web.listen-address=127.0.0.1:{port}"

@@ -25,7 +25,7 @@ from exporter.kernel.override import override
 from exporter.model.event import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
+from exporter.kernel.secrets import Redactor
 from tests.support.meter import DEFINITION, Meter, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.schedule import EPOCH

@@ -9,7 +9,7 @@ from exporter.app.options import Options
 from exporter.app.telling import Telling
 from exporter.config.files import SecretReader
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
+from exporter.kernel.secrets import Redactor
 from tests.support.vendor import NOW
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.kernel.override import override
-from exporter.kernel.secrets import MASK, Secret
-from exporter.observe.redact import Redactor
+from exporter.kernel.secrets import MASK, Redactor, Secret
+
 
 CANARY = "canary-5f1e/öäü+x"
 
@@ -15,7 +15,7 @@ CANARY = "canary-5f1e/öäü+x"
 def knowing(*secrets: str) -> Redactor:
     redactor = Redactor()
     for secret in secrets:
-        redactor.register(Secret(secret))
+        redactor.learn(Secret(secret))
     return redactor
 
 
@@ -37,7 +37,7 @@ def test_a_registered_secret_is_masked_wherever_and_however_it_is_written() -> N
 
 
 def test_secrets_in_query_strings_need_no_registration() -> None:
-    text = Redactor().text("GET https://user:pw@api.example/x?api_key=abc&page=2 and /y?token=abc")
+    text = Redactor().message("GET https://user:pw@api.example/x?api_key=abc&page=2 and /y?token=abc")
     assert "abc" not in text
     assert "pw" not in text
     assert "page=2" in text
@@ -97,7 +97,7 @@ def test_an_empty_secret_masks_nothing() -> None:
 def test_the_oldest_secret_is_forgotten_when_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("exporter.observe.redact._MOST_SECRETS", 2)
+    monkeypatch.setattr("exporter.kernel.secrets._MOST_SECRETS", 2)
     redactor = knowing("first-secret", "second-secret", "second-secret", "%third")
     assert redactor.text("first-secret second-secret %third") == f"first-secret {MASK} {MASK}"
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exporter.fetch.auth import basic
-from exporter.fetch.telling import Teller, secret_headers, secret_userinfo
+from exporter.fetch.keyring import secret_headers, secret_userinfo
 from exporter.fetch.wire import Wire
 from exporter.kernel.secrets import Secret
 from tests.support.fetching import CANARY, an_answer

@@ -207,6 +207,8 @@ def _named(variable: str) -> str:
     """Name a variable, unless the secret itself may have been written in the place of its name."""
     if is_variable(variable):
         return f'The environment variable "{variable}"'
+    if not variable.isupper():
+        return "This environment variable (small letters are not shown)"
     return "This environment variable (its name is not shown, it may be the secret itself)"
 
 

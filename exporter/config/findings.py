@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from exporter.kernel.problems import Position, Problem
-from exporter.kernel.secrets import MASK, clip, hide_tokens, is_secret_name, looks_secret
+from exporter.kernel.secrets import MASK, hide_tokens, is_secret_name, looks_secret
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way through a document: keys and indices."""
@@ -24,6 +24,7 @@ class Locate(Protocol):
 
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
+_QUOTED = re.compile(r'"([^"]{4,}?)…?"')
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -45,9 +46,10 @@ def show_path(path: Path) -> str:
 class Findings(msgspec.Struct):
     """What the checks of one document found, in any order.
 
-    `tree` is the document, whose values are not shown in messages where they may be secrets: a
-    token is easily written in the wrong place. `moved` tells, for a list of which broken items were left out, the index that each of the
-    remaining ones has in the document; `left_out` are the paths of what did not fit.
+    `tree` is the document: its values are not shown in messages where they may be secrets, for a
+    token is easily written in the wrong place. `moved` tells, for a list of which broken items
+    were left out, the index that each of the remaining ones has in the document; `left_out` are
+    the paths of what did not fit.
     """
 
     locate: Locate
@@ -79,9 +81,10 @@ class Findings(msgspec.Struct):
                 value = value[part]
             else:
                 value = None
+        secret = secret and not str(path[-1]).endswith(("_file", "_env"))  # where a secret is
         if isinstance(value, str) and value and (secret or looks_secret(value)):
-            for form in (value, clip(value, LONGEST_SHOWN)):
-                what = what.replace(f'"{form}"', f'"{MASK}"')
+            text = value
+            what = _QUOTED.sub(lambda found: f'"{MASK}"' if found[1] in text else found[0], what)
         return hide_tokens(what)
 
     def in_document(self, path: Path) -> Path:

@@ -698,11 +698,12 @@ _TOKEN_START = re.compile(
     r"|ya29\.|shpat_|npm_|pypi-|lin_api_|whsec_|key-)[A-Za-z0-9_.+/=-]{8,}"
 )
 _TOKEN_RUN = re.compile(r"[A-Za-z0-9_+/=.~-]{16,}")
-_BASE64_RUN = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # has slashes as a path has
 _CHANGES = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
 _BARE_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]{1,5})?")
 _LEAST_TOKEN = 16  # letters and digits
 _LEAST_CHANGES = 4  # between letters and digits, small letters and capitals
+_LEAST_BASE64_CHANGES = 6
 _LONGEST_HUMP = 3.5  # letters to a capital; words are longer
 
 
@@ -716,28 +717,30 @@ def looks_secret(text: str) -> bool:
 
 def hide_tokens(text: str) -> str:
     """Return `text` with everything masked that looks like a token, whether known or not."""
-    return _TOKEN_RUN.sub(_hidden_run, _TOKEN_START.sub(MASK, text))
+    text = _BASE64_RUN.sub(_hidden_base64, _TOKEN_START.sub(MASK, text))
+    return _TOKEN_RUN.sub(_hidden_run, text)
+
+
+def _hidden_base64(found: re.Match[str]) -> str:
+    return MASK if _is_mixed(found[0], least=_LEAST_BASE64_CHANGES) else found[0]
 
 
 def _hidden_run(found: re.Match[str]) -> str:
-    run = found[0]
-    if _BASE64_RUN.fullmatch(run) and _is_mixed(run):
-        return MASK
-    return "".join(MASK if _is_mixed(part) else part for part in re.split("([/.=]+)", run))
+    return "".join(MASK if _is_mixed(part) else part for part in re.split("([/.=]+)", found[0]))
 
 
-def _is_mixed(text: str) -> bool:
+def _is_mixed(text: str, *, least: int = _LEAST_CHANGES) -> bool:
     letters = re.sub(r"[^A-Za-z0-9]", "", text)
     if len(letters) < _LEAST_TOKEN:
         return False
     changes = len(_CHANGES.findall(text))
     if not any(map(str.isdigit, letters)):
-        return changes >= _LEAST_CHANGES and len(letters) / (changes + 1) < _LONGEST_HUMP
-    return changes >= _LEAST_CHANGES
+        return changes >= least and len(letters) / (changes + 1) < _LONGEST_HUMP
+    return changes >= least
 
 
 def shown_url(url: str) -> str:
-    """Return as much of a URL as a message may show: scheme, host, port and path.
+    """Return a URL as a message about a configuration may show it, without all that may be secret.
 
     "" for what cannot be read as a URL with a host: that may be a secret in the wrong place.
     """
@@ -745,14 +748,20 @@ def shown_url(url: str) -> str:
         return hide_tokens(url)
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
     except ValueError:
         return ""
     if not host or not parts.scheme or "@" in parts.path:
         return ""
-    host = f"[{host}]" if ":" in host else host
-    where = host if port is None else f"{host}:{port}"
-    return hide_tokens(f"{parts.scheme}://{where}{parts.path}")
+    _, at, where = parts.netloc.rpartition("@")
+    where = f"xxxxx@{where}" if at else where
+    query = "&".join(
+        f"{name}={MASK}" if equals else MASK
+        for name, equals, _ in (pair.partition("=") for pair in parts.query.split("&"))
+    )
+    shown = f"{parts.scheme}://{where}{parts.path}"
+    shown += f"?{query}" if parts.query else ""
+    return hide_tokens(shown + (f"#{MASK}" if parts.fragment else ""))
 
 
 def clip(text: str, length: int = 256) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from exporter.kernel.problems import Position, Problem
-from exporter.kernel.secrets import MASK, hide_tokens, is_secret_name, looks_secret
+from exporter.kernel.secrets import MASK, hide_tokens, hide_value, is_secret_name, looks_secret
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way through a document: keys and indices."""
@@ -24,7 +24,6 @@ class Locate(Protocol):
 
 LONGEST_SHOWN = 60
 """Characters of a value in a message."""
-_QUOTED = re.compile(r'"([^"]{4,}?)…?"')
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -83,8 +82,7 @@ class Findings(msgspec.Struct):
                 value = None
         secret = secret and not str(path[-1]).endswith(("_file", "_env"))  # where a secret is
         if isinstance(value, str) and value and (secret or looks_secret(value)):
-            text = value
-            what = _QUOTED.sub(lambda found: f'"{MASK}"' if found[1] in text else found[0], what)
+            what = hide_value(what, value)
         return hide_tokens(what)
 
     def in_document(self, path: Path) -> Path:

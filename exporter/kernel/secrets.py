@@ -381,6 +381,7 @@ class _Needle(NamedTuple):
         where = folded if self.fold else text
         if self.word:
             pattern = f"(?<!{_WORD_EDGE}){re.escape(self.text)}(?!{_WORD_EDGE})"
+            pattern += "=*" if self.run else ""
             yield from (found.span() for found in re.finditer(pattern, text))
             return
         begin = where.find(self.text)
@@ -439,7 +440,7 @@ def _packed_needles(data: bytes) -> Iterator[_Needle]:
         core = packed[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         if len(core) < _LEAST_PACKED:
             if before == 0:
-                yield _Needle(packed, word=True)
+                yield _Needle(packed, word=True, run=True)
             continue
         for form in {core, core.replace("+", "-").replace("/", "_")}:
             yield _Needle(form, run=True)
@@ -698,6 +699,7 @@ _TOKEN_START = re.compile(
     r"|ya29\.|shpat_|npm_|pypi-|lin_api_|whsec_|key-)[A-Za-z0-9_.+/=-]{8,}"
 )
 _TOKEN_RUN = re.compile(r"[A-Za-z0-9_+/=.~-]{16,}")
+_QUOTED = re.compile(r'"([^"]{4,}?)…?"')
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # has slashes as a path has
 _CHANGES = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
 _BARE_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]{1,5})?")
@@ -719,6 +721,11 @@ def hide_tokens(text: str) -> str:
     """Return `text` with everything masked that looks like a token, whether known or not."""
     text = _BASE64_RUN.sub(_hidden_base64, _TOKEN_START.sub(MASK, text))
     return _TOKEN_RUN.sub(_hidden_run, text)
+
+
+def hide_value(message: str, value: str) -> str:
+    """Return `message` with every quotation of `value`, or of a part of it, masked."""
+    return _QUOTED.sub(lambda found: f'"{MASK}"' if found[1] in value else found[0], message)
 
 
 def _hidden_base64(found: re.Match[str]) -> str:

@@ -9,11 +9,11 @@ import msgspec
 import yaml
 
 from exporter.kernel.problems import Position, Problem, did_you_mean
-from exporter.kernel.secrets import hide_tokens
+from exporter.kernel.secrets import hide_tokens, hide_value, looks_secret
 from exporter.web.refusals import BadWebConfig
 from exporter.web.webconfig import Finding, Http, RateLimit, Tls, WebConfig, findings
 
-_QUOTED: Final = re.compile(r"\s*(['\"]).{3,}\1")  # in the parser's words: a part of the file
+_QUOTED: Final = re.compile(r"\s*(['\"])(?!<).{3,}\1")  # in the parser's words: a part of the file
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`")
 _FIELDS: Final = {
@@ -69,6 +69,7 @@ class _Document:
         self._path = path
         self._places: dict[str, Position] = {"": Position(path, 1, 1)}
         self._problems: list[Problem] = []
+        self._value: object = None
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             self._value = {} if node is None else self._plain(node, "")
@@ -91,6 +92,11 @@ class _Document:
         while place not in self._places:
             place = place.rpartition(".")[0]
         # A password or key may stand in the wrong place, also in that of a name.
+        value: object = self._value
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and looks_secret(value):
+            what = hide_value(what, value)
         return Problem(self._places[place], hide_tokens(path), hide_tokens(what))
 
     def _plain(self, node: yaml.Node, path: str) -> object:

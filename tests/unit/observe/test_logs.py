@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.kernel.override import override
-from exporter.kernel.secrets import Secret
+from exporter.kernel.secrets import Redactor, Secret
 from exporter.observe.logs import Form, Log, set_up
-from exporter.kernel.secrets import Redactor
 
 CANARY = "canary-5f1e"
 NOON = 1_795_348_800.1239  # 2026-11-22T12:00:00Z

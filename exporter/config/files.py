@@ -150,14 +150,16 @@ class SecretReader:
     """Reads secrets where they are. Reads again at each call, so that a new secret is seen.
 
     `directory` is the configuration's folder, where it is known. A file that is missing in another
-    folder, which is there, is named in messages; any other may be the secret itself.
+    folder, which is there, is named in messages, and so is one that was read before; the path of
+    any other may be the secret itself.
     """
 
-    __slots__ = ("_directory", "_environ")
+    __slots__ = ("_directory", "_environ", "_known")
 
     def __init__(self, environ: Mapping[str, str], directory: str = "") -> None:
         self._environ = environ
         self._directory = directory
+        self._known: set[str] = set()
 
     def read(self, source: SecretSource) -> Secret:
         """Return the secret; raises `SecretUnavailable`."""
@@ -179,11 +181,17 @@ class SecretReader:
 
     def _text(self, path: str) -> str:
         try:
-            return _read(path, _LARGEST_SECRET).decode("utf-8-sig")
+            data = _read(path, _LARGEST_SECRET)
+            self._known.add(path)
+            return data.decode("utf-8-sig")
         except OSError as error:
             folder = _folder(path)
             is_path = self._directory and folder not in (self._directory, "/")
-            if is_there(path) or (is_path and folder == str(Path(path).parent)):
+            if (
+                path in self._known
+                or is_there(path)
+                or (is_path and folder == str(Path(path).parent))
+            ):
                 raise SecretUnavailable(f'"{path}" {_reason(error)}') from error
             raise SecretUnavailable(
                 f'The folder "{folder}" holds no such file (its name is not shown, it may be the '

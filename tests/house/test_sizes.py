@@ -1,4 +1,4 @@
-"""Modules and functions stay small enough to be read in one go."""
+"""Functions stay small enough to be read in one go."""
 
 import ast
 from pathlib import Path

@@ -22,10 +22,10 @@ from exporter.demo.wire import Answer as Reply
 from exporter.demo.wire import Asked, Script, json_answer
 from exporter.fetch.wire import Answer, Wire
 from exporter.kernel.override import override
+from exporter.kernel.secrets import Redactor
 from exporter.model.event import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
 from tests.support.meter import DEFINITION, Meter, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.schedule import EPOCH

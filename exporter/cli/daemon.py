@@ -12,6 +12,8 @@ from typing import Any
 from exporter.app.options import Options
 from exporter.cli import exits
 from exporter.cli.problems import show
+from exporter.observe.faults import describe, place
+from exporter.observe.logs import Output
 from exporter.web.refusals import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
@@ -54,7 +56,20 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return exits.CONFIG
+    except Exception as error:  # noqa: BLE001 - what ends here is a bug, told without a traceback's secrets
+        _tell_crash(error)
+        return exits.CRASHED
     return exits.FINE
+
+
+def _tell_crash(error: Exception) -> None:
+    """Write one line, unless nobody reads it: a crash must end the process."""
+    output = Output(sys.stderr)
+    output.line(
+        "usage-exporter ended by a bug of its own, please report it: "
+        f"{describe(error)} at {place(error)}"
+    )
+    output.close()
 
 
 def _uvloop() -> ModuleType | None:

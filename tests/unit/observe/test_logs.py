@@ -9,7 +9,7 @@ import pytest
 
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Secret
-from exporter.observe.logs import Form, Log, set_up
+from exporter.observe.logs import Form, Log, Output, set_up
 from exporter.observe.redact import Redactor
 
 CANARY = "canary-5f1e"
@@ -48,7 +48,7 @@ def start(lines: Lines, *, form: Form = Form.LOGFMT, level: str = "info") -> Log
     return set_up(
         level=level,
         form=form,
-        stream=lines,
+        output=Output(lines),
         wall=lambda: NOON,
         redactor=redactor,
         counted=lines.counted.append,

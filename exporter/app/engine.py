@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -189,9 +189,23 @@ class Engine:
     def wake_renewed(self) -> list[str]:
         """Poll at once where a refused secret was replaced; return these targets."""
         names = self._refused.renewed(self.plan.targets, self.runner.statuses_of)
+        self._place_arrived(self.plan.without_secret.intersection(names))
         for name in names:
             self.runner.wake(name)
         return names
+
+    def _place_arrived(self, names: Iterable[str]) -> None:
+        """Give targets whose secret was missing when they were loaded the budget of their secret.
+
+        Others may use it, and what the vendor told them holds for these, too.
+        """
+        targets = dict(self.plan.targets)
+        for name in names:
+            with suppress(SecretUnavailable):
+                budget = present_budget(targets[name], self._world.read_secret)
+                targets[name] = msgspec.structs.replace(targets[name], budget=budget)
+        if any(targets[name] is not target for name, target in self.plan.targets.items()):
+            self.apply(msgspec.structs.replace(self.plan, targets=targets))
 
     def mind_the_clock(self) -> None:
         """Notice that the machine's clock was set: what is shown and written is in its time."""

@@ -106,6 +106,7 @@ class Daemon:
             self.problems = ()
             self._heap.rest()  # or the collector looks at the new plan again and again meanwhile
             change = self.engine.apply(plan)
+            await self.engine.close_unused()
             self._heap.reloaded()
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()

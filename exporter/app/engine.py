@@ -171,6 +171,10 @@ class Engine:
                 self.runner.at(now, partial(self._show_changed, name, shown=shown))
         return change
 
+    async def close_unused(self) -> None:
+        """Close the connections that the targets of the last plan alone used."""
+        await self._client.keep(self.plan.targets.values())
+
     def _show_changed(self, name: str, *, shown: bool) -> None:
         self._write(rows(self.runner.snapshot_of(name)))
         if shown:

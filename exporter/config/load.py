@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from exporter.config import catalogue, files, library
+from exporter.config import address, catalogue, files, library
 from exporter.config.plan import build
 from exporter.model.definition import Definition
 from exporter.model.plan import Plan, Rejected, Source
@@ -103,5 +103,6 @@ def _collector_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        address.forget()
         if was_on:
             gc.enable()

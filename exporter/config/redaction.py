@@ -24,6 +24,7 @@ def redacted(tree: Tree) -> str:
     """Return the YAML of a configuration that passed its checks."""
     lines: list[str] = []
     _write(_masked(tree), "", lines)
+    _text.cache_clear()  # the next configuration has other texts, and these would stay for ever
     return "\n".join(lines) + "\n"
 
 

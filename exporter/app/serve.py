@@ -29,7 +29,7 @@ Announce = Callable[[Sequence[Address]], None]
 
 
 async def serve(
-    plan: Plan, options: Options, *, load: Load, stream: TextIO, announce: Announce
+    plan: Plan, options: Options, *, load: Load, stream: TextIO | None, announce: Announce
 ) -> None:
     """Poll and serve until SIGTERM or SIGINT.
 
@@ -38,6 +38,24 @@ async def serve(
     clock = asyncio.get_running_loop().time
     redactor = Redactor()
     telling = Telling(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)
+    try:
+        await _serve(
+            plan, options, load=load, telling=telling, redactor=redactor, announce=announce
+        )
+    finally:
+        telling.close()
+
+
+async def _serve(
+    plan: Plan,
+    options: Options,
+    *,
+    load: Load,
+    telling: Telling,
+    redactor: Redactor,
+    announce: Announce,
+) -> None:
+    clock = asyncio.get_running_loop().time
     keys = Keys(SecretReader(os.environ), redactor)
     world = World(
         wall=time.time,

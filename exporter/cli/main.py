@@ -27,6 +27,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code (see ``exits``)."""
+    _open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     parser, commands = _parsers()
     chosen = next((word for word in words if word in COMMANDS), None)
@@ -42,6 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _open_standard_streams() -> None:
+    """Open what the process was started without (``2>&-``) on the null device.
+
+    Else the next socket or state file would become descriptor 2, and texts would be written to it.
+    """
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in missing:  # the lowest free descriptors, which are these
+        null = os.open(os.devnull, os.O_RDWR)
+        if name != "stdin":
+            setattr(sys, name, open(null, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - kept open
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

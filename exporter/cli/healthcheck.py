@@ -17,7 +17,7 @@ from exporter.web.addresses import parse_address
 FIRST_PROCESS = "/proc/1/cmdline"
 _LISTEN = ":10187"
 _ALIVE = (200, 401, 403, 429)
-"""It wants a password or a certificate, or was asked too often: it is well."""
+"""It wants a password or another certificate, or was asked too often: it is well."""
 _EVERY_INTERFACE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 _COMMANDS = ("run", "demo")
 
@@ -42,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
         try:
             status = _ask(url, args.timeout)
         except (OSError, ValueError, HTTPException) as error:
-            if "_ALERT_" in (getattr(error, "reason", None) or ""):
-                return exits.FINE  # it wants a certificate, which a check does not have
             problem = problem or f"{url}: no answer: {type(error).__name__}: {error}"
         else:
             if status in _ALIVE:

@@ -146,6 +146,8 @@ def _external_url(text: str) -> str:
         "not the URL of a page. Write http:// or https://, a host and maybe a path, as in"
         " https://example.com/usage."
     )
+    if not text:  # the default, as Prometheus takes it
+        return ""
     try:
         parts = urlsplit(text)
         port = parts.port  # raises as well

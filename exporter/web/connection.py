@@ -337,6 +337,11 @@ class Connections(Server):
         return self._open >= self._most and not self._waiting
 
     @property
+    def greeting(self) -> bool:
+        """Whether accepted sockets are about to become connections."""
+        return bool(self._handshakes)
+
+    @property
     def open(self) -> int:
         """How many connections there are, those included whose TLS handshake goes on."""
         return self._open

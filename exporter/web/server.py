@@ -111,6 +111,8 @@ class _Listener:
     def _accept(self) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             if self._connections.full:
+                if self._connections.greeting:
+                    return  # one of them makes room in a moment; this is called again
                 self._rest("all connections are being answered")
                 return
             try:

@@ -16,6 +16,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 # for a requirement that the lock spells otherwise (coverage[toml]); `pip check` fails if a package is missing.
 LOCKED := $(PIP) --no-deps --require-hashes
 COMPLETE := $(BIN)/python -m pip --disable-pip-version-check check
+PYTEST := $(BIN)/python -m pytest -q
+# A worker takes two seconds to start: a file or folder in ARGS runs in this process, slow tests and all.
+PATHS = $(strip $(foreach word,$(ARGS),$(wildcard $(firstword $(subst ::, ,$(word))))))
+WORKERS = $(if $(PATHS),,-n auto --dist worksteal)
+QUICK = $(if $(PATHS),,-m 'not slow')
 # tests/e2e is kept out of the plain run by addopts, so this begins with none.
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 
@@ -39,11 +44,11 @@ run: install ## Run the exporter on your own config (ARGS=--config.file=...)
 
 ## Working on it
 
-test: dev ## Run the tests
-	$(BIN)/python -m pytest -q $(ARGS)
+test: dev ## Run the tests but the slow ones on all cores (ARGS=tests/unit/mapping: all of a folder)
+	$(PYTEST) $(WORKERS) $(QUICK) $(ARGS)
 
 check: static ## All that a change must pass: format, lint, types, contracts, tests, coverage
-	$(BIN)/python -m pytest -q --cov --cov-report= --cov-fail-under=0 $(ARGS)
+	$(PYTEST) $(WORKERS) --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@$(MAKE) --no-print-directory coverage
 
 static: format-check lint types contracts ## The part of `check` that runs no test

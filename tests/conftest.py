@@ -23,8 +23,18 @@ STALL = 0.050
 TRACED = 5.0
 """Times as long where coverage counts every line."""
 
+SLOW = 300.0
+"""Seconds that a test marked `slow` may take, on a machine that does other things, too."""
+
 stopwatch = Stopwatch()
 stopwatch.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests their time."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,6 +14,7 @@ from exporter.app.telling import Telling
 from exporter.config.files import stamp
 from exporter.model.event import ConfigLoaded, ConfigRejected
 from exporter.model.plan import Plan, Rejected
+from exporter.store.recall import StateInUseError
 
 LOOK = 5.0
 """Seconds between two looks at what can only be noticed by looking: renewed secrets."""
@@ -52,6 +53,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._started = False
+        self._refusal: StateInUseError | None = None
         self._settled = False
         self._heap = Heap()
         self.problems: tuple[str, ...] = ()
@@ -68,7 +70,10 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
 
     async def run(self) -> None:
-        """Poll until told to stop, which also ends a start that takes long."""
+        """Poll until told to stop, which also ends a start that takes long.
+
+        Raises StateInUseError if another process uses the state file.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._work())
@@ -76,11 +81,18 @@ class Daemon:
                 work.cancel()
         finally:
             await self.engine.stop()
+        if self._refusal is not None:
+            raise self._refusal
 
     async def _work(self) -> None:
         async with self._reloading:  # a reload waits for the start
             self._heap.rest()
-            before = await self.engine.start()
+            try:
+                before = await self.engine.start()
+            except StateInUseError as error:
+                self._refusal = error
+                self.stop()
+                return
             self._loaded(self.engine.plan)
             self._telling.waits.recall(before.failing, before.budgets)
             self._started = True

@@ -85,7 +85,9 @@ class Engine:
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = open_ledger(plan.state_file, emit=world.emit, wall=world.wall)
+        self._ledger = open_ledger(
+            plan.state_file, emit=world.emit, wall=world.wall, begun_anew=self._save_all_again
+        )
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,
@@ -105,17 +107,24 @@ class Engine:
         )
 
     async def start(self) -> Recalled:
-        """Bring back what the ledger knows and schedule the first polls."""
+        """Bring back what the ledger knows and schedule the first polls.
+
+        Raises StateInUseError if another process uses the state file.
+        """
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
         since = self._world.wall() - Chronicle.LENGTH
         restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
         known = recalled(restored, prints)
+        # A clock that shows less than when that was written (a machine without a battery for it
+        # begins in 1970) tells no ages: they are what they were then, as the waits are.
+        back = self._world.wall() - (restored.written_at or 0.0)
+        back = back if back < -MOVED else 0.0
         self.runner.restore(known.snapshot)
         self.runner.swap(_jobs(targets))
         for name, readings in restored.readings.items():
             for reading, at in readings:
-                self.board.accept(name, reading, at)
+                self.board.accept(name, reading, at + back)
             self.chronicle.put(name, restored.histories.get(name, {}))
         # Of some nothing is known but that they are down: that must be seen, too.
         shown = {*restored.readings, *(memo.target for memo in known.snapshot.jobs)}
@@ -182,7 +191,11 @@ class Engine:
         return names
 
     def mind_the_clock(self) -> None:
-        """Notice that the machine's clock was set: what is shown and written is in its time."""
+        """Notice that the machine was suspended, or its clock set.
+
+        What is shown and written is in the clock's time; ages and waits are not.
+        """
+        _ = self.runner.notice_suspension()
         offset = self._world.wall() - self._world.clock()
         moved = offset - self._offset
         if abs(moved) < MOVED:
@@ -203,6 +216,28 @@ class Engine:
             for collector, at in self.board.successes(name).items():
                 self._ledger.renew(name, collector, at)
         self._refresh(name)
+
+    def _save_all_again(self) -> None:
+        """Write what is known of every target into a new state file, a few targets at a turn."""
+        now = self._world.wall()
+        for name in self.plan.targets:
+            self.runner.at(now, partial(self._save_again, name))
+
+    def _save_again(self, name: str) -> None:
+        target = self.plan.targets.get(name)
+        if target is None:
+            return
+        identity = fingerprint(target)
+        for reading, at in self.board.held(name):
+            self._ledger.save_reading(name, identity, reading, at)
+        self._ledger.save_history(
+            PointRecord(name, identity, account, resource, at, used)
+            for (account, resource), points in self.chronicle.of(name).items()
+            for at, used in points
+        )
+        self._write(account_rows({name: identity}))
+        self._write(refused_rows(self._refused.of(name)))
+        self._write(rows(self.runner.snapshot_of(name)))
 
     async def run(self) -> None:
         """Poll until cancelled."""

@@ -14,14 +14,13 @@ from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
 from exporter.fetch.exchanges import Watch
 from exporter.kernel.durations import format_duration
-from exporter.kernel.secrets import clip
+from exporter.kernel.secrets import Redactor, clip
 from exporter.mapping.join import samples
 from exporter.mapping.read import read
 from exporter.mapping.trace import Match, trace
 from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Target
-from exporter.observe.redact import Redactor
 from exporter.pipeline import too_late
 from exporter.store.exposition import render
 
@@ -61,7 +60,7 @@ async def explain(target: Target) -> Story:
                 readings[name] = chapter.reading
     lines += _series(target, readings)
     failed = len(readings) < len(target.collectors)
-    return Story(lines=tuple(redactor.text(line) for line in lines), failed=failed)
+    return Story(lines=tuple(redactor.message(line) for line in lines), failed=failed)
 
 
 def _introduction(target: Target) -> Iterator[str]:

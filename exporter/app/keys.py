@@ -1,9 +1,8 @@
 """Secrets at run time: read when a poll needs them, and made known to the redactor."""
 
 from exporter.config.files import SecretReader
-from exporter.kernel.secrets import Secret
+from exporter.kernel.secrets import Redactor, Secret
 from exporter.model.target import SecretSource
-from exporter.observe.redact import Redactor
 
 
 class Keys:
@@ -16,5 +15,5 @@ class Keys:
     def read(self, source: SecretSource) -> Secret:
         """Return the present value. Raises SecretUnavailable with a text without the secret."""
         secret = self._reader.read(source)
-        self._redactor.register(secret)
+        self._redactor.learn(secret)
         return secret

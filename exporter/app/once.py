@@ -14,6 +14,7 @@ from exporter.app.keys import Keys
 from exporter.app.publisher import DROPS
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
+from exporter.kernel.secrets import Redactor
 from exporter.mapping.join import samples
 from exporter.model.outcome import Failure, Poll
 from exporter.model.plan import Plan
@@ -21,7 +22,6 @@ from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.sample import FAMILIES, Sample
 from exporter.model.target import Target
 from exporter.observe.logs import Form, Log, set_up
-from exporter.observe.redact import Redactor
 from exporter.observe.rows import FAILURES, POLLS, CollectorRow
 from exporter.observe.sheet import Sheet
 from exporter.pipeline import Pipeline

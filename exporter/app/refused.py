@@ -32,6 +32,10 @@ class Refused:
         """Take over what an earlier process, or another target with the same secrets, learned."""
         self._digests[name] = digest
 
+    def of(self, name: str) -> dict[str, str]:
+        """Return what is remembered of a target: its name and the digest, or nothing."""
+        return {name: self._digests[name]} if name in self._digests else {}
+
     def renewed(
         self, targets: Mapping[str, Target], statuses: Callable[[str], Iterable[JobStatus]]
     ) -> list[str]:

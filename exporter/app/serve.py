@@ -17,9 +17,9 @@ from exporter.app.site import site
 from exporter.app.telling import Telling
 from exporter.app.view import Viewer
 from exporter.config.files import SecretReader
+from exporter.kernel.secrets import Redactor
 from exporter.model.plan import Plan
 from exporter.observe.logs import Log
-from exporter.observe.redact import Redactor
 from exporter.web.addresses import Address, parse_address
 from exporter.web.dispatch import Dispatch
 from exporter.web.server import Server

@@ -7,12 +7,12 @@ from exporter import __version__
 from exporter.app.observers import Observer
 from exporter.app.options import Options
 from exporter.app.waits import Waits
+from exporter.kernel.secrets import Redactor
 from exporter.model.target import Target
 from exporter.observe.eventlog import EventLog
 from exporter.observe.history import History
 from exporter.observe.logs import Form, set_up
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
-from exporter.observe.redact import Redactor
 from exporter.schedule.runner import Runner
 from exporter.schedule.view import JobStatus
 from exporter.store.shelf import Shelf

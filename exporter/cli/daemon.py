@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -16,6 +17,7 @@ from exporter.cli import exits
 from exporter.cli.options import route_prefix
 from exporter.cli.problems import show
 from exporter.kernel.override import override
+from exporter.store.recall import StateInUseError
 from exporter.web.refusals import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
@@ -48,14 +50,18 @@ def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Opt
 def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> int:
     """Run a daemon of so many targets in an event loop and return the exit code.
 
-    The loop is uvloop's where it is installed and there is enough to do for it.
+    The loop is uvloop's where it is installed and there is enough to do for it. Its time goes on
+    while the machine is suspended.
     """
     fast = _uvloop() if targets >= FAST_FROM else None
     others = threading.enumerate()
     try:
-        with asyncio.Runner(loop_factory=fast.new_event_loop if fast else None) as runner:
+        with asyncio.Runner(loop_factory=suspend_aware(fast)) as runner:
             runner.get_loop().set_default_executor(_Unawaited(thread_name_prefix="loop"))
             runner.run(main())
+    except StateInUseError as error:
+        sys.stderr.write(f"{error}\n")
+        return exits.CONFIG
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
         return exits.LISTEN
@@ -68,6 +74,28 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         return exits.CONFIG
     _abandon_threads(others)
     return exits.FINE
+
+
+def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes an event loop, of uvloop or asyncio, whose time includes suspensions.
+
+    A loop's own time is CLOCK_MONOTONIC, which Linux stops in a suspension: values of before would
+    look as fresh as they were, and no poll would come until its interval had run down. None where
+    there is no CLOCK_BOOTTIME; a loop then has its own time.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    boot = time.CLOCK_BOOTTIME
+    base: type[asyncio.AbstractEventLoop] = fast.Loop if fast else asyncio.SelectorEventLoop
+
+    class SuspendAwareLoop(base):  # type: ignore[valid-type, misc] # it is one of two
+        """A loop that waits by CLOCK_MONOTONIC, as the kernel does, and tells the time by BOOT."""
+
+        @override
+        def time(self) -> float:
+            return time.clock_gettime(boot)
+
+    return SuspendAwareLoop
 
 
 class _Unawaited(ThreadPoolExecutor):

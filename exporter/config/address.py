@@ -12,7 +12,7 @@ from exporter.config import files
 from exporter.config.compile import leaves
 from exporter.config.findings import Place
 from exporter.config.settings import HeaderValuesText, HttpText, TargetText, TlsText
-from exporter.kernel.secrets import clip, redact_url
+from exporter.kernel.secrets import clip, shown_url
 from exporter.kernel.templates import Clock
 from exporter.model.definition import Definition
 from exporter.model.target import Http, Tls
@@ -49,7 +49,9 @@ def base_url(
         url = rendered
     why = _why_not(url)
     if why:
-        at.error(f'"{redact_url(url)}" is not an address of an API: {why}')
+        shown = shown_url(url)
+        what = f'"{shown}" is not' if shown else "This is not"
+        at.error(f"{what} an address of an API: {why}")
         return ""
     return _in_ascii(url).rstrip("/")
 

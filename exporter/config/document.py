@@ -18,6 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from exporter.config.findings import Path, show_path
 from exporter.config.syntax import in_plain_words
 from exporter.kernel.problems import Position, Problem
+from exporter.kernel.secrets import hide_tokens
 
 _DEEPEST = 64  # levels; the C parser recurses and would crash the process far above
 _MOST_COPIES = 1_000_000  # values that aliases may stand for: a "billion laughs" has 10**9
@@ -257,7 +258,7 @@ def _build(name: str, root: Node, *, aliases: bool) -> Document:
         wanted = {id(node): what for node, what in builder.found}
         paths = dict(_paths_of(root, wanted))
         document.problems = tuple(
-            Problem(_position(name, node), show_path(paths.get(id(node), ())), what)
+            Problem(_position(name, node), show_path(paths.get(id(node), ())), hide_tokens(what))
             for node, what in builder.found
         )
     return document

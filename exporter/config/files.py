@@ -17,7 +17,7 @@ _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
 _PIECE: Final = 64 * 1024
 _DEFINITION_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_VARIABLE: Final = re.compile(r"[A-Z]{1,12}[0-9]{0,2}(?:_[A-Z]{0,12}[0-9]{0,2}){0,7}")
 _MAGIC: Final = frozenset("*?[")
 
 
@@ -75,6 +75,8 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 def _read(path: str, largest: int) -> bytes:
+    if "\0" in path:
+        raise FileNotFoundError(path)
     data = bytearray()
     with Path(path).open("rb") as file:
         # In pieces: for one read of the most, that much memory would be reserved each time.
@@ -145,12 +147,19 @@ def unreadable(path: str) -> str | None:
 
 
 class SecretReader:
-    """Reads secrets where they are. Reads again at each call, so that a new secret is seen."""
+    """Reads secrets where they are. Reads again at each call, so that a new secret is seen.
 
-    __slots__ = ("_environ",)
+    `directory` is the configuration's folder, where it is known. A file that is missing in another
+    folder, which is there, is named in messages, and so is one that was read before; the path of
+    any other may be the secret itself.
+    """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    __slots__ = ("_directory", "_environ", "_known")
+
+    def __init__(self, environ: Mapping[str, str], directory: str = "") -> None:
         self._environ = environ
+        self._directory = directory
+        self._known: set[str] = set()
 
     def read(self, source: SecretSource) -> Secret:
         """Return the secret; raises `SecretUnavailable`."""
@@ -158,7 +167,7 @@ class SecretReader:
             case LiteralSecret():
                 return _checked(source.value.reveal(), "The secret")
             case FileSecret():
-                return _checked(_secret_text(source.path), f'The secret in "{source.path}"')
+                return _checked(self._text(source.path), f'The secret in "{source.path}"')
             case EnvSecret():
                 return self._variable(source.variable)
             case _:
@@ -170,21 +179,58 @@ class SecretReader:
             raise SecretUnavailable(f"{_named(variable)} is not set. Set it for the exporter.")
         return _checked(value, _named(variable))
 
+    def _text(self, path: str) -> str:
+        try:
+            data = _read(path, _LARGEST_SECRET)
+            self._known.add(path)
+            return data.decode("utf-8-sig")
+        except OSError as error:
+            folder = _folder(path)
+            is_path = self._directory and folder not in (self._directory, "/")
+            if (
+                path in self._known
+                or is_there(path)
+                or (is_path and folder == str(Path(path).parent))
+            ):
+                raise SecretUnavailable(f'"{path}" {_reason(error)}') from error
+            raise SecretUnavailable(
+                f'The folder "{folder}" holds no such file (its name is not shown, it may be the '
+                "secret itself). Write the path of a file that holds the secret."
+            ) from None
+        except UnicodeDecodeError:  # its text would show what was read
+            raise SecretUnavailable(
+                f'"{path}" is not UTF-8 text. Write the secret alone.'
+            ) from None
+
+
+def is_variable(text: str) -> bool:
+    """Tell whether a text is surely the name of a variable, and not a secret in its place.
+
+    Keys in capitals ("AKIA…", base32) have longer words, or digits within them.
+    """
+    return _VARIABLE.fullmatch(text) is not None
+
 
 def _named(variable: str) -> str:
     """Name a variable, unless the secret itself may have been written in the place of its name."""
-    if _VARIABLE.fullmatch(variable):
+    if is_variable(variable):
         return f'The environment variable "{variable}"'
-    return "This environment variable (small letters are not shown)"
+    if not variable.isupper():
+        return "This environment variable (small letters are not shown)"
+    return "This environment variable (its name is not shown, it may be the secret itself)"
 
 
-def _secret_text(path: str) -> str:
+def is_there(path: str) -> bool:
+    """Tell whether a path leads to anything."""
     try:
-        return _read(path, _LARGEST_SECRET).decode("utf-8-sig")
-    except OSError as error:
-        raise SecretUnavailable(f'"{path}" {_reason(error)}') from error
-    except UnicodeDecodeError:  # its text would show what was read
-        raise SecretUnavailable(f'"{path}" is not UTF-8 text. Write the secret alone.') from None
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _folder(path: str) -> str:
+    """Return the nearest folder around `path` that there is."""
+    return str(next(parent for parent in Path(path).parents if parent.is_dir()))
 
 
 def _checked(text: str, what: str) -> Secret:

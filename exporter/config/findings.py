@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from exporter.kernel.problems import Position, Problem
+from exporter.kernel.secrets import MASK, hide_tokens, hide_value, is_secret_name, looks_secret
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way through a document: keys and indices."""
@@ -21,6 +22,8 @@ class Locate(Protocol):
     def __call__(self, path: Path, *, at_key: bool = False) -> Position: ...
 
 
+LONGEST_SHOWN = 60
+"""Characters of a value in a message."""
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -30,6 +33,8 @@ def show_path(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             shown += f"[{part}]"
+        elif looks_secret(part):
+            shown += f'["{MASK}"]'
         elif _PLAIN_KEY.fullmatch(part):
             shown += f".{part}" if shown else part
         else:
@@ -40,11 +45,14 @@ def show_path(path: Path) -> str:
 class Findings(msgspec.Struct):
     """What the checks of one document found, in any order.
 
-    `moved` tells, for a list of which broken items were left out, the index that each of the
-    remaining ones has in the document; `left_out` are the paths of what did not fit.
+    `tree` is the document: its values are not shown in messages where they may be secrets, for a
+    token is easily written in the wrong place. `moved` tells, for a list of which broken items
+    were left out, the index that each of the remaining ones has in the document; `left_out` are
+    the paths of what did not fit.
     """
 
     locate: Locate
+    tree: object = None
     problems: set[Problem] = msgspec.field(default_factory=set)
     moved: dict[Path, list[int]] = msgspec.field(default_factory=dict)
     left_out: set[Path] = msgspec.field(default_factory=set)
@@ -56,7 +64,26 @@ class Findings(msgspec.Struct):
         path = self.in_document(place.path)
         position = self.locate(path, at_key=at_key)
         shown = show_path(path[:-1] if place.unnamed else path)
-        self.problems.add(Problem(position, shown, what, severity))
+        self.problems.add(Problem(position, shown, self._without_secrets(path, what), severity))
+
+    def _without_secrets(self, path: Path, what: str) -> str:
+        """Mask what looks like a token, and the value itself at a path that names a secret."""
+        value: object = self.tree
+        secret = path[:1] == ("state",)
+        for part in path:
+            secret = secret or (
+                isinstance(part, str) and path[0] == "targets" and is_secret_name(part)
+            )
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                value = None
+        secret = secret and not str(path[-1]).endswith(("_file", "_env"))  # where a secret is
+        if isinstance(value, str) and value and (secret or looks_secret(value)):
+            what = hide_value(what, value)
+        return hide_tokens(what)
 
     def in_document(self, path: Path) -> Path:
         """Return the path with the indices of the document."""

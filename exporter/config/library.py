@@ -55,7 +55,7 @@ def compiled(
     `shown` is the file's name in messages, `origin` its path.
     """
     document = parse(text, shown)
-    findings = Findings(document.position)
+    findings = Findings(document.position, document.tree)
     findings.problems.update(document.problems)
     definition = None
     if document.tree is not None:

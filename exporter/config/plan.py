@@ -40,7 +40,7 @@ def build(
     `definitions` take the place of those of their names.
     """
     document = parse(text, name)
-    findings = Findings(document.position)
+    findings = Findings(document.position, document.tree)
     findings.problems.update(document.problems)
     place = Place(findings)
     head = _head(place, document)
@@ -55,7 +55,7 @@ def build(
     around = Surroundings(
         directory=directory,
         environ=environ,
-        reader=SecretReader(environ),
+        reader=SecretReader(environ, directory),
         defaults=defaults_of(place / "global", head.defaults, _USER_AGENT),
     )
     targets = _targets(place / "targets", document.tree, _Providers(library), around)
@@ -71,7 +71,7 @@ def build(
         state_file=state_file,
         warnings=problems,
         sources=tuple(filter(None, (source, *paths))),
-        text=redaction.redacted(document.tree),
+        text=redaction.redacted(document.tree, directory),
     )
 
 

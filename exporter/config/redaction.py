@@ -9,9 +9,10 @@ from typing import Final, TypeGuard
 
 import msgspec
 
+from exporter.config import files
 from exporter.config.credentials import FILE, VARIABLE
 from exporter.config.document import Tree
-from exporter.kernel.secrets import MASK, redact_url
+from exporter.kernel.secrets import MASK, is_secret_name, looks_secret, redact_url
 
 _PLAIN: Final = re.compile(
     r"[A-Za-z_/](?:[A-Za-z0-9_./+-]|:(?=[A-Za-z0-9/])| (?=[A-Za-z0-9]))*"  # words, paths, URLs
@@ -20,18 +21,18 @@ _PLAIN: Final = re.compile(
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
-def redacted(tree: Tree) -> str:
-    """Return the YAML of a configuration that passed its checks."""
+def redacted(tree: Tree, directory: str = "") -> str:
+    """Return the YAML of a configuration that passed its checks; `directory` is its folder."""
     lines: list[str] = []
-    _write(_masked(tree), "", lines)
+    _write(_masked(tree, directory), "", lines)
     return "\n".join(lines) + "\n"
 
 
-def _masked(tree: Tree) -> Tree:
+def _masked(tree: Tree, directory: str) -> Tree:
     shown = dict(_entries(tree))
     targets = shown.get("targets")
     if isinstance(targets, list):
-        shown["targets"] = [_masked_target(_entries(target)) for target in targets]
+        shown["targets"] = [_masked_target(_entries(target), directory) for target in targets]
     return shown
 
 
@@ -40,18 +41,39 @@ def _entries(tree: Tree) -> dict[str, Tree]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _masked_target(tree: dict[str, Tree]) -> Tree:
+def _masked_target(tree: dict[str, Tree], directory: str) -> Tree:
     shown = dict(tree)
     if "credentials" in tree:
         shown["credentials"] = {
-            name: value if name.endswith((FILE, VARIABLE)) else MASK
+            name: value if _is_place(name, value, directory) else MASK
             for name, value in _entries(tree["credentials"]).items()
         }
+    for section in ("params", "labels"):
+        if section in tree:
+            entries = _entries(tree[section])
+            shown[section] = {
+                name: MASK if is_secret_name(name) or _holds_token(value) else value
+                for name, value in entries.items()
+            }
     if "base_url" in tree:
         shown["base_url"] = redact_url(str(tree["base_url"]))
     if "http" in tree:
         shown["http"] = _masked_http(_entries(tree["http"]))
     return shown
+
+
+def _is_place(name: str, value: Tree, directory: str) -> bool:
+    """Tell whether a credential is surely the place of a secret, and not the secret itself."""
+    if not isinstance(value, str):
+        return False
+    if name.endswith(FILE):
+        return not looks_secret(value) and files.is_there(files.absolute(value, directory))
+    return name.endswith(VARIABLE) and files.is_variable(value)
+
+
+def _holds_token(value: Tree) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and looks_secret(one) for one in values)
 
 
 def _masked_http(tree: dict[str, Tree]) -> Tree:

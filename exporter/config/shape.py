@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import inspect
 
-from exporter.config.findings import Place
+from exporter.config.findings import LONGEST_SHOWN, Place
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip
 
@@ -32,7 +32,6 @@ _KINDS: Final[dict[type, tuple[tuple[type, ...], str]]] = {
 """The values that a kind takes, and its name in messages. All others are maps."""
 _MAP: Final = ((dict,), "a map")
 
-_LONGEST_SHOWN = 60
 _NOT_TRUE_OR_FALSE = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
@@ -60,11 +59,11 @@ def describe(value: object) -> str:
     """Return how `value` is shown in a message: text in quotes, and no more than a line of it."""
     match value:
         case str():
-            return f'"{clip(value, _LONGEST_SHOWN)}"'
+            return f'"{clip(value, LONGEST_SHOWN)}"'
         case list() | dict():
             return "A list" if isinstance(value, list) else "A map"
         case _:
-            return clip(yaml_word(value), _LONGEST_SHOWN)
+            return clip(yaml_word(value), LONGEST_SHOWN)
 
 
 def yaml_word(value: object) -> str:

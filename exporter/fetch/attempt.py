@@ -86,10 +86,10 @@ class Attempt:
         tag, self.tag = (self.tag if conditional else None), None
         pages: list[Page] = []
         while True:
-            answer, judged = await self._page(collector, drafted, at, None if pages else tag)
+            answer, judged, kept = await self._page(collector, drafted, at, None if pages else tag)
             match judged:
                 case Page():
-                    pages.append(self._clean(judged, answer))
+                    pages.append(kept or judged)
                 case Absent():
                     return _ended(collector, pages)
                 case Unchanged():
@@ -97,7 +97,9 @@ class Attempt:
                     return None
                 case Failure():
                     raise Refused(_on_page(judged, at))
-            seen = Seen(url=answer.url, document=judged.document, lines=answer.lines)
+            seen = Seen(
+                url=answer.url, document=judged.document, lines=answer.lines, kept=drafted.kept
+            )
             match step := next_step(collector.paging, at, seen):
                 case Next():
                     at = step
@@ -110,7 +112,7 @@ class Attempt:
 
     async def _page(
         self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
-    ) -> tuple[Answer, Judged]:
+    ) -> tuple[Answer, Judged, Page | None]:
         """Ask for one page, with a new token if the one that is kept is refused."""
         rules = self._rules(collector)
         while True:
@@ -122,11 +124,10 @@ class Attempt:
             answer = await self.exchanges.ask(
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
-            clean = self._keyring.teller.text
-            work = partial(judge, answer, rules, self._wall(), asked_new=known, clean=clean)
-            judged = await self._beside.call(work, size=len(answer.body))
+            work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
+            judged, kept = await self._beside.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
-                return answer, judged
+                return answer, judged, kept
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -147,16 +148,25 @@ class Attempt:
             prepared.first = (signature, turned)
         return turned
 
-    def _clean(self, page: Page, answer: Answer) -> Page:
-        """Take the secrets out that a vendor sends back: what is in a page may become a label."""
-        teller = self._keyring.teller
-        headers = teller.headers(page.headers)
-        if page.document is page.headers:
-            return Page(document=headers, headers=headers)
-        document = teller.document(page.document, answer.body)
-        if document is page.document and headers is page.headers:
-            return page
-        return Page(document=document, headers=headers)
+    def _judged(
+        self, answer: Answer, rules: Rules, now: float, *, asked_new: bool
+    ) -> tuple[Judged, Page | None]:
+        """Judge an answer. Of a page, return also what may be kept of it.
+
+        A vendor may send secrets back, and what is in a page may become a label; but a link to the
+        next page that holds a key is followed as it is.
+        """
+        redactor = self._keyring.redactor
+        judged = judge(answer, rules, now, asked_new=asked_new, clean=redactor.text)
+        if not isinstance(judged, Page):
+            return judged, None
+        headers = redactor.headers(judged.headers)
+        if judged.document is judged.headers:
+            return judged, Page(document=headers, headers=headers)
+        document = redactor.document(judged.document)
+        if document is judged.document and headers is judged.headers:
+            return judged, judged
+        return judged, Page(document=document, headers=headers)
 
     def _new_tag(self, collector: Collector, answer: Answer, pages: int) -> Tag | None:
         """Return the ETag of an answer that is the whole of what was asked.

@@ -17,13 +17,13 @@ from exporter.fetch.auth import AuthError
 from exporter.fetch.beside import Beside
 from exporter.fetch.exchanges import Refused, Send, Watch, World
 from exporter.fetch.keyring import Keyring, read_secrets
+from exporter.fetch.links import LinkError
 from exporter.fetch.prepared import Prepared
 from exporter.fetch.request import RequestError
-from exporter.fetch.telling import Teller
 from exporter.fetch.tokens import Tokens
 from exporter.fetch.transport import Ask, Transport
 from exporter.fetch.trouble import Timeouts
-from exporter.kernel.secrets import Secret, clip
+from exporter.kernel.secrets import Redactor, Secret, clip
 from exporter.model.definition import Collector
 from exporter.model.outcome import Failure, Fetched, Payload, Reason, Unchanged
 from exporter.model.target import SecretSource, Target
@@ -109,7 +109,7 @@ class Client:
         try:
             result: tuple[Payload, ...] | Unchanged | Failure = await attempt.run()
         except Exception as error:  # noqa: BLE001 - as above
-            result = _told(_failure(error), keyring.teller)
+            result = _told(_failure(error), keyring.redactor)
         if attempt.tag is not None and not isinstance(result, Failure):
             self._tags[key] = attempt.tag
         exchanges = attempt.exchanges
@@ -150,18 +150,20 @@ class Client:
         return True
 
 
-def _told(failure: Failure, teller: Teller) -> Failure:
-    detail = clip(teller.text(failure.detail), _LONGEST_DETAIL)
+def _told(failure: Failure, redactor: Redactor) -> Failure:
+    detail = clip(redactor.text(failure.detail), _LONGEST_DETAIL)
     return msgspec.structs.replace(failure, detail=detail)
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
     match error:
         case Refused():
             return error.failure
         case AuthError():
             return Failure(reason=Reason.AUTH, detail=str(error))
         case AccountsError():
+            return Failure(reason=Reason.SCHEMA, detail=f"the accounts: {error}")
+        case LinkError():
             return Failure(reason=Reason.SCHEMA, detail=f"the accounts: {error}")
         case RequestError():
             return Failure(reason=Reason.INTERNAL, detail=str(error))

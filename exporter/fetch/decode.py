@@ -102,14 +102,29 @@ def _mended(body: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
-def excerpt(body: bytes, length: int = 200, *, clean: Callable[[str], str] = str) -> str:
+def _narrowed(body: bytes) -> bytes:
+    """Return UTF-16 without a byte order mark as UTF-8: every second byte of ASCII is zero."""
+    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros = body[first : 2 * _HEAD : 2].count(0)
+        if zeros > len(body[: 2 * _HEAD]) // 4:
+            return body[: len(body) // 2 * 2].decode(name, "replace").encode()
+    return body
+
+
+def excerpt(
+    body: bytes, length: int = 200, *, clean: Callable[[str], str] = str, kind: str = ""
+) -> str:
     """Return the beginning of a body as one printable line, or the title of a web page.
 
-    `clean` takes the secrets out before anything is cut.
+    `clean` takes the secrets out before anything is cut. `kind` is the content type, which may
+    name a charset.
     """
-    head = body[:_HEAD]
+    head = body[: 2 * _HEAD]
+    head = _recoded(head, kind) or _narrowed(head)
     title = _TITLE.search(head) if head.lstrip()[:1] == b"<" else None
     text = clean((title[1] if title else head).decode("utf-8", "replace"))
+    if title is None and len(body) > 2 * _HEAD:  # what is left of a secret at the cut goes too
+        text = text[: max(len(text) - _HEAD, 0)]
     if title is None and text[:length].isprintable():
         return text if len(text) <= length else f"{text[: length - 1]}…"
     return clip(text, length)

@@ -1,26 +1,28 @@
 """The exchanges of one attempt: each is sent, followed within its origin, and told of."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
 
 from exporter.fetch.beside import Beside
+from exporter.fetch.decode import excerpt
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.links import LinkError, safe_url
 from exporter.fetch.request import Draft, Signature, follow
 from exporter.fetch.tokens import Tokens
 from exporter.fetch.waits import rate, retry_after
 from exporter.fetch.wire import Answer, Wire, host_of
-from exporter.kernel.secrets import Secret
+from exporter.kernel.secrets import MASK, Secret, is_secret_name, redact_url
 from exporter.model.outcome import Exchange, Failure, Reason
 from exporter.model.reading import RateLimit
 from exporter.model.target import Http, SecretSource, Target
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HARMLESS = frozenset({"content-length", "content-type", "date", "retry-after", "server", "via"})
 _NOT_SHOWN = "(the answer of a log-in is not shown)"
 
 
@@ -106,7 +108,7 @@ class Exchanges:
         request = order.wire
         for _ in range(_MOST_REDIRECTS + 1):
             answer = await self._exchange(request, order)
-            url = _redirect(request, answer)
+            url = _redirect(request, answer, order.draft.kept)
             if url is None:
                 return answer
             request = follow(order.draft, url, order.signature)
@@ -121,8 +123,7 @@ class Exchanges:
         )
         seconds = self._world.clock() - begin
         answer = outcome if isinstance(outcome, Answer) else None
-        teller = self._keyring.teller
-        told = teller.exchange(request, answer, seconds, closed=order.is_log_in)
+        told = self._told(request, answer, seconds, is_log_in=order.is_log_in)
         self.told.append(told)
         if self._watch is not None:
             self._watch.tell(self._shown(told, answer, order) if self._watch.excerpts else told)
@@ -131,6 +132,25 @@ class Exchanges:
         if not order.is_log_in:
             self._learn(outcome)
         return outcome
+
+    def _told(
+        self, request: Wire, answer: Answer | None, seconds: float, *, is_log_in: bool
+    ) -> Exchange:
+        """Tell of a request and its answer, without secrets; None: there was no answer."""
+        redactor = self._keyring.redactor
+        headers: Mapping[str, str] = {}
+        if answer is not None:
+            headers = redactor.headers(_shown_headers(answer, is_log_in=is_log_in))
+        url, request_headers = self._keyring.shown_request(request, self._target.http.headers)
+        return Exchange(
+            method=request.method,
+            url=url,
+            request_headers=request_headers,
+            status=None if answer is None else answer.status,
+            headers=headers,
+            size=0 if answer is None else len(answer.body),
+            seconds=seconds,
+        )
 
     def _learn(self, answer: Answer) -> None:
         """Take in what the headers say; the wait of a refusal comes with its failure."""
@@ -143,16 +163,33 @@ class Exchanges:
     def _shown(self, told: Exchange, answer: Answer | None, order: Order) -> Exchange:
         if answer is None or not answer.body:
             return told
-        excerpt = _NOT_SHOWN if order.is_log_in else self._keyring.teller.excerpt(answer)
-        return msgspec.structs.replace(told, excerpt=excerpt)
+        kind = answer.headers.get("content-type", "")
+        clean = self._keyring.redactor.text
+        shown = _NOT_SHOWN if order.is_log_in else excerpt(answer.body, clean=clean, kind=kind)
+        return msgspec.structs.replace(told, excerpt=shown)
 
 
-def _redirect(request: Wire, answer: Answer) -> str | None:
+def _shown_headers(answer: Answer, *, is_log_in: bool) -> Mapping[str, str]:
+    """Return the headers of an answer without those that are secret by their name.
+
+    Of a log-in's answer nothing is shown but what is harmless.
+    """
+    hidden = {
+        name: redact_url(value) if name == "location" else MASK
+        for name, value in answer.headers.items()
+        if name == "location"
+        or is_secret_name(name)
+        or (is_log_in and name not in _HARMLESS and "rate" not in name)
+    }
+    return {**answer.headers, **hidden} if hidden else answer.headers
+
+
+def _redirect(request: Wire, answer: Answer, kept: tuple[str, ...]) -> str | None:
     """Return where a redirect leads, if it may be followed."""
     location = answer.headers.get("location")
     if not location or answer.status not in _REDIRECTS or request.method not in ("GET", "HEAD"):
         return None
     try:
-        return safe_url(location, answer.url)
+        return safe_url(location, answer.url, kept)
     except LinkError:
         return None

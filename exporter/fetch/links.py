@@ -1,8 +1,8 @@
 """Addresses that vendors give: next pages in bodies and headers, and where redirects lead."""
 
 import re
-from collections.abc import Iterator, Mapping
-from urllib.parse import quote, urljoin, urlsplit
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from exporter.fetch.wire import Lines, host_of, origin_of
 from exporter.kernel.secrets import redact_url
@@ -18,6 +18,7 @@ _LINK = re.compile(
     rf"\s*+<(?P<url>[^<>]*+)>(?P<attributes>(?:\s*+;(?:\s*+{_PARAMETER})?+)*+)\s*+(?:,|$)"
 )
 _NO_LINK = re.compile(r"\s*+(?:,|$)")  # an element of the list may be empty (RFC 9110 5.6.1)
+_VERSION = re.compile(r"v[0-9.]+(?:alpha|beta)?[0-9]*")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -25,10 +26,13 @@ class LinkError(ValueError):
     """An address that must not be followed; credentials would go along."""
 
 
-def safe_url(link: str, asked: str) -> str:
+def safe_url(link: str, asked: str, kept: Collection[str] = ()) -> str:
     """Return `link`, absolute and otherwise as it is, if it leads to where `asked` went.
 
-    Raises LinkError for another scheme, host or port, and for userinfo: credentials go along.
+    `kept` are the values of the target (an organization, an account) that are segments of the
+    path that was asked: another one in their place is another account, whose rows are not ours.
+    Raises LinkError for another scheme, host or port, for userinfo (credentials go along), and for
+    another path: see `check_path`.
     """
     try:
         text = quote(link.strip(), safe=_URL_SAFE)
@@ -40,7 +44,9 @@ def safe_url(link: str, asked: str) -> str:
     if userinfo:
         raise LinkError("the vendor's link holds a user name or password; it is not followed")
     if there == here:
-        return url.partition("#")[0]
+        url = url.partition("#")[0]
+        check_path(url, asked, kept)
+        return url
     if there[1] == here[1] and there[0] != here[0]:
         why = "write base_url with https" if there[0] == "https" else "it is not encrypted"
         raise LinkError(
@@ -51,6 +57,46 @@ def safe_url(link: str, asked: str) -> str:
         f"the vendor's link goes to another host, {host_of(url)} instead of {host_of(asked)};"
         " it is not followed, so that no credential gets there"
     )
+
+
+def check_path(url: str, asked: str, kept: Collection[str]) -> None:
+    """Raise LinkError if the path of `url` may belong to another account than that of `asked`.
+
+    Each value of `kept` has to be in its place, or, where the segments before it differ, a segment
+    of the path or a value of the query. Without such values the path may be any but the same one
+    with another segment in it, as in /orgs/ours/usage and /orgs/theirs/usage; versions (v1, v2)
+    do not count. Dots that climb are refused.
+    """
+    there, here = urlsplit(url), urlsplit(asked)
+    path, own = _segments(there.path), _segments(here.path)
+    if any(part in (".", "..") for segment in path for part in re.split(r"[/\\]", segment)):
+        raise LinkError("the vendor's link climbs with dots in its path; it is not followed")
+    if not kept:
+        if len(path) != len(own) or path[-1] != own[-1] or _unversioned(path) == _unversioned(own):
+            return
+    else:
+        values = {value for _, value in parse_qsl(there.query)}
+        if all(_is_kept(value, path, own, values) for value in kept):
+            return
+    raise LinkError(
+        f"the vendor's link goes to another path on {host_of(asked)}, {there.path}; it is not"
+        " followed, because it may belong to another account"
+    )
+
+
+def _is_kept(value: str, path: list[str], own: list[str], query: Collection[str]) -> bool:
+    for place, segment in enumerate(own):
+        if segment == value and path[:place] == own[:place]:
+            return path[place : place + 1] == [value]
+    return value in path or value in query
+
+
+def _unversioned(path: list[str]) -> list[str]:
+    return [segment for segment in path if not _VERSION.fullmatch(segment)]
+
+
+def _segments(path: str) -> list[str]:
+    return [unquote(segment) for segment in path.strip("/").split("/")]
 
 
 def header_link(lines: Lines, rel: str, unless: Mapping[str, str]) -> str | None:

@@ -55,11 +55,15 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A page as paging sees it: the address that was asked, its document and headers."""
+    """A page as paging sees it: the address that was asked, its document and headers.
+
+    ``kept`` are the segments of that address that name the account.
+    """
 
     url: str
     document: object
     lines: Lines = ()
+    kept: tuple[str, ...] = ()
 
 
 Step: TypeAlias = Next | Done
@@ -127,7 +131,7 @@ def _check_count(pages: int, most: int) -> None:
 def _linked(link: str | None, at: Next, page: Seen) -> Step:
     if link is None:
         return _DONE
-    url = safe_url(link, page.url)
+    url = safe_url(link, page.url, page.kept)
     seen = at.seen | {page.url.partition("#")[0]}
     if url in seen:
         raise PagingError(f"the next page is one that was read already: {redact_url(url)}")

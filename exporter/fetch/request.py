@@ -6,13 +6,14 @@ Signature and page are put on by `wire`, so that a draft serves all pages of a p
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import msgspec
 
 from exporter.fetch.body import FORM, JSON, form_body, json_body, render_json
+from exporter.fetch.links import LinkError
 from exporter.fetch.values import Pairs, Values, render_all
-from exporter.fetch.wire import Wire
+from exporter.fetch.wire import Wire, host_of, origin_of
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import Argument, ArrayStyle, Json, Request
 from exporter.model.target import Target
@@ -25,12 +26,18 @@ _READY = re.compile(r"[A-Za-z0-9._~%/?#@!$&'()*+,;=:-]*")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
+_ACCOUNT = "account.id"
+
+
 class RequestError(ValueError):
     """A request cannot be made. The text says why, without a secret."""
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request without signature and page. ``url`` and ``query`` are encoded already."""
+    """A request without signature and page. ``url`` and ``query`` are encoded already.
+
+    ``kept`` are the values that are whole segments of the path: what names the account.
+    """
 
     method: str
     url: str
@@ -38,6 +45,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Mapping[str, str]
     json: object = None
     form: Pairs = ()
+    kept: tuple[str, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,18 +60,29 @@ def draft(request: Request, target: Target, values: Values, clock: Clock) -> Dra
     """Render a request of a target, with the arguments of breakdowns if it wants those.
 
     Raises RequestError when the path lacks a value (a request without it is another request), and
-    for a header that cannot be sent.
+    for a header that cannot be sent; LinkError where an account's id, which the vendor gave, would
+    lead the request, and the credential with it, somewhere else.
     """
     arguments = _with_items(request, target) if target.items else request.query
     query = tuple(pair for argument in arguments for pair in _encoded(argument, values, clock))
+    url = _url(request.path, target.base_url, values, clock)
     return Draft(
         method=request.method,
-        url=_url(request.path, target.base_url, values, clock),
+        url=url,
         query=query,
         headers=_headers(request, target, values, clock),
         json=render_json(request.json, values, clock),
         form=tuple(pair for argument in request.form for pair in _plain(argument, values, clock)),
+        kept=_kept(url, request, target, values),
     )
+
+
+def _kept(url: str, request: Request, target: Target, values: Values) -> tuple[str, ...]:
+    names = request.path.variables
+    if target.definition.base_url is not None:
+        names |= target.definition.base_url.variables
+    segments = {unquote(segment) for segment in urlsplit(url).path.split("/")}
+    return tuple(sorted({values.texts[name] for name in names & values.texts.keys()} & segments))
 
 
 def wire(
@@ -146,9 +165,50 @@ def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
     if text is None:
         missing = ", ".join(sorted(path.variables - values.texts.keys()))
         raise RequestError(f'the path "{path.text}" needs {missing}, which has no value')
-    if not text.startswith(("http://", "https://")):
+    if not _is_address(text):
         text = f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
+    if _ACCOUNT in path.variables:
+        _check_account(text, path, base_url, values)
     return text if _READY.fullmatch(text) else _ascii(text)
+
+
+def _check_account(url: str, path: Template, base_url: str, values: Values) -> None:
+    """Raise LinkError if an account's id changed more than its place in the path."""
+    home = next(
+        (
+            text
+            for name, text in values.texts.items()
+            if name != _ACCOUNT and path.text.startswith(f"{{{name}}}") and _is_address(text)
+        ),
+        base_url,
+    )
+    account = values.texts[_ACCOUNT]
+    try:
+        parts = urlsplit(url)
+        stays = origin_of(url) == origin_of(home) and "@" not in parts.netloc
+    except ValueError:
+        parts, stays = urlsplit(home), False
+    if not stays:
+        raise LinkError(
+            "an account's id, which the vendor gave, leads to another host than"
+            f" {host_of(home)}; no credential is sent there"
+        )
+    below = urlsplit(home).path.rstrip("/") + "/"
+    added = _is_address(account) and any(mark in account for mark in "?#\\")
+    dots = any(
+        part in (".", "..")
+        for segment in parts.path.split("/")
+        for part in re.split(r"[/\\]", unquote(segment))
+    )
+    if added or dots or not parts.path.startswith(below):
+        raise LinkError(
+            "an account's id, which the vendor gave, leads out of the address of the API"
+            f" ({host_of(home)}); it is not asked"
+        )
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
 
 
 def _ascii(url: str) -> str:
@@ -163,7 +223,7 @@ def _ascii(url: str) -> str:
 
 def _placed(name: str, value: str, path: Template) -> str:
     """Quote the value of a hole. One that the path begins with may be an address: it stays so."""
-    if path.text.startswith(f"{{{name}}}") and value.startswith(("http://", "https://")):
+    if path.text.startswith(f"{{{name}}}") and _is_address(value):
         return value.rstrip("/")
     return _segment(value)
 

@@ -96,7 +96,7 @@ class Signer:
         rules = Rules(verdict=_LOG_IN_ACCEPTED, throttling=self._target.definition.throttling)
         try:
             answer = await self._exchanges.ask(self._log_in_order(auth, self._moment))
-            clean = self._keyring.teller.text
+            clean = self._keyring.redactor.text
             judged = judge(answer, rules, self._world.wall(), clean=clean)
             if isinstance(judged, Failure):
                 return _log_in_failure(judged)

@@ -48,6 +48,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
     clean: Callable[[str], str]
 
 
+_LONGEST_WORDS = 65_536  # characters of an error text; 256 are shown
 _ABSENT = Absent()
 _UNCHANGED = Unchanged()
 _USUAL_ERRORS = tuple(
@@ -200,7 +201,7 @@ def _guarded(case: _Case) -> Failure:
 def _not_json(case: _Case, why: str) -> Failure:
     answer = case.answer
     kind = answer.headers.get("content-type", "")
-    shown = excerpt(answer.body, clean=case.clean)
+    shown = excerpt(answer.body, clean=case.clean, kind=kind)
     told = f" ({clip(case.clean(kind), 64)})" if kind else ""
     begins = f', it begins with "{shown}"' if shown else ""
     return Failure(
@@ -256,7 +257,8 @@ def _destination(answer: Answer) -> str:
 
 def _words(case: _Case) -> str:
     """Return the vendor's own error text as ``: text``, or what the body begins with, or ""."""
-    text = _told(case) or excerpt(case.answer.body, clean=case.clean)
+    kind = case.answer.headers.get("content-type", "")
+    text = _told(case) or excerpt(case.answer.body, clean=case.clean, kind=kind)
     return f": {text}" if text else ""
 
 
@@ -269,5 +271,5 @@ def _told(case: _Case) -> str:
         except FindError:
             continue
         if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
-            return clip(case.clean(str(found)))
+            return clip(case.clean(str(found)[:_LONGEST_WORDS]))
     return ""

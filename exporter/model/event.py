@@ -121,6 +121,18 @@ class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
+class LedgerNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something to know of the state file that costs less than persistence: damaged rows, say."""
+
+    detail: str
+
+
+class ProcessResumed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The process did not run for so many ``seconds``: the machine was suspended, or it was."""
+
+    seconds: float
+
+
 class ClockMoved(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The machine's clock was set, ``by`` so many seconds: forward, or back when negative."""
 
@@ -140,5 +152,7 @@ Event: TypeAlias = (
     | ConfigLoaded
     | ConfigRejected
     | LedgerTrouble
+    | LedgerNote
     | ClockMoved
+    | ProcessResumed
 )

@@ -11,9 +11,11 @@ from exporter.model.event import (
     ConfigLoaded,
     ConfigRejected,
     Event,
+    LedgerNote,
     LedgerTrouble,
     PollCrashed,
     PollFinished,
+    ProcessResumed,
     RunnerMended,
     SchemaNote,
     SeriesDropped,
@@ -76,8 +78,15 @@ class EventLog:
                 self._rejected(event)
             case LedgerTrouble():
                 self._ledger(event)
+            case LedgerNote():
+                self._log.warning("state file", detail=event.detail)
             case ClockMoved():
                 self._clock_moved(event)
+            case ProcessResumed():
+                self._log.warning(
+                    "the process was suspended: polls that came due meanwhile are made now",
+                    seconds=round(event.seconds),
+                )
             case _:
                 assert_never(event)
 

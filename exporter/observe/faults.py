@@ -7,6 +7,8 @@ the ``repr`` of aiohttp's errors (the Authorization header).
 import traceback
 from typing import Final
 
+from exporter.kernel.secrets import printable
+
 _FRAMES: Final = 3
 _PARTS: Final = 3  # of a file's path: exporter/web/server.py
 _DEPTH: Final = 3
@@ -30,14 +32,6 @@ def place(error: BaseException) -> str:
     return " < ".join(
         f"{short_path(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(frames)
     )
-
-
-def printable(value: object) -> str:
-    """Return ``str(value)``, also of a value whose own ``__str__`` is broken."""
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001 - whatever it raises, a log line must come out
-        return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
 
 
 def short_path(path: str) -> str:

@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any, Final, Protocol, TextIO, TypeAlias, assert_never, cast
 
 from exporter.kernel.override import override
+from exporter.kernel.secrets import Redactor
 from exporter.observe import faults
-from exporter.observe.redact import Redactor
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 """The words of ``--log.level``, of the ``level`` key and of the metric's label."""

@@ -16,6 +16,8 @@ from exporter.schedule.lanes import Entry
 from exporter.schedule.state import JobState, Trouble, unended
 from exporter.schedule.window import Window
 
+SHIFT = 2.0  # seconds that time servers may shift a clock by
+
 
 class JobMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job. `due`, `started`, `since` and `period_end` are epoch seconds.
@@ -153,8 +155,12 @@ def recall(snapshot: Snapshot, clocks: Clocks) -> Recollection:
     """
     passed = max(0.0, clocks.wall - snapshot.at)
     written = Clocks(now=clocks.now - passed, wall=snapshot.at)
+    back = clocks.wall - snapshot.at  # what is shown in wall time keeps its age, too
+    back = back if back < -SHIFT else 0.0
     return Recollection(
-        states={(memo.target, memo.collector): _state(memo, written) for memo in snapshot.jobs},
+        states={
+            (memo.target, memo.collector): _state(memo, written, back) for memo in snapshot.jobs
+        },
         budgets={memo.key: _budget(memo, written) for memo in snapshot.budgets},
     )
 
@@ -163,7 +169,7 @@ def _loop_time(epoch: float | None, written: Clocks) -> float:
     return -math.inf if epoch is None else written.now + epoch - written.wall
 
 
-def _state(memo: JobMemo, written: Clocks) -> JobState:
+def _state(memo: JobMemo, written: Clocks, back: float) -> JobState:
     trouble = None
     if memo.reason is not None:
         trouble = Trouble(
@@ -178,7 +184,7 @@ def _state(memo: JobMemo, written: Clocks) -> JobState:
         interval=0.0,  # the config's, once the job is known
         started=_loop_time(memo.started, written),
         trouble=trouble,
-        last_success=memo.last_success,
+        last_success=None if memo.last_success is None else memo.last_success + back,
         calls=memo.calls,
         period_end=memo.period_end,
     )

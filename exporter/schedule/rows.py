@@ -1,6 +1,8 @@
 """A snapshot as rows of bytes, for a store that keeps them without knowing what they are."""
 
+import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -8,6 +10,10 @@ from exporter.schedule.memory import BudgetMemo, JobMemo, Snapshot
 
 JOB, BUDGET = "job/", "budget/"
 KEPT_FOR = 35 * 86_400.0  # seconds past its due time: whose target is gone for so long has no wait
+
+MOST = 1e15  # what no count and no time of a row exceeds
+
+_Memo = TypeVar("_Memo", JobMemo, BudgetMemo)
 
 _encode = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(JobMemo).decode
@@ -42,8 +48,8 @@ def assemble(stored: Mapping[str, bytes], written_at: float) -> tuple[Snapshot, 
     for key, row in stored.items():
         try:
             if key.startswith(BUDGET):
-                budgets.append(_budget(row))
-            elif (job := _job(row)).due >= written_at - KEPT_FOR:
+                budgets.append(_sane(_budget(row)))
+            elif (job := _sane(_job(row))).due >= written_at - KEPT_FOR:
                 jobs.append(job)
             else:
                 useless.append(key)
@@ -51,3 +57,12 @@ def assemble(stored: Mapping[str, bytes], written_at: float) -> tuple[Snapshot, 
             useless.append(key)
     snapshot = Snapshot(at=written_at, jobs=tuple(jobs), budgets=tuple(budgets))
     return snapshot, tuple(useless)
+
+
+def _sane(memo: _Memo) -> _Memo:
+    """Return `memo`; raise ValueError if a number in it cannot be: no arithmetic survives those."""
+    for name in memo.__struct_fields__:
+        value = getattr(memo, name)
+        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= MOST):
+            raise ValueError(name)
+    return memo

@@ -10,11 +10,13 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from exporter.model.event import Event, RunnerMended
+import msgspec
+
+from exporter.model.event import Event, ProcessResumed, RunnerMended
 from exporter.model.outcome import Poll
 from exporter.model.plan import AT_ONCE, Concurrency
 from exporter.schedule import budget as budgets
-from exporter.schedule import state, tell, view
+from exporter.schedule import cadence, state, tell, view
 from exporter.schedule.agenda import Agenda
 from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
 from exporter.schedule.job import Job
@@ -28,6 +30,7 @@ BATCH = 256  # due items in one turn of the loop: after a long sleep it must not
 WATCH = 30.0  # seconds between two looks whether everything still turns
 STUCK = 1.0  # seconds that the timer may be behind before that is a fault
 PAUSE = 5.0  # seconds until anything is polled after such a fault
+SUSPENDED = WATCH + 10.0  # seconds without any look: the process did not run
 DEAF = 5.0  # seconds past its deadline after which a poll is told once more to end
 
 
@@ -68,6 +71,9 @@ class Runner:
             start=self._start,
             postpone=self._agenda.put,
         )
+        self._seed = seed
+        self._seen = self._loop.time()  # when the clock was last looked at
+        self._resumed = -math.inf  # when a suspension ended
         self._timer: asyncio.Handle | None = None
         self._timer_due = math.inf
         self._group: asyncio.TaskGroup | None = None
@@ -121,6 +127,26 @@ class Runner:
     def known_as(self, budget: str, other: str) -> None:
         """Keep a budget under another key, too: its secret was changed."""
         self._roster.known_as(budget, other)
+
+    def notice_suspension(self) -> bool:
+        """Poll soon what came due while the process did not run; return whether it did not.
+
+        The polls are spread as first ones are. A loop of which timers stand still in a suspension
+        needs to be asked for this every few seconds. A poll whose time ran down meanwhile is called
+        off: its connection is as old.
+        """
+        now = self._loop.time()
+        gap, self._seen = now - self._seen, now
+        if gap < SUSPENDED or self._group is None:
+            return False
+        self._resumed = now
+        self._call_off([entry for entry, _ in self._slots.overdue(now)])
+        self._emit(ProcessResumed(seconds=gap))
+        if self._timer is not None:  # it was set by the time that stood still
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
+        return True
 
     def clock_moved(self, by: float) -> None:
         """Keep the ages as they are: the wall clock was set forward by so many seconds."""
@@ -185,6 +211,7 @@ class Runner:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._slots.closed = False
+                self._seen = self._loop.time()
                 self._give_turns()
                 await self._watch()
         finally:
@@ -204,6 +231,8 @@ class Runner:
 
     def _look(self) -> None:
         """Notice what should be impossible: a heap that stands still, a poll that does not end."""
+        if self.notice_suspension():
+            return  # nothing of that time is a fault
         now, due = self._loop.time(), self._agenda.next_time()
         if due is not None and now - due > STUCK and self._timer is None:
             self._mend("the timer of the poll loop was lost")
@@ -238,6 +267,7 @@ class Runner:
 
     def _tick(self, due: float) -> None:
         self._timer = None
+        _ = self.notice_suspension()
         # A timer may fire a clock tick early; what it was set for is due nevertheless.
         self._guard(self._turn, max(due, self._loop.time()))
         self._arm()
@@ -247,6 +277,8 @@ class Runner:
             match self._agenda.pop_due(now):
                 case None:
                     return
+                case Entry() as entry if entry.state.due < self._resumed and self._is_crowd():
+                    self._spread(entry)
                 case Entry() as entry:
                     self._slots.push(entry)
                     self._slots.pump(entry.lane, now)
@@ -254,6 +286,18 @@ class Runner:
                     self._slots.pump(lane, now)
                 case Timer() as timer:
                     self._call(timer.callback)
+
+    def _is_crowd(self) -> bool:
+        return len(self._agenda) > cadence.FIRST_PER_SECOND
+
+    def _spread(self, entry: Entry) -> None:
+        """Let a poll that came due in a suspension come soon, and not in the same second as all."""
+        job = entry.job
+        share = cadence.phase(self._seed, job.target, job.collector)
+        spread = cadence.first_spread(len(self._agenda), job.interval)
+        due = self._resumed + share * spread
+        entry.state = msgspec.structs.replace(entry.state, due=due)
+        self._put(entry)
 
     def _give_turns(self) -> None:
         """Look at every lane again: what holds it may have changed."""

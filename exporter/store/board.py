@@ -54,6 +54,10 @@ class Board:
         """Return when each collector last succeeded, epoch seconds; stale readings count."""
         return {held.reading.collector: held.at for held in self._held.get(target, ())}
 
+    def held(self, target: str) -> list[tuple[Reading, float]]:
+        """Return each reading with the time of its last success; stale readings count."""
+        return [(held.reading, held.at) for held in self._held.get(target, ())]
+
     def remove(self, target: str) -> None:
         """Forget the target."""
         self._held.pop(target, None)

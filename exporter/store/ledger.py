@@ -2,24 +2,30 @@
 
 The event loop only puts records into a queue where a newer one replaces the older; one thread
 writes them all in one transaction, a third of a second after the first. A disk that is full, gone
-or read-only costs persistence alone: the records wait, the latest of each, and are tried again.
+or read-only, or that does not answer, costs persistence alone: the records wait, the latest of
+each, and are tried again.
 
-I/O: asyncio, threads, sqlite3 (through `ledger_file`).
+I/O: asyncio, threads, time, sqlite3 (through `ledger_file`).
 """
 
 import asyncio
 import contextlib
 import math
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
-from exporter.model.event import Event, LedgerTrouble
+from exporter.kernel.override import override
+from exporter.model.event import Event, LedgerNote, LedgerTrouble
 from exporter.model.reading import Reading
 from exporter.store import recall
+from exporter.store.database import LockedError
 from exporter.store.ledger_file import ERRORS, LedgerFile
-from exporter.store.recall import History, Restored
+from exporter.store.recall import History, Restored, StateInUseError
 from exporter.store.records import (
     ForgetRecord,
     PointRecord,
@@ -36,10 +42,68 @@ GATHER = 0.05
 """Seconds between two writings that somebody waits for."""
 CLOSING = 1.0
 """Seconds that a close may take."""
+STALLED = 5.0
+"""Seconds without an answer of the disk after which the process goes on without state."""
 
 _LAST_RETRY = 60.0  # seconds between two tries in trouble, doubling up to this
 
 _T = TypeVar("_T")
+_Given = ParamSpec("_Given")
+
+
+class _Thread(Executor):
+    """One thread that does not hold the end of the process.
+
+    A `ThreadPoolExecutor` is joined at exit: a sync that hangs in it would keep the process for as
+    long as the disk is away.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
+        self._started = False
+        self._abandoned = False
+
+    @override
+    def submit(
+        self, fn: Callable[_Given, _T], /, *args: _Given.args, **kwargs: _Given.kwargs
+    ) -> Future[_T]:
+        future: Future[_T] = Future()
+        self._queue.put((future, lambda: fn(*args, **kwargs)))
+        if not self._started:
+            self._started = True
+            self._thread.start()
+        return future
+
+    @override
+    def shutdown(  # the executor's own signature
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002
+        *,
+        cancel_futures: bool = False,
+    ) -> None:
+        self._abandoned = not wait
+        self._queue.put(None)
+        if wait and self._started:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            future, call = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            error: BaseException | None = None
+            result = None
+            try:
+                result = call()
+            except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+                error = raised
+            if self._abandoned:
+                return  # the loop that would be told may have ended
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
 
 class Ledger:
@@ -48,7 +112,9 @@ class Ledger:
     `path` is the file, "" for a ledger that forgets with the process. `emit` gets LedgerTrouble
     when persistence is lost and when it is back. `wall` is the clock of epoch seconds, also asked
     in the ledger's thread. `pause` is how many seconds records gather before they are written.
-    To be made inside the running loop.
+    `begun_anew` is called when the file was lost while the process ran and a new one is there: what
+    is in memory has to be saved again. `stalled` is how many seconds the disk may take for an
+    answer. To be made inside the running loop.
     """
 
     def __init__(
@@ -58,13 +124,19 @@ class Ledger:
         emit: Callable[[Event], None],
         wall: Callable[[], float],
         pause: float = PAUSE,
+        begun_anew: Callable[[], object] = lambda: None,
+        stalled: float = STALLED,
     ) -> None:
-        self._name = path or "memory"
+        self._name = path.encode("utf-8", "backslashreplace").decode() or "memory"
         self._emit = emit
+        self._wall = wall
         self._pause = pause
+        self._begun_anew = begun_anew
+        self._patience = stalled
         self._loop = asyncio.get_running_loop()
-        self._file = LedgerFile(path, wall, self._set_aside_in_thread)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._file = LedgerFile(path, wall, self._in_loop(self._lost), self._in_loop(self._note))
+        self._thread = _Thread()
+        self._is_loaded = False
         self._waiting = Waiting()
         self._written = 0  # how far of what `_waiting` counted as saved is on the disk
         self._timer: asyncio.TimerHandle | None = None
@@ -88,9 +160,25 @@ class Ledger:
         """Return what the file knows of the targets in `fingerprints`; empty if it cannot be read.
 
         History from `since` (epoch seconds) on, the last point of each `step` seconds; 0 for all.
-        To be asked once, before anything is saved.
+        To be asked once, before anything is saved. Empty, too, when the disk does not answer in
+        time: what it holds is not restored later, but written over by what is known by then.
+        Raises StateInUseError if another process uses the file.
         """
-        return await self._ask(lambda c: recall.load(c, fingerprints, since, step), Restored())
+        now = self._wall()
+
+        def question(connection: sqlite3.Connection) -> Restored:
+            return recall.load(connection, fingerprints, since, step, now=now)
+
+        try:
+            restored = await self._ask(question, Restored(), refuse=True)
+        except LockedError as error:
+            self._end()  # nothing of ours may be written there
+            raise StateInUseError(f"state.file: {self._name}: {error}.") from None
+        self._is_loaded = True
+        if restored.skipped:
+            rows = "1 row is" if restored.skipped == 1 else f"{restored.skipped} rows are"
+            self._note(f"{rows} damaged and not restored; the next polls replace what they held")
+        return restored
 
     async def history(
         self, target: str, fingerprint: str, *, since: float = 0.0, step: float = 0.0
@@ -168,13 +256,16 @@ class Ledger:
                     await asyncio.shield(self._flight)
                 if self._waiting:
                     await asyncio.shield(self._depart())
-                await self._loop.run_in_executor(self._thread, self._file.close)
+                await self._run(self._file.close)
         except TimeoutError:
             self._tell(ok=False, detail="the disk does not answer; what was saved last is lost")
         finally:
-            self._closed = True
-            self._cancel_timer()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._cancel_timer()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------------------------ the turning
 
@@ -226,9 +317,37 @@ class Ledger:
         self._overdue = False
         batch = self._waiting.take()
         self._flight = flight = self._loop.create_future()
-        writing = self._loop.run_in_executor(self._thread, self._file.write, batch)
+        writing = self._run(self._file.write, batch)
         writing.add_done_callback(lambda writing: self._land(writing, batch, flight))
+        self._watch(writing)
         return flight
+
+    def _run(
+        self, call: Callable[_Given, _T], *args: _Given.args, **kwargs: _Given.kwargs
+    ) -> "asyncio.Future[_T]":
+        return self._loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+
+    def _watch(
+        self,
+        call: "asyncio.Future[_T]",
+        late: "asyncio.Future[None] | None" = None,
+        began: float | None = None,
+    ) -> None:
+        """Tell it as a trouble when the disk does not answer a call in time; then `late` is done.
+
+        In seconds in which this process ran: a machine that slept says nothing about its disk.
+        """
+        began = time.monotonic() if began is None else began
+        left = began + self._patience - time.monotonic()
+        if call.done() or self._closed:
+            return
+        if left > 0:
+            timer = self._loop.call_later(left, self._watch, call, late, began)
+            call.add_done_callback(lambda _: timer.cancel())
+            return
+        self._fail(TimeoutError(f"the disk has not answered for {self._patience:g} s"))
+        if late is not None and not late.done():
+            late.set_result(None)
 
     def _land(
         self, writing: "asyncio.Future[int]", batch: Batch, flight: "asyncio.Future[None]"
@@ -247,12 +366,31 @@ class Ledger:
             self._ring()
         self._plan()
 
-    async def _ask(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+    async def _ask(
+        self,
+        question: Callable[[sqlite3.Connection], _T],
+        otherwise: _T,
+        *,
+        refuse: bool = False,
+    ) -> _T:
+        """Return the answer, or `otherwise` in trouble; `refuse`: LockedError is the caller's."""
         if self._closed or (self._retry_in and not self._file.is_open):
             return otherwise
+        asked = self._run(self._file.ask, question)
+        asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        late: asyncio.Future[None] = self._loop.create_future()
+        self._watch(asked, late)
+        either: tuple[asyncio.Future[Any], ...] = (asked, late)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            return otherwise
         try:
-            return await self._loop.run_in_executor(self._thread, self._file.ask, question)
-        except ERRORS as error:
+            return asked.result()
+        except Exception as error:
+            if refuse and isinstance(error, LockedError):
+                raise
+            if not (refuse or isinstance(error, ERRORS)):
+                raise
             self._fail(error)
             return otherwise
 
@@ -276,13 +414,26 @@ class Ledger:
             self._cancel_timer()  # it may be set for long
             self._tell(ok=True, detail="state is kept again")
 
-    def _set_aside_in_thread(self, what: str) -> None:
-        self._loop.call_soon_threadsafe(self._set_aside, what)
+    def _in_loop(self, call: Callable[[str], None]) -> Callable[[str], None]:
+        """Return what makes the loop call, from the thread."""
 
-    def _set_aside(self, what: str) -> None:
+        def from_thread(text: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody listens
+                self._loop.call_soon_threadsafe(call, text)
+
+        return from_thread
+
+    def _lost(self, what: str) -> None:
         self.troubles += 1
         self._tell(ok=False, detail=what)
-        self._tell(ok=True, detail="a new file was begun; what was kept before is not restored")
+        if self._is_loaded:
+            self._tell(ok=True, detail="a new file was begun, with what is in memory")
+            self._begun_anew()
+        else:
+            self._tell(ok=True, detail="a new file was begun; what was kept before is not restored")
+
+    def _note(self, text: str) -> None:
+        self._emit(LedgerNote(detail=f"{self._name}: {text}."))
 
     def _tell(self, *, ok: bool, detail: str) -> None:
         self._emit(LedgerTrouble(ok=ok, detail=f"{self._name}: {detail}."))

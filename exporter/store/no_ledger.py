@@ -49,11 +49,18 @@ class NoLedger:
 
 
 def open_ledger(
-    path: str, *, emit: Callable[[Event], None], wall: Callable[[], float]
+    path: str,
+    *,
+    emit: Callable[[Event], None],
+    wall: Callable[[], float],
+    begun_anew: Callable[[], object],
 ) -> "Ledger | NoLedger":
-    """Return the ledger of the file at `path`, "" for none. To be called in the running loop."""
+    """Return the ledger of the file at `path`, "" for none. To be called in the running loop.
+
+    `begun_anew` is called when what is in memory has to be saved again, into a new file.
+    """
     if not path:
         return NoLedger()
     from exporter.store.ledger import Ledger  # noqa: PLC0415 - see above
 
-    return Ledger(path, emit=emit, wall=wall)
+    return Ledger(path, emit=emit, wall=wall, begun_anew=begun_anew)

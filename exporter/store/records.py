@@ -8,6 +8,7 @@ I/O: sqlite3.
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias, assert_never
+from zlib import crc32
 
 import msgspec
 
@@ -21,6 +22,9 @@ FINE = 2 * 86_400.0
 """Seconds for which every point of the history is kept; older ones are thinned to one an hour."""
 KEPT = 35 * 86_400.0
 """Seconds after which points, and targets that nobody polls any more, are deleted."""
+
+LATEST = 253_402_300_800.0
+"""The year 10000 in epoch seconds: no time in the file can be later."""
 
 _PURGE = "DELETE FROM targets WHERE name = ?"
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,6 +74,14 @@ class PointRecord(msgspec.Struct, frozen=True):
     used: float
 
 
+def checksum(key: str, value: bytes) -> int:
+    """Return what shows that a row is as it was written: SQLite looks at pages, not at values.
+
+    `key` is in it, so that a row does not pass for another one.
+    """
+    return crc32(value, crc32(key.encode()))
+
+
 # ------------------------------------------------------------------------------------- writing
 
 
@@ -102,10 +114,11 @@ def _write_record(connection: "sqlite3.Connection", record: Record) -> None:
     match record:
         case ReadingRecord(target, fingerprint, reading, at):
             row = (_target(connection, target, fingerprint), reading.collector, at)
+            encoded = _encode(reading)
             connection.execute(
-                "INSERT INTO readings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                " SET at = excluded.at, reading = excluded.reading",
-                (*row, _encode(reading)),
+                "INSERT INTO readings VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET at = excluded.at, reading = excluded.reading, crc = excluded.crc",
+                (*row, encoded, checksum(f"{target}/{reading.collector}", encoded)),
             )
         case RenewalRecord(target, collector, at):
             connection.execute(
@@ -113,10 +126,13 @@ def _write_record(connection: "sqlite3.Connection", record: Record) -> None:
                 " AND target = (SELECT id FROM targets WHERE name = ?)",
                 (at, collector, target),
             )
-        case ScheduleRecord(key, None):
+        case ScheduleRecord(key, bytes() as value):
+            connection.execute(
+                "INSERT OR REPLACE INTO schedule VALUES (?, ?, ?)",
+                (key, value, checksum(key, value)),
+            )
+        case ScheduleRecord(key, _):
             connection.execute("DELETE FROM schedule WHERE key = ?", (key,))
-        case ScheduleRecord(key, value):
-            connection.execute("INSERT OR REPLACE INTO schedule VALUES (?, ?)", (key, value))
         case ForgetRecord(target):
             connection.execute(_PURGE, (target,))
         case _:
@@ -141,8 +157,9 @@ def _write_point(connection: "sqlite3.Connection", point: PointRecord) -> None:
     if series is None:
         return
     last = _last_two(connection, series)
-    if last and last[0][0] >= point.at:
-        # Points of a later time are from before the clock was put right.
+    if last and (not isinstance(last[0][0], float) or last[0][0] >= point.at):
+        # Points of a later time are from before the clock was put right; damaged ones that are no
+        # numbers stand behind all numbers, and go with them.
         values = (series, point.at)
         connection.execute("DELETE FROM history WHERE series = ? AND at >= ?", values)
         last = _last_two(connection, series)
@@ -155,7 +172,7 @@ def _write_point(connection: "sqlite3.Connection", point: PointRecord) -> None:
         connection.execute("INSERT INTO history VALUES (?, ?, ?)", (series, point.at, point.used))
 
 
-def _last_two(connection: "sqlite3.Connection", series: int) -> list[tuple[float, float]]:
+def _last_two(connection: "sqlite3.Connection", series: int) -> list[tuple[object, object]]:
     return connection.execute(
         "SELECT at, used FROM history WHERE series = ? ORDER BY at DESC LIMIT 2", (series,)
     ).fetchall()

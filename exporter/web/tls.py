@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from exporter.kernel.override import override
+from exporter.kernel.secrets import hide_tokens
 from exporter.web.webconfig import CIPHERS, CURVES, Tls
 
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -43,7 +44,8 @@ def _load(tls: Tls, context: ssl.SSLContext) -> None:
         context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
     except (OSError, ValueError) as error:
         raise OSError(
-            f"tls_server_config: cannot use {tls.cert_file} with {tls.key_file}: {_words(error)}."
+            f"tls_server_config: cannot use {hide_tokens(tls.cert_file)} with"
+            f" {hide_tokens(tls.key_file)}: {_words(error)}."
             " Both must be readable PEM files, the key without a password, and belong together."
         ) from error
     context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
@@ -56,7 +58,8 @@ def _load(tls: Tls, context: ssl.SSLContext) -> None:
         context.load_verify_locations(tls.client_ca_file)
     except OSError as error:
         raise OSError(
-            f"tls_server_config.client_ca_file: cannot use {tls.client_ca_file}: {_words(error)}."
+            f"tls_server_config.client_ca_file: cannot use {hide_tokens(tls.client_ca_file)}:"
+            f" {_words(error)}."
             " It must be a readable PEM file of CA certificates."
         ) from error
 

@@ -9,9 +9,11 @@ import msgspec
 import yaml
 
 from exporter.kernel.problems import Position, Problem, did_you_mean
+from exporter.kernel.secrets import hide_tokens, hide_value, looks_secret
 from exporter.web.refusals import BadWebConfig
 from exporter.web.webconfig import Finding, Http, RateLimit, Tls, WebConfig, findings
 
+_QUOTED: Final = re.compile(r"\s*(['\"])(?!<).{3,}\1")  # in the parser's words: a part of the file
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`")
 _FIELDS: Final = {
@@ -67,6 +69,7 @@ class _Document:
         self._path = path
         self._places: dict[str, Position] = {"": Position(path, 1, 1)}
         self._problems: list[Problem] = []
+        self._value: object = None
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             self._value = {} if node is None else self._plain(node, "")
@@ -88,7 +91,13 @@ class _Document:
         place = path
         while place not in self._places:
             place = place.rpartition(".")[0]
-        return Problem(self._places[place], path, what)
+        # A password or key may stand in the wrong place, also in that of a name.
+        value: object = self._value
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and looks_secret(value):
+            what = hide_value(what, value)
+        return Problem(self._places[place], hide_tokens(path), hide_tokens(what))
 
     def _plain(self, node: yaml.Node, path: str) -> object:
         # Scalars stay text: of "0", "yes" and "1e3" the schema says what they are.
@@ -107,7 +116,7 @@ class _Document:
             self._places[inner] = self._position(key_node.start_mark)
             if key in seen:
                 what = "the key is there twice. Keep one."
-                self._problems.append(Problem(self._places[inner], inner, what))
+                self._problems.append(self.problem((inner, what)))
             seen.add(key)
             if inner not in _SECTIONS or value_node.tag != _NULL:
                 yield key, self._plain(value_node, inner)
@@ -118,7 +127,8 @@ class _Document:
     def _broken(self, error: Exception) -> Problem:
         mark = getattr(error, "problem_mark", None)
         position = Position(self._path, 0, 0) if mark is None else self._position(mark)
-        what = getattr(error, "problem", None) or f"not YAML ({type(error).__name__})"
+        said = getattr(error, "problem", None) or f"not YAML ({type(error).__name__})"
+        what = _QUOTED.sub(" …", said)
         return Problem(position, "", f"{what}. Write YAML as promtool check web-config takes it.")
 
 

@@ -21,9 +21,9 @@ from exporter.app.options import Options
 from exporter.app.telling import Telling
 from exporter.config.files import SecretReader
 from exporter.config.load import load_text
+from exporter.kernel.secrets import Redactor
 from exporter.model.event import Event, PollFinished
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
 from tests.bench.starts import configuration
 
 TARGETS, PACE = 300, 1.0

@@ -11,6 +11,7 @@ from exporter.fetch.wire import Answer, Wire
 from tests.support.daemon import exporting
 from tests.support.exposed import Exposed
 from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
+from tests.support.rig import plan_of, running
 from tests.support.schedule import DAY, EPOCH
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 from tests.support.vendor import NOW
@@ -162,3 +163,38 @@ def test_a_used_up_quota_waits_for_the_period_and_says_why(tmp_path: Path) -> No
     simulated(story())
     assert sum(at < end for at in asked) == 2
     assert 0 <= asked[2] - end < 60
+
+
+NEAR, CALM = 75, 300  # seconds: a quarter of the interval of five minutes, and all of it
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "cost", "interval"),
+    [
+        ({"traffic": "1 kB"}, 950, 0, NEAR),
+        ({"traffic": "1000"}, 950, 0, NEAR),
+        ({"traffic": "1000 s"}, 950, 0, CALM),  # a limit in another unit is none
+        ({}, 950, 0, CALM),
+        ({}, 0, 4.75, CALM),  # money without a budget
+        ({"spend": "5 USD"}, 0, 4.75, NEAR),
+        ({"spend": "5 EUR"}, 0, 4.75, CALM),
+        ({"spend": "5 USD"}, 0, 4.125, 120),  # half of the way from 0.75 to 0.9
+        ({"spend": "50 USD"}, 0, 4.75, CALM),
+        ({"spend": "5 USD", "traffic": "1 kB"}, 950, 1, NEAR),  # the fullest counts
+    ],
+    ids=str,
+)
+@warped
+async def test_an_adaptive_target_knows_the_limits_of_the_config(
+    limits: dict[str, object], used: float, cost: float, interval: float, tmp_path: Path
+) -> None:
+    costs = "costs:\n  - {cost: cost, currency: USD}\n"
+    answer = {"rows": [{"name": "traffic", "used": used}], "cost": cost}
+    meter = Meter(usage=json_answer(answer))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, adaptive=True, limits=limits))
+        (tmp_path / "meter.yaml").write_text(DEFINITION + costs)
+        async with running(plan_of(path)) as rig:
+            await rig.first()
+            (status,) = rig.engine.runner.statuses()
+    assert status.interval == pytest.approx(interval)

@@ -187,3 +187,31 @@ def test_a_poll_that_the_clock_was_set_in_is_as_old_as_it_is(tmp_path: Path, by:
         await process.stop()
 
     simulated(story())
+
+
+def test_a_clock_that_begins_in_1970_makes_nothing_fresh(tmp_path: Path) -> None:
+    """A machine without a battery for its clock: restarted in 1970, put right a minute later."""
+
+    async def story() -> None:
+        world = World(tmp_path)
+        process = await world.begin()
+        await asyncio.sleep(200)
+        before = world.age(process)
+        await process.stop()
+        right = world.clock.offset
+        world.clock.offset = -asyncio.get_running_loop().time()  # 1 January 1970
+        world.status = 500
+        again = await world.begin()
+        assert before is not None
+        assert world.age(again) == pytest.approx(before, abs=1)
+        await asyncio.sleep(60)
+        world.clock.offset = right
+        again.engine.mind_the_clock()
+        await asyncio.sleep(10)
+        assert world.age(again) == pytest.approx(before + 70, abs=2)
+        assert again.scrape().get("usage_bytes") == 250
+        await asyncio.sleep(3600)
+        assert again.scrape().get("usage_bytes") is None
+        await again.stop()
+
+    simulated(story())

@@ -22,10 +22,10 @@ from exporter.demo.wire import Answer as Reply
 from exporter.demo.wire import Asked, Script, json_answer
 from exporter.fetch.wire import Answer, Wire
 from exporter.kernel.override import override
+from exporter.kernel.secrets import Redactor
 from exporter.model.event import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
 from tests.support.meter import DEFINITION, Meter, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.schedule import EPOCH
@@ -148,7 +148,7 @@ class Life:
         await process.stop()
 
 
-@pytest.mark.timeout(60)  # ten seconds for so many polls, on a machine that is busy
+@pytest.mark.slow
 def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: Path) -> None:
     life = Life(tmp_path)
     simulated(life.live())
@@ -162,6 +162,7 @@ def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: P
     assert (tmp_path / "state.db").stat().st_size < 4_000_000
 
 
+@pytest.mark.slow
 @warped
 async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Path) -> None:
     turns = [0]
@@ -186,7 +187,7 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
     assert max(counts[-quarter:]) <= max(counts[quarter : 2 * quarter]) + 1
 
 
-@pytest.mark.timeout(60)  # some seconds for so many reloads, on a machine that is busy
+@pytest.mark.slow
 @warped
 async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:
     meter = Meter()

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from exporter.app.engine import PRUNED_EVERY
 from exporter.fetch.wire import Answer, Wire
 from exporter.model.plan import Plan
@@ -168,6 +170,7 @@ def test_targets_that_left_are_forgotten_when_nothing_holds_them_back(tmp_path: 
     simulated(story())
 
 
+@pytest.mark.slow
 def test_the_state_does_not_grow_with_targets_that_come_and_go(tmp_path: Path) -> None:
     async def story() -> None:
         world = World(tmp_path)

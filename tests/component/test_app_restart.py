@@ -167,7 +167,7 @@ async def test_a_schedule_that_no_one_understands_does_not_stop_the_start(tmp_pa
             keys = [key for (key,) in connection.execute("SELECT key FROM schedule")]
             for number, key in enumerate([*keys, "job\0gone\0usage", "budget\0x", "what\0is"]):
                 row_ = (key, strange[number % len(strange)])
-                connection.execute("INSERT OR REPLACE INTO schedule VALUES (?, ?)", row_)
+                connection.execute("INSERT OR REPLACE INTO schedule VALUES (?, ?, NULL)", row_)
         connection.close()
         async with running(plan(tmp_path, meter), start=NOW + 60) as rig:
             assert rig.scrape().get("usage_bytes") == 250

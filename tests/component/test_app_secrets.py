@@ -81,7 +81,7 @@ def config(folder: Path, base_url: str, proxy: str = "", *, state: bool = False)
         "login": pair,
         "basic": pair,
     }
-    http = {"http_headers": {"X-Secret-Token": HEADER}}
+    http = {"http_headers": {"X-Jwt": HEADER, "X-Pwd": HEADER}}
     targets = [
         {
             "name": name,

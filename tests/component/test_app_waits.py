@@ -59,7 +59,7 @@ async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
             after = await exporter.until(lambda seen: left(seen) > 0)
             jump(2000)
             meter.answers["usage"] = rows()
-            over = await exporter.until(lambda seen: left(seen) == left(seen, "work") == 0)
+            over = await exporter.until(lambda seen: left(seen) == left(seen, "work") == 0, step=10)
     assert left(first) == pytest.approx(1800, abs=60)
     assert left(first) - left(second) == pytest.approx(100, abs=1)
     assert left(second, "work") == pytest.approx(left(second), abs=0.1)

@@ -133,6 +133,7 @@ class Held:
         return found
 
 
+@pytest.mark.slow
 @warped
 async def test_scrapes_have_their_turn_while_fifty_polls_read_five_megabytes_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -59,7 +59,7 @@ def noting(times: Times, answer: Answer) -> Callable[[Asked], Answer]:
     return reply
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
     dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
     down.bell = well.bell
@@ -70,22 +70,25 @@ async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) ->
         config = write_config(
             tmp_path, target(meter, "well", **pace), target(other, "down", **pace), **CONFIG
         )
-        end = time.monotonic() + LASTS
-        while time.monotonic() < end or min(map(len, (well, down))) < 2:  # if the machine is busy
-            process = await live(config)
+        end, patience = time.monotonic() + LASTS, 60.0  # the first life lasts until it has polled
+        while time.monotonic() < end or min(map(len, (well, down))) < 2:
+            process, began = await live(config), time.monotonic()
             lives += 1
-            await well.soon(2.5)
+            await well.soon(patience)
+            if patience == 60.0:
+                patience = 1.5 + time.monotonic() - began  # of which a busy machine takes its share
             await asyncio.sleep(dice.choice((0.0, 0.005, 0.05, 0.3)))  # at once, or in the midst
             process.send_signal(signal.SIGKILL)
             await process.wait()
-    assert lives >= 4
+    assert lives > max(len(well), len(down))
     for times in (well, down):
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert gaps, "it must poll all the same"
-        assert min(gaps) > INTERVAL - 0.1
+        # What arrives late makes the next gap short; a poll at each start would come in a second.
+        assert min(gaps) > 0.7 * INTERVAL
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
     times = Times()
     refusal = json_answer({}, status=429, headers={"Retry-After": "3600"})

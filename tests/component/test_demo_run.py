@@ -90,6 +90,7 @@ async def test_the_demo_is_refused_now_and_then_and_mends(monkeypatch: pytest.Mo
     assert 'msg="target is back"' in log
 
 
+@pytest.mark.slow
 @warped
 async def test_chaos_never_spoils_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
     async with showing(monkeypatch, chaos=True) as exporter:

@@ -11,8 +11,8 @@ import pytest
 from exporter.store.database import (
     APPLICATION_ID,
     MIGRATIONS,
-    _set_aside,
     open_database,
+    set_aside,
     transaction,
 )
 
@@ -32,7 +32,7 @@ def mode(file: Path) -> int:
 def test_a_new_file_is_for_its_owner_alone_with_all_that_belongs_to_it(file: Path) -> None:
     connection, notice = open_database(str(file), NOW)
     with transaction(connection):
-        connection.execute("INSERT INTO schedule VALUES ('a', 'b')")
+        connection.execute("INSERT INTO schedule VALUES ('a', 'b', NULL)")
     assert notice == ""
     found = {path.name: mode(path) for path in file.parent.iterdir()}
     assert found == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
@@ -69,21 +69,21 @@ def test_an_empty_path_is_memory() -> None:
 
 def test_opening_again_finds_what_was_there(file: Path) -> None:
     connection, _ = open_database(str(file), NOW)
-    connection.execute("INSERT INTO schedule VALUES ('a', 'b')")
+    connection.execute("INSERT INTO schedule VALUES ('a', 'b', NULL)")
     connection.close()
     connection, notice = open_database(str(file), NOW)
-    assert connection.execute("SELECT * FROM schedule").fetchall() == [("a", "b")]
+    assert connection.execute("SELECT * FROM schedule").fetchall() == [("a", "b", None)]
     assert notice == ""
     connection.close()
 
 
 def test_an_older_schema_is_brought_up_to_date_with_its_rows(file: Path) -> None:
     connection, _ = open_database(str(file), NOW)
-    connection.execute("INSERT INTO schedule VALUES ('a', 'b')")
+    connection.execute("INSERT INTO schedule VALUES ('a', 'b', NULL)")
     connection.close()
     newer = (*MIGRATIONS, "ALTER TABLE schedule ADD COLUMN shard INTEGER DEFAULT 7")
     connection, notice = open_database(str(file), NOW, newer)
-    assert connection.execute("SELECT * FROM schedule").fetchall() == [("a", "b", 7)]
+    assert connection.execute("SELECT * FROM schedule").fetchall() == [("a", "b", None, 7)]
     assert connection.execute("PRAGMA user_version").fetchone() == (len(newer),)
     assert notice == ""
     connection.close()
@@ -113,7 +113,7 @@ def damaged(file: Path) -> None:
     connection, _ = open_database(str(file), NOW)
     with transaction(connection):
         for n in range(2000):
-            connection.execute("INSERT INTO schedule VALUES (?, ?)", (f"key-{n}", b"x" * 100))
+            connection.execute("INSERT INTO schedule VALUES (?, ?, NULL)", (f"key-{n}", b"x" * 100))
     connection.close()
     content = bytearray(file.read_bytes())
     content[20_000:60_000] = b"\xff" * 40_000
@@ -145,7 +145,7 @@ def newer(file: Path) -> None:
         (damaged, "database is damaged"),
         (truncated, "malformed"),
         (foreign, "it is the database of another program"),
-        (newer, r"written by a newer version \(schema 99; this one knows 1\)"),
+        (newer, r"written by a newer version \(schema 99; this one knows 2\)"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_set_aside(
@@ -177,7 +177,7 @@ def test_what_only_the_write_ahead_log_held_goes_with_the_file_that_is_set_aside
     file: Path,
 ) -> None:
     living, _ = open_database(str(file.with_name("other.db")), NOW)
-    living.execute("INSERT INTO schedule VALUES ('a', 'b')")
+    living.execute("INSERT INTO schedule VALUES ('a', 'b', NULL)")
     living.execute("PRAGMA user_version = 99")
     for suffix in ("", "-wal"):  # as a kill would leave them
         file.with_name(f"state.db{suffix}").write_bytes(
@@ -186,14 +186,14 @@ def test_what_only_the_write_ahead_log_held_goes_with_the_file_that_is_set_aside
     living.close()
     open_database(str(file), NOW)[0].close()
     aside = sqlite3.connect(file.with_name(f"state.db.corrupt-{STAMP}"))
-    assert aside.execute("SELECT * FROM schedule").fetchall() == [("a", "b")]
+    assert aside.execute("SELECT * FROM schedule").fetchall() == [("a", "b", None)]
     aside.close()
 
 
 def test_a_log_that_sqlite_left_behind_is_moved_too(file: Path) -> None:
     garbage(file)
     file.with_name("state.db-wal").write_bytes(b"log")
-    aside = _set_aside(file, NOW)
+    aside = set_aside(file, NOW)
     assert [path.name for path in sorted(file.parent.iterdir())] == [
         aside.name,
         f"{aside.name}-wal",
@@ -218,8 +218,8 @@ def test_a_transaction_is_all_or_nothing(file: Path) -> None:
 
     def half_of_it() -> None:
         with transaction(connection):
-            connection.execute("INSERT INTO schedule VALUES ('a', 'b')")
-            connection.execute("INSERT INTO schedule VALUES ('c', NULL)")
+            connection.execute("INSERT INTO schedule VALUES ('a', 'b', NULL)")
+            connection.execute("INSERT INTO schedule VALUES ('c', NULL, NULL)")
 
     with pytest.raises(sqlite3.IntegrityError):
         half_of_it()

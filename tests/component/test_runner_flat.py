@@ -88,7 +88,7 @@ class Life:
         await asyncio.wait([task])
 
 
-@pytest.mark.timeout(60)  # ten seconds for so many polls, on a machine that is busy
+@pytest.mark.slow
 def test_nothing_grows_over_a_hundred_thousand_polls_of_which_half_fail() -> None:
     lives: list[Life] = []
 

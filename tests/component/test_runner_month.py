@@ -30,6 +30,8 @@ from tests.support.schedule import (
     throttling,
 )
 
+pytestmark = pytest.mark.slow  # they share one month, which takes seconds
+
 MONTH = 30 * DAY
 HOUR = 3600.0
 KEYS, TARGETS = 20, 500

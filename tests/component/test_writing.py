@@ -120,7 +120,7 @@ def pigeon(asked: Asked) -> Answer:
     return Answer(headers=(("Content-Type", "application/json"),), body=listing.text.encode())
 
 
-@pytest.mark.timeout(120)  # eight processes, one after the other
+@pytest.mark.slow
 async def test_every_step_of_the_walk_through_does_what_the_page_says(tmp_path: Path) -> None:
     async with Vendor(pigeon) as vendor:
         walk = Walk(tmp_path, vendor.base_url)
@@ -208,6 +208,7 @@ def test_every_hole_and_format_of_templates_is_explained_and_no_other() -> None:
 
 
 def test_every_unit_that_is_named_is_one() -> None:
+    assert code(section("Units"))
     for name in code(section("Units")):
         assert find_unit(name).name
 

@@ -148,11 +148,28 @@ def test_a_claim_that_mounts_once_is_never_waited_for(helm: str) -> None:
     kept = only(render(helm, "--set=persistence.enabled=true"), "Deployment")
     assert kept["spec"]["strategy"] == {"type": "Recreate"}
     shared = ("--set=persistence.enabled=true", "--set=persistence.accessModes={ReadWriteMany}")
-    assert only(render(helm, *shared), "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
+    # It could be mounted twice, but its state file serves one process.
+    assert only(render(helm, *shared), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     assert only(render(helm), "Deployment")["spec"]["strategy"]["rollingUpdate"] == {
         "maxSurge": 1,
         "maxUnavailable": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("--set=replicaCount=2", "replicaCount: 2 pods cannot share the one state file"),
+        ("--set=strategy.type=RollingUpdate", "Set strategy: {type: Recreate}"),
+    ],
+)
+def test_one_state_file_has_one_pod(helm: str, more: str, why: str) -> None:
+    words = (helm, "template", "demo", str(CHART))
+    done = call(*words, "--set=persistence.enabled=true", more)
+    assert done.returncode != 0
+    assert why in done.stderr
+    assert call(*words, "--set=persistence.enabled=true", "--set=replicaCount=0").returncode == 0
+    assert call(*words, more).returncode == 0  # each with a state of its own
 
 
 def test_everything_of_the_full_example_arrives(helm: str) -> None:

@@ -180,17 +180,3 @@ def test_the_changelog_has_a_place_for_what_comes_next() -> None:
     assert re.search(r"^## \[Unreleased\]$", text, re.MULTILINE)
     kinds = set(re.findall(r"^### (.*)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-
-
-def test_every_path_that_the_papers_name_is_there() -> None:
-    for paper in ("docs/operating.md", "CONTRIBUTING.md"):
-        text = (ROOT / paper).read_text()
-        named = re.findall(r"\b(?:deploy|helm|\.ci)/[\w./-]+\w", text)
-        assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def test_every_make_target_that_the_papers_name_is_there() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    for paper in ("docs/operating.md", "CONTRIBUTING.md"):
-        named = re.findall(r"(?:`|^)make ([a-z0-9-]+)", (ROOT / paper).read_text(), re.MULTILINE)
-        assert [name for name in named if f"\n{name}:" not in makefile] == []

@@ -1,7 +1,9 @@
 """The Makefile and the CI script: the two doors that everybody comes in by."""
 
+import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -59,16 +61,54 @@ def test_an_old_python_is_passed_over(tmp_path: Path) -> None:
     assert (tmp_path / ".venv/bin/python").exists()
 
 
+def beside_the_makefile(folder: Path) -> None:
+    """Make a folder in which every target can be planned."""
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("requirements.lock", "requirements-build.lock", "requirements-dev.lock"):
+        (folder / name).touch()
+    (folder / "pyproject.toml").touch()
+
+
 @pytest.mark.parametrize("target", ["demo", "test", "check", "e2e", "bench"])
 def test_one_command_sets_everything_up(tmp_path: Path, target: str) -> None:
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements.lock", "requirements-build.lock", "requirements-dev.lock"):
-        (tmp_path / name).touch()
-    (tmp_path / "pyproject.toml").touch()
+    beside_the_makefile(tmp_path)
     plan = call("make", "--dry-run", target, cwd=tmp_path).stdout
     for step in ("-m venv", "--require-hashes -r requirements.lock", "--editable ."):
         assert step in plan
     assert ("-r requirements-dev.lock" in plan) == (target != "demo")
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "workers", "slow"),
+    [
+        ("test", "", True, False),
+        ("test", "-k backoff", True, False),
+        ("test", "tests/unit/mapping", False, True),
+        ("test", "-x tests/unit/mapping/test_a.py::test_b", False, True),
+        ("test", "-m ''", True, True),
+        ("check", "", True, True),
+    ],
+)
+def test_all_cores_run_the_suite_and_one_a_part_and_only_the_plain_run_leaves_out_what_is_slow(
+    tmp_path: Path,
+    target: str,
+    arguments: str,
+    workers: bool,  # noqa: FBT001
+    slow: bool,  # noqa: FBT001
+) -> None:
+    beside_the_makefile(tmp_path)
+    (tmp_path / "tests" / "unit" / "mapping").mkdir(parents=True)
+    (tmp_path / "tests" / "unit" / "mapping" / "test_a.py").touch()
+    plan = call("make", "--dry-run", target, f"ARGS={arguments}", cwd=tmp_path).stdout
+    (line,) = [one for one in plan.splitlines() if "-m pytest" in one]
+    words = shlex.split(line)
+    assert ("-n" in words) is workers
+    marks = [mark for flag, mark in itertools.pairwise(words) if flag == "-m" and mark != "pytest"]
+    assert ("not slow" in marks[-1:]) is not slow  # the last one counts
+
+
+def test_ci_runs_what_is_slow() -> None:
+    assert re.search(r"^stage tests make test ARGS=\"-m '' ", CI_RUN, re.MULTILINE)
 
 
 def test_the_ci_script_uses_the_same_doors() -> None:

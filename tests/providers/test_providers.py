@@ -85,22 +85,22 @@ def test_every_exchange_is_used(name: str) -> None:
 @pytest.mark.parametrize(("name", "metric"), METRICS, ids=lambda one: getattr(one, "name", one))
 async def test_a_value_worked_out_by_hand_is_published(name: str, metric: expected.Metric) -> None:
     cases = cases_of(name)
-    lines = expected.parse(await lines_with(name, metric.cases))
-
-    unit = cases.units.get(metric.name, "")
-
-    absent = expected.missing(
-        metric, lines, unit=unit, any_labels=metric.name in cases.other_labels
-    )
+    lines = await lines_with(name, metric.cases)
 
     if metric.name in cases.not_published:
-        assert absent, "published after all: take it out of not_published"
+        assert metric.wanted
+        assert expected.traces(metric, lines) == [], "published after all: it goes to `series`"
+    elif metric.wanted:
+        found = expected.published(lines)
+        for (series, unit), wanted in zip(
+            cases.series[metric.name].items(), metric.wanted, strict=True
+        ):
+            value = found.get(expected.series(series, name))
+            assert expected.same(value, expected.in_base_unit(wanted, unit)), (series, value)
     else:
-        assert absent == []
-    if metric.name in cases.other_labels:
-        assert expected.missing(metric, lines, unit=unit), "take it out of other_labels"
-    if unit:
-        assert expected.missing(metric, lines), "take it out of units"
+        assert lines
+        texts = cases.absent[metric.name]
+        assert [line for line in lines for text in texts if text in line] == []
 
 
 async def lines_with(name: str, wanted: tuple[str, ...]) -> list[str]:
@@ -115,10 +115,11 @@ async def lines_with(name: str, wanted: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", provider_names())
-def test_the_names_of_exceptions_are_those_of_metrics(name: str) -> None:
+def test_every_metric_that_was_worked_out_has_its_place_and_no_other(name: str) -> None:
     cases = cases_of(name)
-    names = {metric.name for metric in expected.metrics(PROVIDERS / name)}
-    assert {*cases.not_published, *cases.other_labels, *cases.units} <= names
+    names = [metric.name for metric in expected.metrics(PROVIDERS / name)]
+    assert sorted([*cases.not_published, *cases.series, *cases.absent]) == sorted(names)
+    assert all(cases.absent.values())
 
 
 @pytest.mark.parametrize("name", provider_names())

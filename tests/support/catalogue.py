@@ -62,17 +62,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Cases(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider's exchanges are for.
 
-    ``golden`` are those behind expected.prom. ``not_published`` gives a reason for each metric of
-    expected.json that no family carries, ``other_labels`` for those whose values are published
-    under other labels, ``units`` the unit of those whose values it leaves unconverted. ``unused``
-    are exchanges that the definition does not make, and why.
+    ``golden`` are those behind expected.prom. ``series`` names, for each metric of expected.json,
+    the series that its values are published as, in their order, and the unit that they have there;
+    ``absent`` does it for a metric without values: texts that no line may hold. ``not_published``
+    gives a reason for each metric that no family carries. ``unused`` are exchanges that the
+    definition does not make, and why.
     """
 
     golden: list[str]
     cases: dict[str, Case] = {}
     not_published: dict[str, str] = {}
-    other_labels: dict[str, str] = {}
-    units: dict[str, str] = {}
+    series: dict[str, dict[str, str]] = {}
+    absent: dict[str, list[str]] = {}
     unused: dict[str, str] = {}
 
 

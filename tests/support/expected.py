@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,14 +13,8 @@ from exporter.kernel.units import find_unit
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNLIMITED = "+Inf"
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A series: family, label values by name, value."""
-
-    family: str
-    labels: dict[str, str]
-    value: float
+BASE = "base"
+"""In the unit that is published."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -51,52 +45,65 @@ def metrics(folder: Path) -> list[Metric]:
     ]
 
 
-def parse(lines: Iterable[str]) -> list[Line]:
-    """Split lines of an exposition."""
-    return [_line(line) for line in lines]
+def series(name: str, provider: str) -> str:
+    """Return the whole name of a series that cases.yaml writes without provider and account.
+
+    ``usage_bytes{resource="storage"}`` is short for the series of the account ``test``.
+    """
+    family, _, labels = name.removesuffix("}").partition("{")
+    others = f",{labels}" if labels else ""
+    return f'{family}{{provider="{provider}",account="test"{others}}}'
 
 
-def missing(
-    metric: Metric, lines: Sequence[Line], *, unit: str = "", any_labels: bool = False
-) -> list[Wanted]:
-    """Return the wanted values that no line has, under labels of the same words.
+def published(lines: Iterable[str]) -> dict[str, float]:
+    """Return the values of an exposition by series."""
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
-    `unit` is that of values which expected.json leaves as the vendor wrote them; a value whose
-    labels name a unit may be in it, too.
+
+def in_base_unit(wanted: Wanted, unit: str) -> float:
+    """Return what must be published: the value, which expected.json leaves in `unit`.
+
+    No limit is published as 1, by the label ``limit_kind`` of the series.
+    """
+    if wanted.value == _UNLIMITED:
+        return 1.0
+    return float(wanted.value) * (1.0 if unit == BASE else find_unit(unit).factor)
+
+
+def same(value: float | None, wanted: float) -> bool:
+    """Tell whether two numbers are the same but for the rounding of sums."""
+    return value is not None and math.isclose(value, wanted, rel_tol=1e-12, abs_tol=0.0)
+
+
+def traces(metric: Metric, lines: Iterable[str]) -> list[str]:
+    """Return the lines that could be a value of the metric, raw or converted, by number and labels.
+
+    For what must not be published at all: every way that it could be there counts.
     """
     return [
-        wanted
+        line
+        for line in lines
         for wanted in metric.wanted
-        if not any(
-            _is(line, wanted, factor) and (any_labels or _has(line, wanted))
-            for line in lines
-            for factor in (1.0, _factor(unit), _factor(wanted.labels.get("unit", "")))
+        if any(
+            same(float(line.rpartition(" ")[2]), in_base_unit(wanted, unit))
+            for unit in _units(wanted)
         )
+        and _has(line, wanted)
     ]
 
 
-def _factor(unit: str) -> float:
+def _units(wanted: Wanted) -> list[str]:
     try:
-        return find_unit(unit).factor
+        find_unit(wanted.labels.get("unit", ""))
     except ValueError:  # messages, numbers: the vendor's own word for one of them
-        return 1.0
+        return [BASE]
+    return [BASE, wanted.labels["unit"]]
 
 
-def _line(line: str) -> Line:
-    name, _, value = line.rpartition(" ")
-    family, _, labels = name.partition("{")
-    return Line(family, dict(_LABEL.findall(labels)), float(value))
-
-
-def _is(line: Line, wanted: Wanted, factor: float) -> bool:
-    if wanted.value == _UNLIMITED:
-        return line.labels.get("limit_kind") == "unlimited"
-    return math.isclose(line.value, float(wanted.value) * factor, rel_tol=1e-12, abs_tol=0.0)
-
-
-def _has(line: Line, wanted: Wanted) -> bool:
+def _has(line: str, wanted: Wanted) -> bool:
     """Compare words, not spellings: apiCalls is the resource api_calls. A unit is converted."""
-    words = {snake(text) for text in line.labels.values()} | set(line.labels.values())
+    labels = dict(_LABEL.findall(line))
+    words = {snake(text) for text in labels.values()} | set(labels.values())
     return all(
         text in words or snake(text) in words or any(word.endswith(snake(text)) for word in words)
         for name, text in wanted.labels.items()

@@ -27,7 +27,20 @@ def forms(secret: str) -> frozenset[str]:
         repr(secret)[1:-1],
         base64.b64encode(plain).decode(),
         base64.b64encode(plain).decode().rstrip("="),
+        base64.urlsafe_b64encode(plain).decode().rstrip("="),
+        plain.hex(),
+        plain.hex().upper(),
+        "\0".join(secret),
+        "�".join(secret),  # what is left of its zeros in a line of text
+        quote(quote(secret, safe=""), safe=""),
+        quote(secret, safe="").lower(),
+        "".join(f"\\u{ord(letter):04x}" for letter in secret),
+        "".join(f"&#x{ord(letter):x};" for letter in secret),
+        html.escape(html.escape(secret)),
     }
+    for before in range(3):  # base64 within more base64: what does not depend on its neighbours
+        packed = base64.b64encode(bytes(before) + plain).decode().rstrip("=")
+        found.add(packed[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6])
     return frozenset(found)
 
 
@@ -86,6 +99,49 @@ def _late_body(asked: Asked, text: str) -> Answer:
     return Answer(status=400, body=f"{'z' * 190} {text}".encode())
 
 
+def _escaped(asked: Asked, text: str) -> Answer:
+    """Escape each character, as some JSON encoders can be told to."""
+    told = "".join(f"\\u{ord(letter):04x}" for letter in text)
+    row = f'{{"name": "{told}", "used": 1, "limit": 2}}'
+    return Answer(body=f'{{"rows": [{row}], "plan": "{told}"}}'.encode())
+
+
+def _wide(asked: Asked, text: str) -> Answer:
+    row = {"name": text, "used": 1, "limit": 2}
+    return Answer(body=json.dumps({"rows": [row], "plan": text}).encode("utf-16"))
+
+
+def _wide_error(asked: Asked, text: str) -> Answer:
+    return Answer(status=400, body=f"no such key: {text}".encode("utf-16-le"))
+
+
+def _encoded(write: Callable[[str], str]) -> Callable[[Asked, str], Answer]:
+    """Return a reply that puts an encoded secret where labels come from."""
+
+    def reply(asked: Asked, text: str) -> Answer:
+        rows = [{"name": write(part), "used": 1, "limit": 2} for part in dict.fromkeys([text])]
+        return json_answer({"rows": rows, "plan": write(text), "next": None})
+
+    return reply
+
+
+def _encoded_error(write: Callable[[str], str]) -> Callable[[Asked, str], Answer]:
+    return lambda asked, text: json_answer({"error": write(text)}, status=400)
+
+
+WAYS: tuple[Callable[[str], str], ...] = (
+    lambda text: base64.b64encode(f"id:{text}".encode()).decode(),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    lambda text: text.encode().hex(),
+    lambda text: text.encode().hex().upper(),
+    lambda text: quote(quote(text, safe=""), safe=""),
+    lambda text: quote(text, safe="").lower(),
+    lambda text: "".join(f"&#x{ord(letter):x};" for letter in text),
+    lambda text: html.escape(html.escape(text)),
+    lambda text: json.dumps(json.dumps(text)),
+)
+
+
 REPLIES: tuple[Callable[[Asked, str], Answer], ...] = (
     lambda asked, text: json_answer({"detail": f"{text} is no key"}, status=401),
     lambda asked, text: json_answer({"error": {"message": quote(text)}}, status=403),
@@ -103,6 +159,11 @@ REPLIES: tuple[Callable[[Asked, str], Answer], ...] = (
     lambda asked, text: json_answer(
         {"detail": text}, status=429, headers={"Retry-After": quote(text), "X-Key": quote(text)}
     ),
+    _escaped,
+    _wide,
+    _wide_error,
+    *map(_encoded, WAYS),
+    *map(_encoded_error, WAYS),
 )
 
 

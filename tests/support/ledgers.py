@@ -1,6 +1,7 @@
 """A ledger for a test: opened, closed, asked again."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 from exporter.kernel.units import Kind
 from exporter.model.event import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
+from exporter.store.database import open_database
 from exporter.store.ledger import Ledger
-from exporter.store.recall import Restored
+from exporter.store.recall import Restored, load
 from exporter.store.records import PointRecord
 
 NOW = 1_763_208_000.0
@@ -40,9 +42,11 @@ async def opened(
 
 
 async def restored(file: Path, **fingerprints: str) -> Restored:
-    """Return what the next process would find."""
-    async with opened(file) as ledger:
-        return await ledger.load(fingerprints)
+    """Return what the next process would find, also while a ledger has the file open."""
+    connection, aside = open_database(str(file), NOW)
+    assert aside == ""
+    with contextlib.closing(connection):
+        return load(connection, fingerprints)
 
 
 async def until(condition: Callable[[], object]) -> None:

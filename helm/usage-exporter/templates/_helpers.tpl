@@ -61,13 +61,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "usage-exporter.strategy" -}}
 {{- if .Values.strategy }}
 {{- toYaml .Values.strategy }}
-{{- else if and .Values.persistence.enabled (not (has "ReadWriteMany" .Values.persistence.accessModes)) }}
-{{- /* A new pod could never mount what the old one still holds. */ -}}
+{{- else if .Values.persistence.enabled }}
+{{- /* A new pod could not use the state file that the old one still holds. */ -}}
 type: Recreate
 {{- else }}
 type: RollingUpdate
 rollingUpdate:
   maxSurge: 1
   maxUnavailable: 0
+{{- end }}
+{{- end }}
+
+{{- /* One state file serves one process: a second pod would be refused by its lock, and never start. */ -}}
+{{- define "usage-exporter.validateState" -}}
+{{- if .Values.persistence.enabled }}
+{{- if gt (int .Values.replicaCount) 1 }}
+{{- fail (printf "replicaCount: %d pods cannot share the one state file of persistence.enabled; all but one would be refused by its lock. Set replicaCount: 1, or persistence.enabled: false (each pod then keeps its own state, and polls every vendor itself)." (int .Values.replicaCount)) }}
+{{- end }}
+{{- if and .Values.strategy (ne (default "RollingUpdate" .Values.strategy.type) "Recreate") }}
+{{- fail "strategy: with persistence.enabled a new pod cannot start before the old one lets go of the state file. Set strategy: {type: Recreate}, or leave strategy empty." }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -8,8 +8,8 @@ from exporter.app.engine import World
 from exporter.app.options import Options
 from exporter.app.telling import Telling
 from exporter.config.files import SecretReader
+from exporter.kernel.secrets import Redactor
 from exporter.model.plan import Plan
-from exporter.observe.redact import Redactor
 from tests.support.vendor import NOW
 
 

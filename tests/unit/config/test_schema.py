@@ -52,10 +52,13 @@ def test_every_map_is_closed(schema: dict[str, Any]) -> None:
     assert [name for name, one in structs.items() if one.get("additionalProperties")] == []
 
 
-@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in GOOD if path.stem != "anchors"],  # merges are YAML's; editors know them
+    ids=lambda path: path.stem,
+)
 def test_good_configurations_fit(path: Path) -> None:
-    if path.stem != "anchors":  # merges are YAML's; editors know them
-        assert fits(path.read_text(), config_schema())
+    assert fits(path.read_text(), config_schema())
 
 
 def test_the_example_configuration_fits() -> None:

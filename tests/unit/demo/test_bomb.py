@@ -2,9 +2,12 @@
 
 import zlib
 
+import pytest
+
 from exporter.demo.faults import _blanks
 
 
+@pytest.mark.slow
 def test_the_bomb_is_valid_to_its_last_byte() -> None:
     bomb = _blanks()
     unpacker, size, left = zlib.decompressobj(31), 0, bomb

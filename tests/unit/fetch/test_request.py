@@ -90,9 +90,11 @@ def test_values_in_the_path_are_quoted() -> None:
 
 @pytest.mark.parametrize(("value", "quoted"), [("..", "%2E%2E"), (".", "%2E"), ("..a", "..a")])
 def test_a_value_cannot_climb_out_of_its_place(value: str, quoted: str) -> None:
-    request = a_request("/v1/{account.id}/usage")
-    url = sent(request, a_target("https://x.io"), account=value).url
-    assert url == f"https://x.io/v1/{quoted}/usage"
+    request = a_request("/v1/{params.org}/usage")
+    target = a_target(
+        "https://x.io", definition=a_definition(params=params(org=None)), params={"org": (value,)}
+    )
+    assert sent(request, target).url == f"https://x.io/v1/{quoted}/usage"
 
 
 def test_a_path_without_its_value_is_refused() -> None:

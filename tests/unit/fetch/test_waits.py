@@ -261,3 +261,35 @@ def test_most_answers_tell_nothing() -> None:
     headers = lines(date="Sun, 15 Nov 2026 12:00:00 GMT", content_type="application/json")
     assert rate(headers, NOW, USUAL) is None
     assert wait(headers, NOW, USUAL) is None
+
+
+@pytest.mark.parametrize("names", [("reset", "reset_after"), ("reset_after", "reset")])
+def test_of_two_resets_of_one_limit_the_later_counts(names: tuple[str, str]) -> None:
+    resets = {f"x_ratelimit_{name}": text for name, text in zip(names, ("600", "5"), strict=True)}
+    headers = lines({"x_ratelimit_remaining": "0", **resets})
+    assert wait(headers, NOW, USUAL) == 600
+    assert rate(headers, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+
+
+def test_of_two_used_up_limits_the_tightest_is_the_one_that_resets_last() -> None:
+    headers = {
+        "x-ratelimit-remaining-second": "0",
+        "x-ratelimit-reset-second": "6",
+        "x-ratelimit-remaining-hour": "0",
+        "x-ratelimit-reset-hour": "600",
+    }
+    for order in (list(headers.items()), list(headers.items())[::-1]):
+        assert rate(tuple(order), NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+        assert wait(tuple(order), NOW, USUAL) == 600
+
+
+def test_a_used_up_limit_without_a_reset_is_compared_with_others() -> None:
+    headers = lines(
+        x_ratelimit_remaining_day="0",
+        x_ratelimit_remaining_hour="0",
+        x_ratelimit_reset_hour="600",
+        x_ratelimit_remaining_minute="7",
+    )
+    for order in (headers, headers[::-1]):
+        assert rate(order, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+        assert wait(order, NOW, USUAL) == 600

@@ -275,3 +275,25 @@ def test_a_clipped_text_is_one_printable_line(text: str, clipped: str) -> None:
 
 def test_a_huge_text_is_clipped_to_256_characters() -> None:
     assert clip("ab " * 10_000_000) == ("ab " * 85).rstrip() + "…"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'it\'s "quoted"\x07bell',
+        "it's-plain\n",
+        "it's\x07one",
+        'say "x"\tnow',
+        "'\"\x00'\"",
+        "back\\slash'\"",
+    ],
+    ids=ascii,
+)
+def test_a_secret_is_found_as_python_shows_texts_in_messages(text: str) -> None:
+    secret = Secret(text)
+    quoting = (text, {"key": text}, f"key {text}!", f"key=\"{text}\", 's'", [f'"{text}"'])
+    for shown in map(repr, quoting):
+        clean = redact_text(f"failed with {shown}", [secret])
+        assert MASK in clean
+        assert text not in clean
+        assert repr(text)[1:-1] not in clean

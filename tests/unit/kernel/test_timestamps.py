@@ -1,4 +1,6 @@
 import math
+import time
+from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -193,3 +195,37 @@ def test_an_instant_out_of_range_cannot_be_written(epoch: float) -> None:
 
 def test_the_default_zone_is_utc() -> None:
     assert parse_timestamp("2026-11-15") == parse_timestamp("2026-11-15", zone=UTC) == MIDNIGHT
+
+
+@pytest.fixture(params=["Asia/Karachi", "America/New_York"])
+def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the machine into another zone than UTC."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Asia/Tokyo")], ids=str)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-15T12:00:00Z",
+        "2026-11-15T12:00:00+00:00",
+        "2026-11-15T17:00:00+05:00",
+        "Sun, 15 Nov 2026 12:00:00 GMT",
+        "Sun Nov 15 12:00:00 2026",
+        "Sun Nov 15 2026 12:00:00 GMT+0000 (Coordinated Universal Time)",
+    ],
+)
+def test_the_zone_of_the_machine_does_not_matter(text: str, zone: tzinfo) -> None:
+    assert parse_timestamp(text, zone=zone) == NOON
+    assert format_rfc3339(NOON) == "2026-11-15T12:00:00Z"
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_text_without_a_zone_is_not_in_the_machines() -> None:
+    assert parse_timestamp("2026-11-15T12:00:00") == NOON
+    assert parse_timestamp("2026-11-15T21:00:00", zone=ZoneInfo("Asia/Tokyo")) == NOON

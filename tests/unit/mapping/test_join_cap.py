@@ -1,3 +1,5 @@
+import pytest
+
 from exporter.kernel.units import Kind
 from exporter.mapping.join import samples
 from exporter.model.reading import Note
@@ -45,3 +47,11 @@ def test_over_the_cap_totals_stay_before_parts_and_each_resource_is_whole() -> N
         "usage_info{main,b,GB,unknown,none,none}",
     ]
     assert [note.count for note in notes] == [3]
+
+
+@pytest.mark.parametrize(("most", "left"), [(3, 3), (4, 3), (5, 5), (6, 5), (7, 7)])
+def test_a_resource_that_exactly_fits_is_published(most: int, left: int) -> None:
+    facts = (usage(used=1.0), usage("b", used=1.0), usage("c", used=1.0))  # 1 + 3 * 2 series
+    found, notes = published(*facts, of=made(max_series=most))
+    assert len(found) == left
+    assert sum(note.count for note in notes) == 7 - left

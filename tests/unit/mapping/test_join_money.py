@@ -91,3 +91,15 @@ def test_costs_of_two_collectors_are_joined_not_added() -> None:
     values = lines(list(found))
     assert values["usage_cost{main,USD}"] == 50.0
     assert values["usage_ratio{main,spend}"] == 0.5
+
+
+def test_a_limit_with_a_period_and_no_cost_is_published_alone() -> None:
+    found, notes = published(bill(cost=None, limit=Known(100.0), period=MONTH))
+    assert lines(found) == {
+        "usage_account_info{main,}": 1.0,
+        "usage_cost_limit{main,USD}": 100.0,
+        "usage_info{main,spend,USD,provider,month,none}": 1.0,
+        "usage_period_start_timestamp_seconds{main,spend}": MONTH.start,
+        "usage_period_end_timestamp_seconds{main,spend}": MONTH.end,
+    }
+    assert notes == ()

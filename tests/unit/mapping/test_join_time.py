@@ -1,9 +1,10 @@
 import pytest
+from msgspec.structs import replace
 
 from exporter.kernel.cycles import Span
 from exporter.kernel.units import Kind
 from exporter.mapping.join import expires_at, samples, tracked
-from exporter.model.reading import Known, Note
+from exporter.model.reading import Known, Money, Note, Usage
 from tests.unit.mapping.factories import NOW
 from tests.unit.mapping.facts import DAY, MONTH, bill, item, lines, made, published, reading, usage
 
@@ -127,3 +128,101 @@ def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
         ("main", "credits"): 6.0,
         ("main/eu", "bandwidth"): 7.0,
     }
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_cost_is_projected_from_the_poll_that_gave_it(reverse: bool) -> None:  # noqa: FBT001
+    cost = reading(bill(period=MONTH), collector="costs")
+    limit = reading(bill(cost=None, limit=Known(200.0), period=MONTH), at=NOW + DAY)
+    if reverse:
+        cost, limit = reading(bill(period=MONTH)), replace(limit, collector="costs")
+    found, _ = samples(made(), {one.collector: one for one in (cost, limit)}, NOW + DAY)
+    values = lines(list(found))
+    share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
+    assert values["usage_cost_projected{main,USD}"] == pytest.approx(50.0 / share)
+    assert values["usage_cost_limit{main,USD}"] == 200.0
+
+
+@pytest.mark.parametrize("later", [usage(used=99.0), bill(cost=99.0)], ids=["used", "cost"])
+def test_a_value_that_two_collectors_give_is_as_old_as_the_one_that_is_taken(
+    later: Usage | Money,
+) -> None:
+    first = reading(usage(used=50.0, period=MONTH), bill(period=MONTH))
+    other = reading(later, collector="costs", at=NOW + DAY)
+    found, _ = samples(made(), {"usage": first, "costs": other}, NOW + DAY)
+    values = lines(list(found))
+    share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
+    assert values["usage_projected_bytes{main,bandwidth}"] == pytest.approx(50.0 / share)
+    assert values["usage_cost_projected{main,USD}"] == pytest.approx(50.0 / share)
+
+
+@pytest.mark.parametrize(
+    ("over", "living", "parts"),
+    [
+        ([usage(period=MONTH)], [], 0),
+        ([bill(period=MONTH)], [], 0),
+        ([usage(period=MONTH), bill(period=MONTH)], [], 0),
+        ([bill(period=MONTH)], [usage(used=1.0)], 1),
+        ([usage(period=MONTH)], [bill()], 1),
+        ([usage(period=MONTH)], [usage("seats", used=1.0)], 1),
+        ([bill(period=MONTH)], [bill(currency="EUR")], 1),
+        ([], [usage(used=1.0)], 1),
+        ([], [bill()], 1),
+        ([], [], 1),
+    ],
+)
+def test_a_part_without_a_total_lives_as_long_as_anything_of_its_answer(
+    over: list[Usage | Money], living: list[Usage | Money], parts: int
+) -> None:
+    part = item("a", 1.0, resource="elsewhere")
+    found = lines(published(*over, *living, part, now=MONTH.end)[0])
+    assert len([key for key in found if key.startswith("usage_item")]) == parts
+    before = lines(published(*over, *living, part, now=MONTH.end - 1)[0])
+    assert "usage_item_bytes{main,elsewhere,test,a}" in before
+
+
+def a_week(value: float, growth: float) -> tuple[tuple[float, float], ...]:
+    """Return the history of what grew by so much a day, up to `value` now."""
+    return tuple((NOW - ago * DAY, value - growth * ago) for ago in reversed(range(8)))
+
+
+@pytest.mark.parametrize(
+    "with_the_end",
+    [usage(used=1.0, period=MONTH), bill(period=MONTH)],
+    ids=["of a resource", "of the cost"],
+)
+def test_a_level_is_projected_to_the_end_of_its_accounts_period(
+    with_the_end: Usage | Money,
+) -> None:
+    history = {("main", "storage"): a_week(100.0, 2.4)}
+    stored = usage("storage", used=100.0, limit=Known(130.0), level=True)
+    found, _ = samples(made(), {"usage": reading(stored, with_the_end)}, NOW, history)
+    values = lines(list(found))
+    assert values["usage_projected_bytes{main,storage}"] == pytest.approx(137.2)
+    when = values["usage_exhaustion_timestamp_seconds{main,storage}"]
+    assert when == pytest.approx(NOW + 12.5 * DAY)
+
+
+def test_a_level_has_no_end_but_that_of_its_own_accounts_present_period() -> None:
+    history = {("main", "storage"): a_week(100.0, 2.4)}
+    stored = usage("storage", used=100.0, level=True)
+    for other in (
+        usage(used=1.0, period=MONTH, account="eu"),
+        usage(used=1.0, period=MONTH, closed=True),
+        bill(period=MONTH, closed=True),
+    ):
+        found, _ = samples(made(), {"usage": reading(stored, other)}, NOW, history)
+        assert "usage_projected_bytes{main,storage}" not in lines(list(found))
+
+
+@pytest.mark.parametrize("first", ["USD", "EUR"])
+def test_each_currency_of_an_account_is_projected_by_its_own_numbers(first: str) -> None:
+    history = {("main", "spend"): a_week(500.0, 30.0)}
+    dollars = bill(cost=500.0, limit=Known(2000.0), period=MONTH)
+    euros = bill(currency="EUR", period=MONTH)
+    facts = (dollars, euros) if first == "USD" else (euros, dollars)
+    found, _ = samples(made(), {"usage": reading(*facts)}, NOW, history)
+    values = lines(list(found))
+    share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
+    assert values["usage_cost_projected{main,EUR}"] == pytest.approx(50.0 / share)  # 103.4
+    assert values["usage_cost_projected{main,USD}"] == pytest.approx(500 + 30 * 15.5, rel=0.1)

@@ -8,7 +8,16 @@ from exporter.mapping.misfit import Misfit
 from exporter.mapping.values import UNLIMITED, amount, converted, limit_fact, measure
 from exporter.model.definition import Missing, UnitRule, Zero
 from exporter.model.reading import Known
-from tests.unit.mapping.factories import unit, unit_at, value
+from tests.unit.mapping.factories import (
+    failure,
+    reduce,
+    resource,
+    rows,
+    target,
+    unit,
+    unit_at,
+    value,
+)
 
 
 def read(found: object, **more: object) -> object:
@@ -272,3 +281,19 @@ def test_an_unknown_unit_is_the_declared_one_or_a_failure() -> None:
         measure(unit_at("unit", {"GB": "GB"}), {"unit": "gigs"}, set())
     with pytest.raises(Misfit, match="Known: none"):
         measure(UnitRule(), {}, set())
+
+
+@pytest.mark.parametrize("numbers", [[1.0, 1e300], [1e300, 1.0], [1.0, 2.0, -1e305]])
+def test_a_row_that_leaves_the_floats_in_its_base_unit_is_refused(numbers: list[float]) -> None:
+    each = rows(("days", "day"))
+    rule = resource("traffic", each, unit=unit("GB"), reduce=reduce("max"), used=value("day.n"))
+    document = {"days": [{"n": number} for number in numbers]}
+    assert "is not finite, or not in its base unit" in failure(target(rule), document).detail
+
+
+@pytest.mark.parametrize("found", [{"value": 5}, [5], [], {}], ids=repr)
+@pytest.mark.parametrize("mark", [-1, "none", None, True], ids=repr)
+def test_what_is_no_number_is_never_unlimited(found: object, mark: object) -> None:
+    rule = resource("seats", used=value("used"), limit=value("n", unlimited=(mark,)))
+    detail = failure(target(rule), {"used": 1, "n": found}).detail
+    assert "in the place of a number" in detail

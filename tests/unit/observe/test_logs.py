@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.kernel.override import override
-from exporter.kernel.secrets import Secret
+from exporter.kernel.secrets import Redactor, Secret
 from exporter.observe.logs import Form, Log, set_up
-from exporter.observe.redact import Redactor
 
 CANARY = "canary-5f1e"
 NOON = 1_795_348_800.1239  # 2026-11-22T12:00:00Z
@@ -44,7 +43,7 @@ def start(lines: Lines, *, form: Form = Form.LOGFMT, level: str = "info") -> Log
         if pytests.__module__ == "_pytest.logging":
             logging.getLogger().removeHandler(pytests)  # it raises where ours must not
     redactor = Redactor()
-    redactor.register(Secret(CANARY))
+    redactor.learn(Secret(CANARY))
     return set_up(
         level=level,
         form=form,

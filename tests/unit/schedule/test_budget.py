@@ -10,6 +10,7 @@ from exporter.model.reading import RateLimit
 from exporter.schedule import budget as budgets
 from exporter.schedule.budget import FRESH, Budget, Cut, Hold, Settlement, Why
 from exporter.schedule.job import Terms
+from exporter.schedule.window import Window
 from tests.support.schedule import DAY, EPOCH, a_failure, a_job, a_poll
 
 TERMS = Terms()
@@ -364,3 +365,27 @@ def test_a_remembered_wait_beyond_the_longest_is_cut() -> None:
     restored = budgets.restored(budget, TERMS, 50.0)
     assert restored.until == restored.recovered == restored.next_start == 50.0 + DAY
     assert restored.stamp == 50.0
+
+
+@pytest.mark.parametrize(
+    ("refusals", "strikes", "careful"),
+    [(0, 0, False), (1, 0, False), (2, 0, True), (3, 0, True), (0, 1, True), (3, 2, True)],
+)
+def test_a_dead_key_and_a_throttled_one_are_tried_by_one_poll_at_a_time(
+    refusals: int,
+    strikes: int,
+    careful: bool,  # noqa: FBT001
+) -> None:
+    plenty = Window(limit=1000.0, remaining=1000.0, reset=600.0, seen=0.0)
+    budget = Budget(refusals=refusals, strikes=strikes, window=plenty)
+    assert budget.careful is careful
+    assert budgets.roomy(budget, TERMS, 0.0, 0.0) is not careful
+
+
+def test_a_new_secret_ends_a_single_refusal_too() -> None:
+    doubted = settle(FRESH, a_failure(Reason.AUTH), 0.0)
+    renewed = budgets.forgive(doubted)
+    assert renewed.refusals == 0
+    again = settle(renewed, a_failure(Reason.AUTH), 10.0)
+    assert hold(again, 10.0) is None  # one refusal may be the fault of one target
+    assert hold(settle(again, a_failure(Reason.AUTH), 20.0), 20.0) is not None

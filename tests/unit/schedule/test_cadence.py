@@ -127,3 +127,32 @@ def test_polls_that_come_more_often_than_data_or_out_of_step_stay_where_they_are
 def test_a_cadence_of_minutes_is_a_cache_and_no_appointment() -> None:
     job = a_job(interval=600.0, data_cadence=300.0)
     assert cadence.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
+
+
+@pytest.mark.parametrize("interval", [5400.0, 9000.0, 3601.0])
+def test_an_interval_that_is_no_multiple_of_the_cadence_is_not_aligned(interval: float) -> None:
+    job = a_job(interval=interval, data_cadence=3600.0)
+    for due in (EPOCH, EPOCH + 1234.5, EPOCH + 3599.0):
+        assert cadence.aligned(job, due) == due
+
+
+def test_an_interval_of_several_cadences_is_aligned_with_the_next() -> None:
+    job = a_job(interval=7200.0, data_cadence=3600.0)
+    hour = EPOCH - EPOCH % 3600.0
+    assert hour + 3600.0 <= cadence.aligned(job, hour + 1800.0) < hour + 3600.0 + 300.0
+
+
+def test_limits_of_the_config_count_in_their_own_unit_alone() -> None:
+    def pressure(name: str, limit: Limit | None, fact: Usage | Money) -> float | None:
+        job = a_job(adaptive=True, limits={} if limit is None else {name: limit})
+        facts = {"usages": (fact,)} if isinstance(fact, Usage) else {"money": (fact,)}
+        return cadence.pressure(job, a_reading(**facts))
+
+    dollars = Money(currency="USD", cost=4.75)
+    assert pressure("bandwidth", Limit(value=10.0, kind=Kind.SECONDS), usage(used=9.5)) is None
+    assert pressure("bandwidth", Limit(value=10.0, kind=None), usage(used=9.5)) == 0.95
+    assert pressure("spend", None, dollars) is None
+    assert pressure("spend", Limit(value=5.0, kind=Kind.MONEY, currency="EUR"), dollars) is None
+    assert pressure("spend", Limit(value=5.0, kind=Kind.BYTES), dollars) is None
+    assert pressure("spend", Limit(value=5.0, kind=Kind.MONEY), dollars) == 0.95
+    assert pressure("spend", Limit(value=5.0, kind=None), dollars) == 0.95

@@ -1,6 +1,7 @@
 """The state of a job: how a poll ended decides when the next one comes."""
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -303,3 +304,36 @@ def test_a_remembered_time_that_can_be_is_kept() -> None:
     restored = state.restored(JOB, before, 1000.0)
     assert restored.due == before.due == 1800.0
     assert restored.trouble == before.trouble
+
+
+def test_a_cancelled_poll_does_not_come_sooner_than_it_was_due() -> None:
+    waiting = msgspec.structs.replace(step(NEW, Unchanged(), 0.0), due=9000.0)
+    assert state.cut_short(JOB, waiting, 100.0).due == 9000.0
+    assert state.cut_short(a_job(min_interval=200.0), waiting, 8900.0).due == 9100.0
+
+
+def test_a_refused_key_waits_its_interval_where_that_is_longer_than_the_pause() -> None:
+    daily = a_job(interval=DAY)
+    before = step(state.fresh(daily, 0.0), a_failure(Reason.AUTH), 0.0, job=daily)
+    assert state.unended(before, 1000.0).due == 1000.0 + DAY
+    assert state.stopped(daily, before, 1000.0).due == 1000.0 + DAY
+
+
+@pytest.mark.parametrize(
+    ("settings", "furthest"),
+    [
+        ({"interval": DAY}, DAY),
+        ({"interval": 300.0, "min_interval": DAY}, DAY),
+        ({"interval": DAY / 2, "data_cadence": DAY / 2}, DAY),
+        ({"interval": 7200.0, "data_cadence": 3600.0}, 10_800.0),
+    ],
+)
+def test_a_healthy_job_is_due_within_its_interval_and_cadence_after_a_restart(
+    settings: dict[str, Any], furthest: float
+) -> None:
+    job = a_job(**settings)
+    before = step(state.fresh(job, 0.0), Unchanged(), 0.0, job=job)
+    far = msgspec.structs.replace(before, due=100_000.0)
+    assert state.restored(job, far, 0.0).due == furthest
+    near = msgspec.structs.replace(before, due=furthest - 1.0)
+    assert state.restored(job, near, 0.0).due == furthest - 1.0

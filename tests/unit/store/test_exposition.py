@@ -191,3 +191,12 @@ def test_a_refused_render_leaves_the_cache_as_it_was() -> None:
     with pytest.raises(DuplicateError):
         cache.render([a_sample(1), a_sample(2)])
     assert cache.render([a_sample(3)]) == render([a_sample(3)])
+
+
+def test_a_changed_extra_label_among_series_without_any_is_seen() -> None:
+    cache = PrefixCache()
+    cache.render([a_sample(1), info(("team", "red"))])
+    blue = [a_sample(1), info(("team", "blue"))]
+    assert cache.render(blue) == render(blue)
+    assert cache.render([a_sample(2), info()]) == render([a_sample(2), info()])
+    assert cache.render(blue) == render(blue)

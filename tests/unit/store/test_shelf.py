@@ -5,6 +5,7 @@ import functools
 import gzip
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -276,3 +277,41 @@ async def test_a_small_body_needs_no_thread() -> None:
     await shelf.text()
     assert threading.active_count() <= before  # one of an earlier test may just end
     assert shelf._size < module.INLINE
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_large_body_that_changed_while_it_was_made_is_not_kept(form: Format) -> None:
+    shelf = Shelf()
+    shelf.put("a", large("a"))
+    async with asyncio.TaskGroup() as scrapes:
+        early = scrapes.create_task(shelf.text(form))
+        scrapes.create_task(shelf.gzip(form))
+        await asyncio.sleep(0)  # both are under way
+        shelf.put("b", large("b"))
+    assert b'account="b"' not in early.result()
+    fresh = Shelf()
+    fresh.put("a", large("a"))
+    fresh.put("b", large("b"))
+    assert await shelf.text(form) == fresh.body(form)
+    assert plain(await shelf.gzip(form)) == fresh.body(form)
+    shelf.close()
+
+
+async def test_a_scrape_does_not_wait_for_the_threads_of_others() -> None:
+    loop = asyncio.get_running_loop()
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as busy:
+        loop.set_default_executor(busy)
+        looking_up = loop.run_in_executor(None, over.wait, 30)  # a name server that is silent
+        shelf = Shelf()
+        shelf.put("a", large("a"))
+        try:
+            async with asyncio.timeout(10):
+                assert await shelf.text() == shelf.body()
+                assert plain(await shelf.gzip()) == shelf.body()
+                assert await shelf.aside(lambda: 5) == 5
+            assert not looking_up.done()
+        finally:
+            over.set()
+            await looking_up
+    shelf.close()

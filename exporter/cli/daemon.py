@@ -14,6 +14,7 @@ from typing import Any
 
 from exporter.app.options import Options
 from exporter.cli import exits
+from exporter.cli.options import route_prefix
 from exporter.cli.problems import show
 from exporter.kernel.override import override
 from exporter.observe.faults import describe, place
@@ -30,10 +31,14 @@ _GRACE = 1.0
 
 def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Options:
     """Return the daemon's options as the command line gives them."""
+    prefix = route_prefix(args)
     return Options(
         listen=tuple(args.listen or (listen,)),
         web_config_file=args.web_config_file,
         telemetry_path=args.telemetry_path,
+        route_prefix=prefix,
+        external_url=args.external_url,
+        most_connections=args.most_connections,
         lifecycle=args.lifecycle,
         exporter_metrics=args.exporter_metrics,
         auto_reload=getattr(args, "auto_reload", False),

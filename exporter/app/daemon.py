@@ -11,9 +11,9 @@ from exporter.app.heap import Heap
 from exporter.app.observers import Observers
 from exporter.app.options import Options
 from exporter.app.telling import Telling
-from exporter.config.files import stamp
+from exporter.config.load import changed, present
 from exporter.model.event import ConfigLoaded, ConfigRejected
-from exporter.model.plan import Plan, Rejected
+from exporter.model.plan import Plan, Rejected, Source
 from exporter.store.recall import StateInUseError
 
 LOOK = 5.0
@@ -56,6 +56,7 @@ class Daemon:
         self._refusal: StateInUseError | None = None
         self._settled = False
         self._heap = Heap()
+        self._sources = plan.sources
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
         self.emit = Observers(telling.observers(), telling.log)
@@ -107,7 +108,9 @@ class Daemon:
             try:
                 plan = await asyncio.to_thread(self._load)
             except Exception as error:  # noqa: BLE001 - our own bug must not end the daemon
+                self._sources = await asyncio.to_thread(present, self._sources)
                 return self._reject((f"our own bug: {type(error).__name__} while it was read",))
+            self._sources = plan.sources
             if isinstance(plan, Rejected):
                 return self._reject(tuple(str(problem) for problem in plan.problems))
             if plan.state_file != self.engine.plan.state_file:
@@ -115,6 +118,7 @@ class Daemon:
             self.problems = ()
             self._heap.rest()  # or the collector looks at the new plan again and again meanwhile
             change = self.engine.apply(plan)
+            await self.engine.close_unused()
             self._heap.reloaded()
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()
@@ -153,17 +157,25 @@ class Daemon:
 
     async def _look(self) -> None:
         """Notice a clock that was set, renewed secrets and, if asked to, changed files."""
-        seen = stamp(self.engine.plan.sources)
         while True:
             self.engine.mind_the_clock()
-            for name in self.engine.wake_renewed():
+            for name in self._wake_renewed():
                 self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)
             self._settle()
-            present = stamp(self.engine.plan.sources)
-            if self._options.auto_reload and present != seen:
+            if self._options.auto_reload and await self._files_changed():
                 await self.reload()
-            seen = present
+
+    async def _files_changed(self) -> bool:
+        """Tell whether the files of the last configuration, taken or rejected, have changed."""
+        sources: tuple[Source, ...] = self._sources
+        return await asyncio.to_thread(changed, sources)
+
+    def _wake_renewed(self) -> list[str]:
+        names = self.engine.wake_renewed()
+        if self.engine.plan.without_secret.intersection(names):
+            self._telling.waits.track(self.engine.plan.targets.values())
+        return names
 
     def _settle(self) -> None:
         """Let what was learned rest, as it comes, until there is something of every target."""

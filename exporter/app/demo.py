@@ -44,6 +44,7 @@ async def demo(
 
         def announce(bound: Sequence[Address]) -> None:
             home = f"http://{bound[0] if bound[0].host else Address('127.0.0.1', bound[0].port)}"
+            home += options.route_prefix
             broken = f", {len(FAULTS)} accounts that break, each in its way" if chaos else ""
             out.write(
                 f"usage-exporter demo: three fake vendors at {vendors.origin}{broken}\n"

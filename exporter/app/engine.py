@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -48,7 +48,7 @@ MOVED = 2.0
 PRUNED_EVERY = 3600.0
 """Seconds between two looks at what is kept of targets that left."""
 TURN = 64
-"""Targets that are shown in one turn of the loop after a restart."""
+"""Targets that are shown in one turn of the loop after a restart or a reload."""
 PATIENCE = 0.5
 """Seconds that a poll waits for the disk to know of it; a disk that hangs stops no poll."""
 
@@ -151,9 +151,11 @@ class Engine:
         before, change = self.plan.targets, diff(self.plan, plan)
         self.plan = plan
         self._known_sharing = None
-        others = [
-            n for n in change.changed if fingerprint(before[n]) != fingerprint(plan.targets[n])
-        ]
+        others = {
+            name: None  # in the order of the plan, and found at once among 50,000
+            for name in change.changed
+            if fingerprint(before[name]) != fingerprint(plan.targets[name])
+        }
         self._write(
             account_rows({n: fingerprint(plan.targets[n]) for n in (*change.added, *others)})
         )
@@ -167,11 +169,25 @@ class Engine:
         self.runner.limit(plan.concurrency)
         gone = self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
         self._write(forgotten_rows(gone, plan.targets))
-        for name in (*change.removed, *change.changed):
+        for name in change.removed:
             self._write(rows(self.runner.snapshot_of(name)))
-            if name in plan.targets and name not in others:
-                self.publisher.publish(plan.targets[name])
+        now = self._world.wall()
+        for number, name in enumerate(change.changed):
+            if number < TURN:
+                self._show_changed(name, shown=name not in others)
+            else:  # 50,000 of them hold the loop for seconds: the others follow a few at a turn
+                shown = name not in others
+                self.runner.at(now, partial(self._show_changed, name, shown=shown))
         return change
+
+    async def close_unused(self) -> None:
+        """Close the connections that the targets of the last plan alone used."""
+        await self._client.keep(self.plan.targets.values())
+
+    def _show_changed(self, name: str, *, shown: bool) -> None:
+        self._write(rows(self.runner.snapshot_of(name)))
+        if shown:
+            self._refresh(name)
 
     def _forget_versions(self, target: Target) -> None:
         """Ask for whole answers: what an unchanged one renews is gone, or was read otherwise."""
@@ -186,9 +202,23 @@ class Engine:
     def wake_renewed(self) -> list[str]:
         """Poll at once where a refused secret was replaced; return these targets."""
         names = self._refused.renewed(self.plan.targets, self.runner.statuses_of)
+        self._place_arrived(self.plan.without_secret.intersection(names))
         for name in names:
             self.runner.wake(name)
         return names
+
+    def _place_arrived(self, names: Iterable[str]) -> None:
+        """Give targets whose secret was missing when they were loaded the budget of their secret.
+
+        Others may use it, and what the vendor told them holds for these, too.
+        """
+        targets = dict(self.plan.targets)
+        for name in names:
+            with suppress(SecretUnavailable):
+                budget = present_budget(targets[name], self._world.read_secret)
+                targets[name] = msgspec.structs.replace(targets[name], budget=budget)
+        if any(targets[name] is not target for name, target in self.plan.targets.items()):
+            self.apply(msgspec.structs.replace(self.plan, targets=targets))
 
     def mind_the_clock(self) -> None:
         """Notice that the machine was suspended, or its clock set.

@@ -21,12 +21,14 @@ from exporter.model.plan import Plan
 from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.sample import FAMILIES, Sample
 from exporter.model.target import Target
-from exporter.observe.logs import Form, Log, set_up
+from exporter.observe.logs import Form, Log, Output, set_up
 from exporter.observe.rows import FAILURES, POLLS, CollectorRow
 from exporter.observe.sheet import Sheet
 from exporter.pipeline import Pipeline
 from exporter.store.exposition import Format, header, render
 
+LOG_READ_WITHIN = 5.0
+"""Seconds that the end of the command waits for a reader of its log."""
 AT_ONCE = 16
 """Budgets that are polled at the same time; within a budget, one poll after the other."""
 
@@ -85,10 +87,11 @@ async def poll_once(targets: Iterable[Target], pipeline: Pipeline) -> Round:
 async def once(plan: Plan, *, only: str, log_level: str, log_format: str, stream: TextIO) -> Round:
     """Poll the plan's targets, or the one named ``only``, and log what failed."""
     redactor = Redactor()
+    output = Output(stream)
     log = set_up(
         level=log_level,
         form=Form(log_format),
-        stream=stream,
+        output=output,
         wall=time.time,
         redactor=redactor,
         counted=lambda level: None,
@@ -103,6 +106,7 @@ async def once(plan: Plan, *, only: str, log_level: str, log_format: str, stream
         _, notes = _joined(target, polls)
         for note in notes:
             _log_note(log, target, note)
+    output.close(LOG_READ_WITHIN)
     return result
 
 

@@ -11,7 +11,7 @@ from exporter.kernel.secrets import Redactor
 from exporter.model.target import Target
 from exporter.observe.eventlog import EventLog
 from exporter.observe.history import History
-from exporter.observe.logs import Form, set_up
+from exporter.observe.logs import Form, Output, log_stray_errors, set_up
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
 from exporter.schedule.runner import Runner
 from exporter.schedule.view import JobStatus
@@ -25,7 +25,7 @@ class Telling:
         self,
         options: Options,
         *,
-        stream: TextIO,
+        stream: TextIO | None,
         wall: Callable[[], float],
         clock: Callable[[], float],
         redactor: Redactor,
@@ -41,18 +41,26 @@ class Telling:
             clock=clock,
             process=options.exporter_metrics,
         )
+        self._output = Output(stream, dropped=self.metrics.count_dropped_log_messages)
         self.log = set_up(
             level=options.log_level,
             form=Form(options.log_format),
-            stream=stream,
+            output=self._output,
             wall=wall,
             redactor=redactor,
             counted=self.metrics.count_log_message,
         )
+        self._undo = log_stray_errors(self.log) if self._output.is_of_process else None
         self.history = History()
         self._events = EventLog(self.log, clock=clock, polls=options.log_level == "debug")
         self._runner: Runner
         self._shelf: Shelf
+
+    def close(self) -> None:
+        """Write what waits to be written of the log, for a second at most; drop what follows."""
+        if self._undo is not None:
+            self._undo()
+        self._output.close()
 
     def ask(self, runner: Runner, shelf: Shelf) -> None:
         """Say whom to ask at each scrape. To be called before the first one."""

@@ -1,6 +1,5 @@
 """The status page's values: what the series of a target say, and how its polls go."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,6 +11,7 @@ from exporter.model.sample import IDENTITY, MEASURED, Sample
 from exporter.model.target import Target
 from exporter.observe.history import History
 from exporter.schedule.view import BudgetStatus, JobStatus
+from exporter.web.answers import Turns
 from exporter.web.view import (
     ApiView,
     CollectorView,
@@ -21,9 +21,6 @@ from exporter.web.view import (
     StatusView,
     TargetView,
 )
-
-TURN = 50
-"""Targets that are looked at before somebody else may have the event loop."""
 
 _SHARED = {
     "usage_ratio": "ratio",
@@ -71,11 +68,11 @@ class Viewer:
 
     async def status(self) -> StatusView:
         """Return the view of all targets, letting others have their turn in between."""
+        turns = Turns()
         views = []
-        for number, target in enumerate(list(self._engine.plan.targets.values())):
+        for target in list(self._engine.plan.targets.values()):
             views.append(self._target(target))
-            if number % TURN == TURN - 1:
-                await asyncio.sleep(0)
+            await turns.rest()
         return StatusView(
             version=__version__,
             now=self._wall(),

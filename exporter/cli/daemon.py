@@ -14,8 +14,11 @@ from typing import Any
 
 from exporter.app.options import Options
 from exporter.cli import exits
+from exporter.cli.options import route_prefix
 from exporter.cli.problems import show
 from exporter.kernel.override import override
+from exporter.observe.faults import describe, place
+from exporter.observe.logs import Output
 from exporter.store.recall import StateInUseError
 from exporter.web.refusals import BadWebConfig, CannotListen
 
@@ -28,10 +31,14 @@ _GRACE = 1.0
 
 def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Options:
     """Return the daemon's options as the command line gives them."""
+    prefix = route_prefix(args)
     return Options(
         listen=tuple(args.listen or (listen,)),
         web_config_file=args.web_config_file,
         telemetry_path=args.telemetry_path,
+        route_prefix=prefix,
+        external_url=args.external_url,
+        most_connections=args.most_connections,
         lifecycle=args.lifecycle,
         exporter_metrics=args.exporter_metrics,
         auto_reload=getattr(args, "auto_reload", False),
@@ -67,7 +74,11 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return exits.CONFIG
-    _abandon_threads(others)
+    except Exception as error:  # noqa: BLE001 - what ends here is a bug, told without a traceback's secrets
+        _tell_crash(error)
+        _abandon_threads(others, exits.CRASHED)
+        return exits.CRASHED
+    _abandon_threads(others, exits.FINE)
     return exits.FINE
 
 
@@ -101,7 +112,7 @@ class _Unawaited(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
-def _abandon_threads(others: Collection[threading.Thread]) -> None:
+def _abandon_threads(others: Collection[threading.Thread], code: int) -> None:
     """End the process at once if a thread of the daemon hangs: Python would wait for it.
 
     All is done by now: the state is written, connections are closed.
@@ -113,7 +124,17 @@ def _abandon_threads(others: Collection[threading.Thread]) -> None:
         if thread.is_alive():
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(exits.FINE)
+            os._exit(code)
+
+
+def _tell_crash(error: Exception) -> None:
+    """Write one line, unless nobody reads it: a crash must end the process."""
+    output = Output(sys.stderr)
+    output.line(
+        "usage-exporter ended by a bug of its own, please report it: "
+        f"{describe(error)} at {place(error)}"
+    )
+    output.close()
 
 
 def _uvloop() -> ModuleType | None:

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Poll and tell. 1: bad configuration, 2: unknown target, 5: the poll failed."""
-    plan = load_plan(args.config_file, environ=os.environ)
+    plan = load_plan(args.config_file, environ=os.environ, secrets_required=False)
     if isinstance(plan, Rejected):
         show(plan.problems)
         return exits.CONFIG

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Poll and print. 1: bad configuration, 2: unknown target, 5: any poll failed."""
-    plan = load_plan(args.config_file, environ=os.environ)
+    plan = load_plan(args.config_file, environ=os.environ, secrets_required=False)
     if isinstance(plan, Rejected):
         show(plan.problems)
         return exits.CONFIG

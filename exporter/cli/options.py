@@ -2,8 +2,11 @@
 
 import argparse
 import re
+from urllib.parse import urlsplit
 
 from exporter.web.addresses import parse_address
+
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("logfmt", "json", "console")
@@ -38,8 +41,8 @@ def add_log(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_web(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--web.*``: the HTTP side."""
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Declare the ``--web.*`` that say where the exporter is found."""
     parser.add_argument(
         "--web.listen-address",
         dest="listen",
@@ -57,12 +60,48 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         help="TLS and basic authentication, in exporter-toolkit's format",
     )
     parser.add_argument(
+        "--web.external-url",
+        dest="external_url",
+        metavar="URL",
+        type=_external_url,
+        default="",
+        help="where a reverse proxy shows the exporter, for example https://example.com/usage;"
+        " its path is the default of --web.route-prefix",
+    )
+    parser.add_argument(
+        "--web.route-prefix",
+        dest="route_prefix",
+        metavar="PATH",
+        type=_prefix,
+        help="what stands before every address, for example /usage; / if the proxy takes the"
+        " prefix away (default: the path of --web.external-url)",
+    )
+
+
+def route_prefix(args: argparse.Namespace) -> str:
+    """Return the prefix in force: "", or as ``/usage``."""
+    given: str | None = args.route_prefix
+    return urlsplit(args.external_url).path if given is None else given
+
+
+def add_web(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--web.*``: the HTTP side."""
+    add_address(parser)
+    parser.add_argument(
         "--web.telemetry-path",
         dest="telemetry_path",
         metavar="PATH",
         type=_path,
         default="/metrics",
-        help="where the exposition is served (default: %(default)s)",
+        help="where the exposition is served, below the prefix (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.max-connections",
+        dest="most_connections",
+        metavar="NUMBER",
+        type=_count,
+        default=512,
+        help="connections at once, at most half of the file descriptors (default: %(default)s)",
     )
     parser.add_argument(
         "--web.enable-lifecycle",
@@ -86,8 +125,47 @@ def _address(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,7}", text) or not int(text):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 on, for example 512.')
+    return int(text)
+
+
+def _prefix(text: str) -> str:
+    prefix = "/" + text.strip("/")
+    if not _PATH.fullmatch(prefix):
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a path. Write letters, digits, "-", "_", "." and slashes as in'
+            " /usage."
+        )
+    return prefix.rstrip("/")
+
+
+def _external_url(text: str) -> str:
+    wrong = argparse.ArgumentTypeError(
+        "not the URL of a page. Write http:// or https://, a host and maybe a path, as in"
+        " https://example.com/usage."
+    )
+    if not text:  # the default, as Prometheus takes it
+        return ""
+    try:
+        parts = urlsplit(text)
+        port = parts.port  # raises as well
+    except ValueError:
+        raise wrong from None
+    page = parts.scheme in {"http", "https"} and parts.hostname and port != 0
+    if not page or parts.query or parts.fragment or "@" in parts.netloc:
+        raise wrong
+    path = parts.path.strip("/")
+    if not _PATH.fullmatch(f"/{path}"):
+        raise argparse.ArgumentTypeError(
+            f'the path "{parts.path}" can have letters, digits, "-", "_", "." and slashes.'
+        )
+    return f"{parts.scheme}://{parts.netloc}" + (f"/{path}" if path else "")
+
+
 def _path(text: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text):
+    if not _PATH.fullmatch(text):
         raise argparse.ArgumentTypeError(
             f'"{text}" is not a path. Write a slash, then letters, digits, "-", "_" and "."'
             " as in /metrics."

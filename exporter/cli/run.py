@@ -12,6 +12,9 @@ from exporter.cli.problems import show
 from exporter.config.load import load_plan
 from exporter.model.plan import Plan, Rejected
 
+WARNINGS_SHOWN = 50
+"""More of them could fill a pipe that nobody reads, and the start would wait; `check` shows all."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``run``."""
@@ -30,13 +33,13 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; 1 for a bad configuration, 4 if it cannot listen."""
 
     def load() -> Plan | Rejected:
-        return load_plan(args.config_file, environ=os.environ)
+        return load_plan(args.config_file, environ=os.environ, secrets_required=False)
 
     plan = load()
     if isinstance(plan, Rejected):
         show(plan.problems)
         return exits.CONFIG
-    show(plan.warnings)
+    show(plan.warnings, most=WARNINGS_SHOWN)
     with lean_imports():
         from exporter.app.serve import serve  # noqa: PLC0415 - a bad configuration is told first
 

@@ -93,6 +93,12 @@ def _variables(
     return values
 
 
+def forget() -> None:
+    """Free what was remembered of the addresses of one load."""
+    _why_not.cache_clear()
+    origin.cache_clear()
+
+
 @functools.lru_cache(maxsize=4096)
 def _why_not(url: str) -> str:
     """Return what is wrong with a URL, "" when it is good."""

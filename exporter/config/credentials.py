@@ -81,16 +81,36 @@ def _in_words(names: frozenset[str]) -> str:
     return " and ".join(sorted(names)) or "none"
 
 
-def digest(place: Place, found: Mapping[str, SecretSource], reader: SecretReader) -> dict[str, str]:
-    """Read each secret once, to see that it is there; return what tells them apart."""
+def digest(
+    place: Place, found: Mapping[str, SecretSource], reader: SecretReader, *, required: bool
+) -> tuple[dict[str, str], bool]:
+    """Read each secret once, to see that it is there; return what tells them apart.
+
+    Also returned is whether all are there. One that is not is an error where it is `required`, or
+    stands in the configuration itself; else the target's polls fail until it is there.
+    """
     digests = {}
+    complete = True
     for name, source in found.items():
+        here = place / _key(name, source)
         try:
-            digests[name] = reader.read(source).digest()
+            secret = reader.read(source)
         except SecretUnavailable as error:
-            (place / _key(name, source)).error(error.detail)
+            if required or isinstance(source, LiteralSecret):
+                here.error(error.detail)
+            else:
+                here.warn(
+                    f"{error.detail} Until it can be read, the polls of this target fail (auth)."
+                )
             digests[name] = Secret(repr(source)).digest()
-    return digests
+            complete = False
+            continue
+        digests[name] = secret.digest()
+        if files.is_quoted(secret):
+            here.warn("The secret stands in quotes, which are sent with it. Write it without them.")
+        elif files.is_padded(secret):
+            here.warn("The secret begins or ends with a blank, which is sent with it. Delete it.")
+    return digests, complete
 
 
 def _key(name: str, source: SecretSource) -> str:

@@ -4,21 +4,29 @@ Nothing in a message comes out of a secret's file or variable but its place.
 """
 
 import glob
+import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, assert_never
 
 from exporter.kernel.secrets import Secret
+from exporter.model.plan import Source
 from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB
 _PIECE: Final = 64 * 1024
+_COMPARED: Final = 1024 * 1024  # bytes of a file up to which its content tells whether it changed
 _DEFINITION_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _VARIABLE: Final = re.compile(r"[A-Z]{1,12}[0-9]{0,2}(?:_[A-Z]{0,12}[0-9]{0,2}){0,7}")
 _MAGIC: Final = frozenset("*?[")
+_BLANKS: Final = " \t\r\n"
+_QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
 
 class Unreadable(Exception):  # noqa: N818 - said of a file, caught as a finding
@@ -45,8 +53,10 @@ def read_text(path: str) -> str:
     """Return the text of a file; raises `Unreadable`."""
     try:
         data = _read(path, _LARGEST)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        _note(Source(path=path, state="", read=True))
         raise Unreadable(_reason(error)) from error
+    _note(Source(path=path, state=_state(path, data), read=True))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -58,20 +68,53 @@ def read_text(path: str) -> str:
         ) from error
 
 
-def stamp(paths: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
-    """Return what changes when one of the files does: inode, size and time of each; 0 if gone.
+_noted: ContextVar[dict[str, Source] | None] = ContextVar("noted", default=None)
 
-    A Kubernetes ConfigMap is swapped by a link in the path, so the link's end is looked at.
+
+@contextmanager
+def noting() -> Iterator[dict[str, Source]]:
+    """Note the files and patterns that are looked at meanwhile, as they were; no secrets."""
+    sources: dict[str, Source] = {}
+    token = _noted.set(sources)
+    try:
+        yield sources
+    finally:
+        _noted.reset(token)
+
+
+def _note(source: Source) -> None:
+    sources = _noted.get()
+    if sources is not None:
+        sources.setdefault(source.path, source)
+
+
+def look_again(source: Source) -> Source:
+    """Return a file or a pattern as it is now; an equal one if nothing has changed.
+
+    A file up to a megabyte has changed when its content has: neither an equal size nor the clock's
+    granularity hides that, and a swapped link (Kubernetes' ``..data``) is followed. Of larger ones
+    identity, size and times are compared.
     """
-    return tuple(_stamp(path) for path in paths)
+    if source.pattern:
+        found = _glob(source.path)
+        return Source(path=source.path, state="\n".join(found), pattern=True, read=source.read)
+    try:
+        large = Path(source.path).stat().st_size > _COMPARED
+        state = _state(source.path, b"" if large else _read(source.path, _LARGEST))
+    except (OSError, ValueError):
+        state = ""
+    return Source(path=source.path, state=state, read=source.read)
 
 
-def _stamp(path: str) -> tuple[int, int, int]:
+def _state(path: str, data: bytes) -> str:
+    """Return what changes when the file does; `data` is its content, if that is small."""
     try:
         found = Path(path).stat()
     except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+        return ""
+    if max(found.st_size, len(data)) <= _COMPARED:
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def _read(path: str, largest: int) -> bytes:
@@ -87,7 +130,7 @@ def _read(path: str, largest: int) -> bytes:
     return bytes(data)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     """Return a sentence that lacks its subject."""
     match error:
         case FileNotFoundError() | NotADirectoryError():
@@ -96,8 +139,10 @@ def _reason(error: OSError) -> str:
             return "is a folder. Write the path of a file."
         case PermissionError():
             return "may not be read by this user. Change its permissions."
-        case _:
+        case OSError():
             return f"cannot be read: {error.strerror or error}."
+        case _:  # a NUL byte in the path
+            return f"cannot be read: {error}."
 
 
 def absolute(path: str, directory: str) -> str:
@@ -133,17 +178,38 @@ def is_pattern(text: str) -> bool:
 
 def matching(pattern: str, directory: str) -> tuple[str, ...]:
     """Return the files that a pattern stands for, absolute and sorted."""
-    found = glob.glob(absolute(pattern, directory), recursive=True)  # noqa: PTH207 - absolute patterns
+    whole = absolute(pattern, directory)
+    found = _glob(whole)
+    _note(Source(path=whole, state="\n".join(found), pattern=True, read=True))
+    return found
+
+
+def _glob(pattern: str) -> tuple[str, ...]:
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - absolute patterns
     return tuple(sorted(path for path in found if not Path(path).is_dir()))
 
 
 def unreadable(path: str) -> str | None:
     """Return why a file cannot be read, None when it can."""
     try:
-        _read(path, _LARGEST)
-    except OSError as error:
+        data = _read(path, _LARGEST)
+    except (OSError, ValueError) as error:
+        _note(Source(path=path, state=""))
         return f'"{path}" {_reason(error)}'
+    _note(Source(path=path, state=_state(path, data)))
     return None
+
+
+def is_quoted(secret: Secret) -> bool:
+    """Tell whether a secret stands in quotation marks, which would be sent with it."""
+    text = secret.reveal()
+    return len(text) > 1 and text[0] + text[-1] in _QUOTES
+
+
+def is_padded(secret: Secret) -> bool:
+    """Tell whether a secret begins or ends with a blank."""
+    text = secret.reveal()
+    return text != text.strip(_BLANKS)
 
 
 class SecretReader:
@@ -167,7 +233,8 @@ class SecretReader:
             case LiteralSecret():
                 return _checked(source.value.reveal(), "The secret")
             case FileSecret():
-                return _checked(self._text(source.path), f'The secret in "{source.path}"')
+                text = self._text(source.path).strip(_BLANKS)
+                return _checked(text, f'The secret in "{source.path}"')
             case EnvSecret():
                 return self._variable(source.variable)
             case _:
@@ -177,14 +244,23 @@ class SecretReader:
         value = self._environ.get(variable)
         if value is None:
             raise SecretUnavailable(f"{_named(variable)} is not set. Set it for the exporter.")
-        return _checked(value, _named(variable))
+        return _checked(value.strip(_BLANKS), _named(variable))
 
     def _text(self, path: str) -> str:
         try:
+            kind = Path(path).stat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a FIFO would hold its reader
+                raise SecretUnavailable(
+                    f'"{path}" is not a regular file. Write the secret into one.'
+                )
             data = _read(path, _LARGEST_SECRET)
             self._known.add(path)
             return data.decode("utf-8-sig")
-        except OSError as error:
+        except UnicodeDecodeError:  # its text would show what was read
+            raise SecretUnavailable(
+                f'"{path}" is not UTF-8 text. Write the secret alone.'
+            ) from None
+        except (OSError, ValueError) as error:
             folder = _folder(path)
             is_path = self._directory and folder not in (self._directory, "/")
             if (
@@ -196,10 +272,6 @@ class SecretReader:
             raise SecretUnavailable(
                 f'The folder "{folder}" holds no such file (its name is not shown, it may be the '
                 "secret itself). Write the path of a file that holds the secret."
-            ) from None
-        except UnicodeDecodeError:  # its text would show what was read
-            raise SecretUnavailable(
-                f'"{path}" is not UTF-8 text. Write the secret alone.'
             ) from None
 
 

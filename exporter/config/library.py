@@ -68,11 +68,10 @@ def compiled(
 
 def open_library(
     place: Place, patterns: list[str], directory: str
-) -> tuple[Library, tuple[Problem, ...], tuple[str, ...]]:
+) -> tuple[Library, tuple[Problem, ...]]:
     """Compile the user's definitions.
 
-    `place` is that of the list of patterns. Returns also the problems in the files themselves,
-    and the paths of the files.
+    `place` is that of the list of patterns. Returns also the problems in the files themselves.
     """
     own: dict[str, Definition | None] = {}
     origins: dict[str, str] = {}
@@ -91,7 +90,7 @@ def open_library(
             own[name], found = _load(at, path, name, directory)
             origins[name] = path
             problems += found
-    return Library(own), tuple(problems), tuple(origins.values())
+    return Library(own), tuple(problems)
 
 
 def _paths(place: Place, pattern: str, directory: str) -> tuple[str, ...]:

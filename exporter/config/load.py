@@ -1,39 +1,67 @@
 """The door of this stage: a path or a text in, a checked value or all problems out."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from exporter.config import catalogue, files, library
+import msgspec
+
+from exporter.config import address, catalogue, files, library
 from exporter.config.plan import build
 from exporter.model.definition import Definition
-from exporter.model.plan import Plan, Rejected
+from exporter.model.plan import Plan, Rejected, Source
 
 
 def load_plan(
     path: str,
     *,
     environ: Mapping[str, str],
+    secrets_required: bool = True,
     definitions: Mapping[str, Definition] | None = None,
 ) -> Plan | Rejected:
     """Load a configuration file with all that it names: definitions, secrets, certificates.
 
-    `definitions` take the place of those of their names.
+    Without `secrets_required` a secret that cannot be read is a warning, and its target's polls
+    fail until it can. `definitions` take the place of those of their names.
     """
+    with files.noting() as noted:
+        loaded = _load(path, environ, definitions, secrets_required=secrets_required)
+    sources = tuple(noted.values())
+    if isinstance(loaded, Rejected):
+        return msgspec.structs.replace(loaded, sources=sources)
+    return msgspec.structs.replace(loaded, sources=tuple(one for one in sources if one.read))
+
+
+def _load(
+    path: str,
+    environ: Mapping[str, str],
+    definitions: Mapping[str, Definition] | None,
+    *,
+    secrets_required: bool,
+) -> Plan | Rejected:
     try:
-        text = files.read_text(path)
+        text = files.read_text(files.absolute(path, ""))
     except files.Unreadable as error:
         return Rejected(problems=(library.broken_file(path, error),))
-    directory = files.directory_of(path)
     with _collector_paused():
         return build(
             text,
             name=path,
-            directory=directory,
+            directory=files.directory_of(path),
             environ=environ,
-            source=files.absolute(path, ""),
+            secrets_required=secrets_required,
             definitions=definitions,
         )
+
+
+def changed(sources: Iterable[Source]) -> bool:
+    """Tell whether a file has changed since it was read, or a pattern takes in other files."""
+    return any(files.look_again(source) != source for source in sources)
+
+
+def present(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """Return these files and patterns as they are now."""
+    return tuple(map(files.look_again, sources))
 
 
 def load_text(
@@ -75,5 +103,6 @@ def _collector_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        address.forget()
         if was_on:
             gc.enable()

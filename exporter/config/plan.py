@@ -32,10 +32,10 @@ def build(
     name: str,
     directory: str,
     environ: Mapping[str, str],
-    source: str = "",
+    secrets_required: bool = True,
     definitions: Mapping[str, Definition] | None = None,
 ) -> Plan | Rejected:
-    """Check a configuration; `source` is the path of its file, "" when there is none.
+    """Check a configuration. Without `secrets_required` a missing secret is only a warning.
 
     `definitions` take the place of those of their names.
     """
@@ -46,9 +46,7 @@ def build(
     head = _head(place, document)
     if head is None:
         return Rejected(problems=tuple(sorted(findings.problems)))
-    library, in_files, paths = open_library(
-        place / "providers" / "files", head.providers.files, directory
-    )
+    library, in_files = open_library(place / "providers" / "files", head.providers.files, directory)
     if definitions:
         library = library.over(definitions)
     state_file = _state(place / "state", head.state, directory)
@@ -56,6 +54,7 @@ def build(
         directory=directory,
         environ=environ,
         reader=SecretReader(environ, directory),
+        secrets_required=secrets_required,
         defaults=defaults_of(place / "global", head.defaults, _USER_AGENT),
     )
     targets = _targets(place / "targets", document.tree, _Providers(library), around)
@@ -70,7 +69,7 @@ def build(
         ),
         state_file=state_file,
         warnings=problems,
-        sources=tuple(filter(None, (source, *paths))),
+        without_secret=frozenset(around.without_secret),
         text=redaction.redacted(document.tree, directory),
     )
 

@@ -25,6 +25,7 @@ def redacted(tree: Tree, directory: str = "") -> str:
     """Return the YAML of a configuration that passed its checks; `directory` is its folder."""
     lines: list[str] = []
     _write(_masked(tree, directory), "", lines)
+    _text.cache_clear()  # the next configuration has other texts, and these would stay for ever
     return "\n".join(lines) + "\n"
 
 

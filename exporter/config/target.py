@@ -34,6 +34,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     reader: SecretReader
     defaults: Defaults
+    secrets_required: bool = True
+    without_secret: set[str] = msgspec.field(default_factory=set)  # names of targets
     _same: dict[tuple[object, ...], Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     def same(self, mapping: Mapping[str, _Value]) -> Mapping[str, _Value]:
@@ -48,7 +50,11 @@ def build_target(
     _check_name(place / "name", text.name)
     given = params(place, text, definition)
     sources = credentials.sources(place / "credentials", text, definition, around.directory)
-    digests = credentials.digest(place / "credentials", sources, around.reader)
+    digests, complete = credentials.digest(
+        place / "credentials", sources, around.reader, required=around.secrets_required
+    )
+    if not complete:
+        around.without_secret.add(text.name)
     auth = credentials.choose(place, definition, sources)
     url = address.base_url(place, text, definition, given)
     its_pace = pace(place, text, definition, given, around.defaults)

@@ -5,7 +5,7 @@ sleeps; what a fetch does, step by step, is in ``attempt``.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -116,8 +116,16 @@ class Client:
         return Fetched(result=result, rate=exchanges.rate, exchanges=tuple(exchanges.told))
 
     def forget(self, target: Target, collector: str) -> None:
-        """Ask for the whole answer next time: the values that the last one held are gone."""
+        """Ask for the whole answer next time: the values that the last one held are gone.
+
+        What was rendered for the polls of this collector, its secrets among it, is freed.
+        """
         self._tags.pop((target.name, collector), None)
+        self._prepared.pop((target.name, collector), None)
+
+    async def keep(self, targets: Iterable[Target]) -> None:
+        """Close the connections that none of `targets` will use."""
+        await self._transport.keep({target.http.tls for target in targets})
 
     def _prepare(self, target: Target, collector: Collector, now: float) -> Prepared:
         key = (target.name, collector.name)

@@ -24,6 +24,7 @@ TOO_FRESH: Final = Failure(
 _PAUSE = 60.0  # seconds between log-ins after trouble, at least
 _LONGEST_PAUSE = 86_400.0
 _KEPT_UNUSED = 86_400.0
+_SWEPT_EVERY = 3_600.0
 
 
 class _Entry:
@@ -43,6 +44,7 @@ class Tokens:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._entries: dict[Hashable, _Entry] = {}
+        self._swept_at = 0.0
 
     async def get(
         self, key: Hashable, log_in: LogIn, *, refused: Token | None = None
@@ -63,12 +65,19 @@ class Tokens:
         now = self._wall()
         entry = self._entries.get(key)
         if entry is None:
-            old = [k for k, e in self._entries.items() if now - e.used_at > _KEPT_UNUSED]
-            for unused in old:
-                del self._entries[unused]
+            self._sweep(now)
             entry = self._entries[key] = _Entry()
         entry.used_at = now
         return entry
+
+    def _sweep(self, now: float) -> None:
+        """Delete what was not used for a day; once an hour, as there may be 50,000 log-ins."""
+        if 0 <= now - self._swept_at < _SWEPT_EVERY:
+            return
+        self._swept_at = now
+        old = [key for key, one in self._entries.items() if now - one.used_at > _KEPT_UNUSED]
+        for unused in old:
+            del self._entries[unused]
 
     def _usable(self, entry: _Entry, refused: Token | None) -> Token | None:
         token = entry.token

@@ -7,7 +7,7 @@ wrong becomes a failure in words of our own: the texts of exceptions may hold UR
 import asyncio
 import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
@@ -146,6 +146,15 @@ class Transport:
         for pool in self._pools.values():
             await pool.session.close()
         self._pools.clear()
+
+    async def keep(self, settings: Collection[Tls]) -> None:
+        """Close the connections of all other TLS settings; a context takes a megabyte."""
+        kept = {None, _USUAL, *settings}
+        gone = [key for key in self._pools if key[0] not in kept]
+        for key in gone:
+            pool = self._pools.pop(key)
+            pool.retired = True
+            await pool.leave()
 
     async def send(
         self, wire: Wire, http: Http, *, most: int, warm: bool = False

@@ -18,11 +18,25 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
 AT_ONCE = Concurrency()
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a configuration as it was read, or a pattern and the files that it stood for.
+
+    `state` changes when the file or the files do; "" for a file that could not be read. `read`:
+    the plan is made of its text; else it is only looked at (a certificate).
+    """
+
+    path: str
+    state: str
+    pattern: bool = False
+    read: bool = False
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All targets by name, and the settings that a reload may change.
 
     ``state_file`` is absolute, "" for memory only. ``warnings`` did not stop the load.
-    ``sources`` are the absolute paths that the plan was read from, for auto-reload.
+    ``sources`` are what the plan was read from, for auto-reload. ``without_secret`` are the
+    targets of which a secret could not be read: their budgets are other ones once it can.
     ``text`` is the configuration for ``/config``, with each secret as ``<secret>``.
     """
 
@@ -31,7 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     state_file: str = ""
     redis_url: str = ""
     warnings: tuple[Problem, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    without_secret: frozenset[str] = frozenset()
     text: str = ""
 
 
@@ -44,6 +59,10 @@ class PlanDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration that cannot run: every problem, sorted by position."""
+    """A configuration that cannot run: every problem, sorted by position.
+
+    ``sources`` are all files that were looked at: when one is repaired, the load is worth a try.
+    """
 
     problems: tuple[Problem, ...]
+    sources: tuple[Source, ...] = ()

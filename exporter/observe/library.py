@@ -64,8 +64,14 @@ class Told:
         )
         self.log_messages = Counter(
             "usage_exporter_log_messages_total",
-            "Log messages written, by level.",
+            "Log messages, by level; dropped ones are counted, too.",
             ["level"],
+            registry=registry,
+        )
+        self.log_messages_dropped = Counter(
+            "usage_exporter_log_messages_dropped_total",
+            "Log messages that could not be written in time (a full pipe, a stalled disk) and were"
+            " dropped.",
             registry=registry,
         )
         for level in LEVELS:

@@ -4,14 +4,21 @@ Keys as Prometheus' own programs write them: ``ts`` (RFC 3339, UTC, milliseconds
 ``msg``, then snake_case fields. structlog renders; the standard library's loggers (aiohttp's,
 asyncio's) go the same way. structlog is imported when logging is set up and not before, because
 ``--version`` needs none of it.
+
+Nothing waits for a log. A pipe that nobody reads, a disk that stalls and a terminal that is stopped
+block whoever writes to them, so lines go into a bounded queue and a daemon thread writes them.
 """
 
 import logging
+import os
+import select
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol, TextIO, TypeAlias, assert_never, cast
+from typing import Any, Final, NamedTuple, Protocol, TextIO, TypeAlias, assert_never, cast
 
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Redactor
@@ -19,6 +26,13 @@ from exporter.observe import faults
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 """The words of ``--log.level``, of the ``level`` key and of the metric's label."""
+
+_MOST_WAITING: Final = 4 * 1024 * 1024
+"""Bytes of lines that wait to be written; what comes beyond them is dropped and counted."""
+_LINE_COST: Final = 128  # bytes that a waiting line takes beside its text
+_AT_ONCE: Final = 4096  # bytes: up to PIPE_BUF a write is not mixed with those of other processes
+_FULL_PAUSE: Final = 1000  # milliseconds between two looks at a full non-blocking descriptor
+_LAST_FLUSH: Final = 1.0  # seconds that the end of the process may wait for its log
 
 _NUMBERS: Final = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 _SPELLED: Final = {"warning": "warn", "critical": "error", "fatal": "error", "exception": "error"}
@@ -48,19 +62,19 @@ def set_up(
     *,
     level: str,
     form: Form,
-    stream: TextIO,
+    output: "Output",
     wall: Callable[[], float],
     redactor: Redactor,
     counted: Callable[[str], None],
 ) -> Log:
-    """Send all logging of the process to `stream`; return the exporter's own log.
+    """Send all logging of the process to `output`; return the exporter's own log.
 
     `level` is one of `LEVELS`; `wall` gives epoch seconds; `counted` is told the level of each
-    line that is written. A second call replaces the first.
+    line. A second call replaces the first.
     """
     import structlog  # noqa: PLC0415 - 10 ms that --version and check need not pay
 
-    render = _renderer(form, stream)
+    render = _renderer(form, colors=output.is_terminal)
     shared: list[_Processor] = [
         _level(counted),
         _time(wall),
@@ -68,10 +82,17 @@ def set_up(
         _in_order,
         _redaction(redactor),
     ]
-    out = _Lines(stream)
-    _catch_standard_library(level, out, [*shared, render])
+
+    def dropped_line(count: int) -> str:
+        fields: Any = {"event": "log lines were dropped: the log was not read", "count": count}
+        for process in (*shared, render):
+            fields = process(None, "warning", fields)
+        return str(fields)
+
+    output.say_dropped_with(dropped_line)
+    _catch_standard_library(level, output, [*shared, render])
     log = structlog.wrap_logger(
-        out,
+        output,
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(_NUMBERS[level]),
         cache_logger_on_first_use=True,
@@ -79,26 +100,192 @@ def set_up(
     return cast(Log, log)
 
 
-class _Lines:
-    """Writes finished lines; a stream that is gone (a closed pipe) stops nobody's work."""
+def log_stray_errors(log: Log) -> Callable[[], None]:
+    """Log what Python itself would write to stderr, and so wait for its reader; return the undoing.
 
-    def __init__(self, stream: TextIO) -> None:
+    That is what destructors and threads raise, and warnings.
+    """
+    before = sys.unraisablehook, threading.excepthook
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        log.error("an exception was ignored: this is a bug", err=args.exc_value)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        log.error("a thread crashed: this is a bug of the exporter", err=args.exc_value)
+
+    def undo() -> None:
+        sys.unraisablehook, threading.excepthook = before
+        logging.captureWarnings(capture=False)
+
+    sys.unraisablehook, threading.excepthook = unraisable, in_thread
+    logging.captureWarnings(capture=True)
+    return undo
+
+
+class _Line(NamedTuple):
+    """A line that waits; `told_of` is how many dropped ones it tells of, 0 for all other lines."""
+
+    data: bytes
+    told_of: int = 0
+
+
+class Output:
+    """Takes finished lines and never waits: a thread writes them to the stream's descriptor.
+
+    At most 4 MiB of lines wait; further ones are dropped. `dropped` is told how many were, and as
+    soon as lines are written again, one line says it. The order of lines is kept. A stream without
+    a descriptor (a StringIO) is written to at once; without a stream (None: the process was started
+    with stderr closed) every line is dropped.
+    """
+
+    def __init__(
+        self, stream: TextIO | None, *, dropped: Callable[[int], None] = lambda count: None
+    ) -> None:
         self._stream = stream
+        self._dropped = dropped
+        self._dropped_line: Callable[[int], str] | None = None
+        self._descriptor = _descriptor(stream)
+        self._changed = threading.Condition()  # reentrant: a destructor may log at any instruction
+        self._waiting: deque[_Line] = deque()
+        self._size = 0  # of what waits, with the cost of each line
+        self._unsaid = 0  # dropped lines that no line has told of yet
+        self._writing = False
+        self._failing = False  # the last write failed, so the next line is the next try
+        self._torn = False  # the last line was written in part
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self.is_terminal = stream is not None and stream.isatty()
+        self.is_of_process = self._descriptor is not None
+
+    def say_dropped_with(self, dropped_line: Callable[[int], str]) -> None:
+        """Set what makes the line that tells of so many dropped ones."""
+        self._dropped_line = dropped_line
 
     def line(self, text: str) -> None:
+        """Write a line, or drop it."""
+        if self._descriptor is None:
+            self._write_at_once(text)
+            return
+        data = self._encoded(text)
+        with self._changed:
+            if self._closed or self._size + len(data) + _LINE_COST > _MOST_WAITING:
+                self._unsaid += 1
+                self._dropped(1)
+                return
+            if self._unsaid and self._size < _MOST_WAITING // 2:
+                self._put(self._account())
+            self._put(_Line(data))
+            if self._thread is None:  # not before a line comes: `check` needs no thread
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    debug = info = warning = error = critical = line
+
+    def close(self, seconds: float = _LAST_FLUSH) -> bool:
+        """Return when everything is written, or after so many seconds: False. Drop what follows.
+
+        The thread is a daemon: what it cannot write does not keep the process from ending.
+        """
+        with self._changed:
+            done = self._changed.wait_for(self._is_idle, seconds)
+            self._closed = True
+            self._changed.notify_all()
+        return done
+
+    def _is_idle(self) -> bool:
+        return not (self._waiting or self._writing or (self._unsaid and not self._failing))
+
+    def _write_at_once(self, text: str) -> None:
+        if self._stream is None:
+            self._dropped(1)
+            return
         try:
             self._stream.write(text + "\n")
             self._stream.flush()
-        except (OSError, ValueError):  # a broken pipe, a closed file
-            return
+        except (OSError, ValueError):  # a closed stream stops nobody's work
+            self._dropped(1)
 
-    debug = info = warning = error = critical = line
+    def _encoded(self, text: str) -> bytes:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        return f"{text}\n".encode(encoding, "backslashreplace")
+
+    def _put(self, line: _Line) -> None:
+        self._waiting.append(line)
+        self._size += len(line.data) + _LINE_COST
+
+    def _account(self) -> _Line:
+        """Return the line that tells of the dropped ones."""
+        count, self._unsaid = self._unsaid, 0
+        data = b"" if self._dropped_line is None else self._encoded(self._dropped_line(count))
+        return _Line(data, count)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or not self._is_idle())
+                if self._is_idle():
+                    return
+                lines = self._take()
+                self._writing = True
+            written = self._write(b"".join([line.data for line in lines]))
+            with self._changed:
+                self._writing = False
+                self._failing = not written
+                if self._failing:
+                    own = sum(not line.told_of for line in lines)
+                    self._unsaid += own + sum(line.told_of for line in lines)
+                    self._dropped(own)
+                self._changed.notify_all()
+
+    def _take(self) -> list[_Line]:
+        """Return the next lines to be written together; to be called under the lock."""
+        if not self._waiting:
+            return [self._account()]
+        lines: list[_Line] = []
+        length = 0
+        while self._waiting and (not lines or length + len(self._waiting[0].data) <= _AT_ONCE):
+            line = self._waiting.popleft()
+            self._size -= len(line.data) + _LINE_COST
+            length += len(line.data)
+            lines.append(line)
+        return lines
+
+    def _write(self, data: bytes) -> bool:
+        """Write all of it; False if that failed. May block for ever: the thread's own part."""
+        left = memoryview(b"\n" + data if self._torn else data)
+        while left:
+            try:
+                written = os.write(self._descriptor or 0, left)
+            except BlockingIOError:  # a non-blocking terminal or pipe is full
+                self._await_room()
+            except OSError:  # nobody will read it any more, the disk is full, it was closed
+                return False
+            else:
+                self._torn = left[written - 1] != _NEWLINE
+                left = left[written:]
+        return True
+
+    def _await_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor or 0, select.POLLOUT)
+        poll.poll(_FULL_PAUSE)
+
+
+_NEWLINE: Final = ord("\n")
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):  # not a file of the system's, or closed
+        return None
 
 
 class _Handler(logging.Handler):
     """Brings the standard library's records to the same lines."""
 
-    def __init__(self, out: _Lines, formatter: logging.Formatter) -> None:
+    def __init__(self, out: Output, formatter: logging.Formatter) -> None:
         super().__init__()
         self._out = out
         self.setFormatter(formatter)
@@ -111,7 +298,7 @@ class _Handler(logging.Handler):
             self._out.line(f"level=error msg=unwritable_log_record err={type(error).__name__}")
 
 
-def _catch_standard_library(level: str, out: _Lines, processors: list[_Processor]) -> None:
+def _catch_standard_library(level: str, out: Output, processors: list[_Processor]) -> None:
     from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415 - as in set_up
 
     formatter = ProcessorFormatter(foreign_pre_chain=[_origin], processors=processors)
@@ -123,7 +310,7 @@ def _catch_standard_library(level: str, out: _Lines, processors: list[_Processor
     root.setLevel(_NUMBERS[level])
 
 
-def _renderer(form: Form, stream: TextIO) -> _Processor:
+def _renderer(form: Form, *, colors: bool) -> _Processor:
     import structlog  # noqa: PLC0415 - as in set_up
 
     match form:
@@ -133,7 +320,7 @@ def _renderer(form: Form, stream: TextIO) -> _Processor:
             return structlog.processors.JSONRenderer(ensure_ascii=False)
         case Form.CONSOLE:
             return structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), event_key="msg", timestamp_key="ts", sort_keys=False
+                colors=colors, event_key="msg", timestamp_key="ts", sort_keys=False
             )
         case _:
             assert_never(form)

@@ -114,6 +114,11 @@ class SelfMetrics:
         self._told.log_messages.labels(level).inc()
         self._changing.stale = True
 
+    def count_dropped_log_messages(self, count: int) -> None:
+        """Count log lines that nobody read and that were dropped; from any thread."""
+        self._told.log_messages_dropped.inc(count)
+        self._changing.stale = True
+
     def track(self, targets: Iterable[Tracked]) -> None:
         """Make `targets` the ones that have series: new ones begin at 0, gone ones go."""
         targets = list(targets)

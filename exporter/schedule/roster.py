@@ -45,8 +45,9 @@ class Roster:
         self.targets: dict[str, tuple[Entry, ...]] = {}
         self.lanes: dict[str, Lane] = {}
         self.kept_budgets: dict[str, Budget] = {}
-        self.kept_states: dict[tuple[str, str], JobState] = {}
+        self.kept_states: dict[str, dict[str, JobState]] = {}  # by target and collector
         self._aliases: dict[str, str] = {}  # of lanes, by their other key
+        self._other_keys: dict[str, list[str]] = {}  # the aliases of a lane, by its own key
         self._hosts: dict[str, Host] = {}
         self._terms: dict[object, Terms] = {}
         self._seed = seed
@@ -77,7 +78,7 @@ class Roster:
         """
         wanted = _by_key(jobs)
         change = Change()
-        stay = self._sift(wanted, changed, replaced, change, now)
+        stay = self._sift(wanted, frozenset(changed), frozenset(replaced), change, now)
         self._admit([job for job in wanted.values() if _key(job) not in stay], change, now)
         stay.update((_key(entry.job), entry) for entry in change.admitted)
         self._regroup([stay[key] for key in wanted])
@@ -90,7 +91,12 @@ class Roster:
         known = {lane.key: lane.remembered() for lane in self.lanes.values()}
         known |= {other: known[key] for other, key in self._aliases.items()}
         kept = self.kept_budgets | known
-        return memory.snapshot(self.entries(), self.kept_states, kept, clocks)
+        states = {
+            (target, collector): kept_state
+            for target, kept_states in self.kept_states.items()
+            for collector, kept_state in kept_states.items()
+        }
+        return memory.snapshot(self.entries(), states, kept, clocks)
 
     def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
         """Return what must survive of one target's jobs, and of the budgets that they share.
@@ -99,28 +105,42 @@ class Roster:
         """
         entries = self.targets.get(target, ())
         if not entries:
-            gone = {key: kept for key, kept in self.kept_states.items() if key[0] == target}
+            states = self.kept_states.get(target, {})
+            gone = {(target, collector): kept for collector, kept in states.items()}
             return memory.snapshot((), gone, {}, clocks)
         known = {entry.lane.key: entry.lane.remembered() for entry in entries}
-        known |= {other: known[key] for other, key in self._aliases.items() if key in known}
+        for key in tuple(known):
+            known |= dict.fromkeys(self._other_keys.get(key, ()), known[key])
         return memory.snapshot(entries, {}, known, clocks)
 
     def known_as(self, key: str, other: str) -> None:
         """Keep a budget under another key, too: that is what its jobs will call it one day."""
         if key in self.lanes and other not in self.lanes:
+            self._drop_alias(other)
             self._aliases[other] = key
+            self._other_keys.setdefault(key, []).append(other)
+
+    def _drop_alias(self, other: str) -> str | None:
+        """Return the key of the lane that was also called `other`, and call it so no more."""
+        key = self._aliases.pop(other, None)
+        if key is not None:
+            self._other_keys[key].remove(other)
+            if not self._other_keys[key]:
+                del self._other_keys[key]
+        return key
 
     def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
         """Keep what an earlier process knew for the jobs that come."""
         recollection = memory.recall(snapshot, clocks)
-        self.kept_states.update(recollection.states)
+        for (target, collector), kept in recollection.states.items():
+            self._keep(target, collector, kept)
         self.kept_budgets.update(recollection.budgets)
 
     def _sift(
         self,
         wanted: Mapping[tuple[str, str], Job],
-        changed: Names,
-        replaced: Names,
+        changed: frozenset[str],
+        replaced: frozenset[str],
         change: Change,
         now: float,
     ) -> dict[tuple[str, str], Entry]:
@@ -165,7 +185,21 @@ class Roster:
             kept = state.removed(entry.state, started + entry.state.interval)
         else:
             kept = state.removed(entry.state, entry.state.due)
-        self.kept_states[_key(entry.job)] = msgspec.structs.replace(kept, started=started)
+        kept = msgspec.structs.replace(kept, started=started)
+        self._keep(*_key(entry.job), kept)
+
+    def _keep(self, target: str, collector: str, kept: JobState) -> None:
+        self.kept_states.setdefault(target, {})[collector] = kept
+
+    def _take_kept(self, target: str, collector: str) -> JobState | None:
+        """Return what is kept of a job, and keep it no more."""
+        states = self.kept_states.get(target)
+        if states is None:
+            return None
+        kept = states.pop(collector, None)
+        if not states:
+            del self.kept_states[target]
+        return kept
 
     def _admit(self, jobs: list[Job], change: Change, now: float) -> None:
         for job in jobs:
@@ -176,7 +210,7 @@ class Roster:
         share = cadence.phase(self._seed, job.target, job.collector)
         spread = cadence.first_spread(crowd, job.interval)
         first = now + share * spread
-        kept = self.kept_states.pop(_key(job), None)
+        kept = self._take_kept(*_key(job))
         if kept is not None:
             known = state.restored(job, kept, now)
             due = known.due if known.due >= now else max(first, known.started + job.min_interval)
@@ -195,7 +229,7 @@ class Roster:
         return lane
 
     def _kept(self, key: str) -> Budget | None:
-        known = self._aliases.pop(key, None)
+        known = self._drop_alias(key)
         return self.kept_budgets.pop(key, None) if known is None else self.lanes[known].budget
 
     def _host(self, name: str) -> Host:
@@ -238,17 +272,22 @@ class Roster:
     def close(self, lane: Lane) -> None:
         """Remove a lane that has neither jobs nor running polls; its budget is kept aside."""
         del self.lanes[lane.key]
-        names = [other for other, key in self._aliases.items() if key == lane.key]
+        names = self._other_keys.pop(lane.key, [])
         for name in names:
             del self._aliases[name]
         self.kept_budgets |= dict.fromkeys([lane.key, *names], lane.budget)
 
     def forget_idle(self, now: float) -> Forgotten:
         """Forget what is kept of the gone and holds nothing back any more; return its keys."""
-        jobs = tuple(key for key, kept in self.kept_states.items() if kept.due <= now)
+        jobs = tuple(
+            (target, collector)
+            for target, states in self.kept_states.items()
+            for collector, kept in states.items()
+            if kept.due <= now
+        )
         idle = tuple(key for key, kept in self.kept_budgets.items() if budgets.idle(kept, now))
         for key in jobs:
-            del self.kept_states[key]
+            self._take_kept(*key)
         for name in idle:
             del self.kept_budgets[name]
         return Forgotten(jobs, idle)

@@ -1,5 +1,6 @@
 """What every answer has in common: its headers, and the shapes that handlers return."""
 
+import asyncio
 import json as stdlib_json
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -40,24 +41,55 @@ def text(body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY)
     return _answer(body + "\n", "text/plain; charset=utf-8", status, headers)
 
 
-def html(body: str, *, policy: str) -> Response:
-    """Answer with a page under its own Content-Security-Policy."""
-    headers = {**SECURITY, "Content-Security-Policy": policy}
-    return _answer(body, "text/html; charset=utf-8", 200, headers)
-
-
-def yaml(body: str) -> Response:
-    """Answer with YAML, under a type that browsers show instead of saving."""
-    return _answer(body, "text/plain; charset=utf-8", 200, SECURITY)
-
-
-def json(value: object) -> Response:
-    """Answer with a struct, or plain values, as JSON."""
+def json(value: object) -> bytes:
+    """Return a struct, or plain values, as JSON."""
     try:
-        body = msgspec.json.encode(value)
+        return msgspec.json.encode(value)
     except UnicodeEncodeError:  # half of a surrogate pair, in a vendor's text
-        body = stdlib_json.dumps(msgspec.to_builtins(value)).encode()
-    return Response(body=body, headers={**SECURITY, "Content-Type": "application/json"})
+        return stdlib_json.dumps(msgspec.to_builtins(value)).encode()
+
+
+class Shared:
+    """A large body that all get who ask while it is being made: `make` runs once for them.
+
+    So many clients cost the time and the memory of one, whether or not they read the answer.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
+        self._make = make
+        self._flight: asyncio.Task[bytes] | None = None
+
+    async def get(self) -> bytes:
+        """Return the body. Raises what `make` raises."""
+        flight = self._flight
+        if flight is None:
+            flight = asyncio.get_running_loop().create_task(self._made())
+            flight.add_done_callback(self._land)
+            self._flight = flight
+        return await asyncio.shield(flight)  # a client that leaves does not take it from the others
+
+    async def _made(self) -> bytes:
+        return await self._make()
+
+    def _land(self, flight: asyncio.Task[bytes]) -> None:
+        self._flight = None
+        if not flight.cancelled():
+            flight.exception()  # seen, also where everybody has left
+
+
+class Turns:
+    """Lets others have the event loop from time to time: work at every size goes in slices."""
+
+    def __init__(self, seconds: float = 0.005) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._began = self._loop.time()
+
+    async def rest(self) -> None:
+        """Give the event loop away if it was held for a slice; to be called in between."""
+        if self._loop.time() - self._began >= self._seconds:
+            await asyncio.sleep(0)
+            self._began = self._loop.time()
 
 
 def method_not_allowed(methods: tuple[str, ...]) -> Response:

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from exporter.web import answers
 from exporter.web.answers import Route
+from exporter.web.connection import STALLED, Connection, Pieces
 
 Failed: TypeAlias = Callable[[str, BaseException], None]
 """Told the path and the exception of a handler that broke, to log and to count it."""
 
 _INTERNAL: Final = "Internal error. The exporter's log says more."
+_CROWDED: Final = "Too many answers wait for clients that do not read. Come again in a moment."
+_LATER: Final = {**answers.SECURITY, "Retry-After": "10"}
 _SLOWEST: Final = 60.0
 """Seconds for a handler and for a client to read the answer: a reload of 10,000 targets fits."""
 
@@ -56,11 +59,12 @@ class Dispatch:
         try:
             async with asyncio.timeout(self._slowest):
                 response = await self._respond(request)
-                await _write(response, request)
-                return response
+                return await _write(response, request)
         except TimeoutError:
-            late = TimeoutError(f"no answer within {self._slowest:g} s")
-            return self._give_up(request, late, "The exporter took too long to answer.", 503)
+            unread = request.writer.output_size > 0
+            late = "its client does not read" if unread else f"no answer within {self._slowest:g} s"
+            words = "The exporter took too long to answer."
+            return self._give_up(request, TimeoutError(late), words, 503)
         except Exception as error:  # noqa: BLE001 - an answer that breaks while it is written
             return self._give_up(request, error, _INTERNAL, 500)
 
@@ -95,8 +99,18 @@ class Dispatch:
         return answers.text(words, status=status)
 
 
-async def _write(response: StreamResponse, request: BaseRequest) -> None:
+async def _write(response: StreamResponse, request: BaseRequest) -> StreamResponse:
     # Here and not by aiohttp later, so that a client which does not read meets the deadline.
-    with contextlib.suppress(ConnectionError):
-        await response.prepare(request)
-        await response.write_eof()
+    flight = cast(Connection, request.protocol).in_flight
+    size = 0 if isinstance(response, Pieces) else response.content_length or 0
+    if not flight.fits(size):
+        response, size = answers.text(_CROWDED, status=503, headers=_LATER), 0
+    with contextlib.suppress(ConnectionError), flight.private(size):
+        if isinstance(response, Pieces):  # it has a deadline for each piece
+            await response.prepare(request)
+            await response.write_eof()
+        else:
+            async with asyncio.timeout(STALLED):
+                await response.prepare(request)
+                await response.write_eof()
+    return response

@@ -74,7 +74,8 @@ class Gate:
         self, request: BaseRequest, users: Mapping[str, str]
     ) -> Response | None:
         try:
-            if await self._passwords.check(request.headers.get("Authorization", ""), users):
+            header = request.headers.get("Authorization", "")
+            if await self._passwords.check(header, users, _address(request)):
                 return None
         except Busy:
             return answers.text("Too many passwords wait to be checked.", status=503)
@@ -123,6 +124,12 @@ class Bucket:
             return False
         self._tokens -= 1
         return True
+
+
+def _address(request: BaseRequest) -> str:
+    transport = request.protocol.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _named(request: BaseRequest, allowed: Iterable[str]) -> bool:

@@ -12,36 +12,53 @@ from exporter.web.view import RED, Grade, StatusView, TargetView, grade, worst_r
 
 MOST_CARDS: Final = 200
 _MOST_LINKS: Final = 12
-_BATCH: Final = 20
+_BATCH: Final = 100
+"""Targets that are graded before the caller may let somebody else have the event loop."""
+
+
+_API: Final = "/api/v1/targets"
+_LINKS: Final = (_API, "/config", "/-/healthy", "/-/ready")
+
+
+class _Overview:
+    """What all targets together are, and which of them are shown."""
+
+    def __init__(self) -> None:
+        self.grades: Counter[Grade] = Counter()
+        self.red = 0
+        self.waiting = 0
+        self.worst: list[tuple[tuple[Grade, float], TargetView]] = []
+
+    def add(self, targets: tuple[TargetView, ...]) -> None:
+        """Count a batch of targets, and keep those that need a look first."""
+        graded = [((grade(target), worst_ratio(target)), target) for target in targets]
+        self.grades.update(one for (one, _), _ in graded)
+        self.red += sum(ratio >= RED for (_, ratio), _ in graded)
+        self.waiting += sum(target.backoff > 0 for target in targets)
+        both = self.worst + graded
+        self.worst = heapq.nlargest(MOST_CARDS, both, key=lambda pair: pair[0])
 
 
 def page(view: StatusView, *, telemetry_path: str) -> Iterator[str]:
-    """Give the page in parts, none of which takes long to make."""
-    shown = _shown(view.targets)
+    """Give the page in parts, none of which takes long to make; some are empty."""
+    overview = _Overview()
+    for start in range(0, len(view.targets), _BATCH):
+        overview.add(view.targets[start : start + _BATCH])
+        yield ""
+    # All targets in the config's order, or, of too many, the worst first.
+    few = len(view.targets) <= MOST_CARDS
+    shown = list(view.targets) if few else [target for _, target in overview.worst]
     yield _head()
     yield _top(view, telemetry_path)
     yield '<main class="in">'
-    yield _tiles(view.targets)
+    yield _tiles(len(view.targets), overview)
     yield join(_reload_note(view), _attention(shown), _cut_note(view.targets, shown))
     yield '<section class="cards">'
-    for start in range(0, len(shown), _BATCH):
-        batch = shown[start : start + _BATCH]
-        yield join(
-            *(
-                card(target, now=view.now, anchor=_anchor(start + place))
-                for place, target in enumerate(batch)
-            )
-        )
+    for place, target in enumerate(shown):
+        yield card(target, now=view.now, anchor=_anchor(place))
     yield "</section>"
     yield join(None if shown else _no_targets(), _foot(view))
     yield "</main></body></html>\n"
-
-
-def _shown(targets: tuple[TargetView, ...]) -> list[TargetView]:
-    """Return all targets in the config's order, or, of too many, the worst first."""
-    if len(targets) <= MOST_CARDS:
-        return list(targets)
-    return heapq.nlargest(MOST_CARDS, targets, key=lambda one: (grade(one), worst_ratio(one)))
 
 
 def _head() -> Markup:
@@ -54,33 +71,31 @@ def _head() -> Markup:
 
 
 def _top(view: StatusView, telemetry_path: str) -> Markup:
-    links = (telemetry_path, "/api/v1/targets", "/config", "/-/healthy", "/-/ready")
+    links = (telemetry_path, *_LINKS)
     return tag(
         "header",
         tag(
             "div",
             tag("h1", "usage-exporter"),
             tag("span", f"version {view.version}", class_="version"),
-            tag("nav", *(tag("a", link, href=link) for link in links)),
+            tag("nav", *(tag("a", link, href=_relative(link)) for link in links)),
             class_="in",
         ),
         class_="top",
     )
 
 
-def _tiles(targets: tuple[TargetView, ...]) -> Markup:
-    grades = Counter(map(grade, targets))
-    red = sum(worst_ratio(target) >= RED for target in targets)
-    waiting = sum(target.backoff > 0 for target in targets)
-    up = len(targets) - grades[Grade.DOWN] - grades[Grade.WAITING]
+def _tiles(count: int, overview: _Overview) -> Markup:
+    grades = overview.grades
+    up = count - grades[Grade.DOWN] - grades[Grade.WAITING]
     return tag(
         "div",
-        _tile(len(targets), "target" if len(targets) == 1 else "targets", ""),
+        _tile(count, "target" if count == 1 else "targets", ""),
         _tile(up, "up", "ok"),
         _tile(grades[Grade.DOWN], "down", "crit"),
-        _tile(red, "at 90 % or more", "crit"),
+        _tile(overview.red, "at 90 % or more", "crit"),
         _tile(grades[Grade.YELLOW], "from 75 % on", "warn"),
-        _tile(waiting, "backing off", "warn"),
+        _tile(overview.waiting, "backing off", "warn"),
         class_="tiles",
     )
 
@@ -126,7 +141,7 @@ def _cut_note(targets: tuple[TargetView, ...], shown: list[TargetView]) -> Marku
     return tag(
         "div",
         f"The {len(shown)} targets that need a look first, of {len(targets):,}. All of them: ",
-        tag("a", "/api/v1/targets", href="/api/v1/targets"),
+        tag("a", _API, href=_relative(_API)),
         class_="note",
     )
 
@@ -144,6 +159,11 @@ def _foot(view: StatusView) -> Markup:
         " Values are cached between polls: this page asks no vendor.",
         class_="foot",
     )
+
+
+def _relative(link: str) -> str:
+    """Return `link` as seen from the page: a proxy may show it below any path."""
+    return f".{link}"
 
 
 def _anchor(place: int) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.wire import Close, Pause
-from tests.support.daemon import exporting
+from tests.support.daemon import Exporter, exporting
 from tests.support.meter import TOKEN, Meter, target, write_config
-from tests.support.warp import warped
+from tests.support.warp import jump, warped
 
 HANGS = (Pause(3600.0), Close())
 
@@ -134,3 +134,133 @@ async def test_the_state_cannot_move_while_it_runs(
     assert "the state cannot move while the exporter runs" in answer.text
     assert seen.get("usage_exporter_config_last_reload_successful") == 0
     assert not (tmp_path / "other.db").exists()
+
+
+OWN = """\
+title: Own
+documentation: https://own.example/docs
+base_url: http://127.0.0.1:1
+permission: none
+collectors: {usage: {request: {path: /u}}}
+resources: [{name: alpha, used: used, unit: requests}]
+"""
+
+
+def loads(exporter: Exporter) -> int:
+    return exporter.log.count("configuration loaded")
+
+
+def rejections(exporter: Exporter) -> int:
+    return exporter.log.count("configuration rejected")
+
+
+async def look(exporter: Exporter) -> None:
+    """Let the exporter look at its files."""
+    for _ in range(12):
+        jump(0.5)
+        await asyncio.sleep(0.02)
+
+
+def replace(path: Path, text: str) -> None:
+    """Write as editors do: another file takes the place."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
+@warped
+async def test_a_new_file_of_a_pattern_and_a_deleted_one_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    (tmp_path / "defs").mkdir()
+    (tmp_path / "defs" / "one.yaml").write_text(OWN)
+    async with meter.vendor:
+        files = {"files": ["meter.yaml", "defs/*.yaml"]}
+        path = write_config(tmp_path, target(meter), providers=files)
+        async with exporting(path, monkeypatch, auto_reload=True) as exporter:
+            await exporter.first("home")
+            await look(exporter)
+            assert loads(exporter) == 1
+            (tmp_path / "defs" / "two.yaml").write_text(OWN)
+            await look(exporter)
+            assert loads(exporter) == 2
+            (tmp_path / "defs" / "one.yaml").unlink()
+            await look(exporter)
+            assert loads(exporter) == 3
+            replace(tmp_path / "defs" / "two.yaml", OWN.replace("alpha", "gamma"))
+            await look(exporter)
+            assert loads(exporter) == 4
+            (tmp_path / "defs" / "two.yaml").touch()
+            await look(exporter)
+            assert loads(exporter) == 4
+
+
+@warped
+async def test_a_repaired_file_of_a_rejected_configuration_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, auto_reload=True) as exporter:
+            await exporter.first("home")
+            (tmp_path / "own.yaml").write_text("title: [broken\n")
+            tls = {"tls_config": {"ca_file": "ca.pem"}}
+            own = {"name": "own", "provider": "own", "http": tls}
+            files = {"files": ["meter.yaml", "own.yaml"]}
+            write_config(tmp_path, target(meter), own, providers=files)
+            await look(exporter)
+            assert rejections(exporter) == 1
+            await look(exporter)
+            assert rejections(exporter) == 1
+            (tmp_path / "own.yaml").write_text(OWN.replace("http:", "https:"))
+            await look(exporter)
+            assert rejections(exporter) == 2  # the certificate is still missing
+            (tmp_path / "ca.pem").touch()
+            await look(exporter)
+            assert (rejections(exporter), loads(exporter)) == (2, 2)
+
+
+@warped
+async def test_a_configuration_that_is_away_for_a_moment_is_read_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        text = path.read_text()
+        async with exporting(path, monkeypatch, auto_reload=True) as exporter:
+            await exporter.first("home")
+            path.unlink()
+            await look(exporter)
+            assert rejections(exporter) == 1
+            path.write_text(text)
+            await look(exporter)
+            assert loads(exporter) == 2
+            seen = await exporter.scrape()
+    assert seen.get("usage_exporter_config_last_reload_successful") == 1
+    assert seen.get("usage_bytes", account="home") == 250
+
+
+@warped
+async def test_a_load_that_crashes_is_not_tried_again_before_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object, **more: object) -> None:
+        raise RecursionError
+
+    meter = Meter()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        async with exporting(path, monkeypatch, auto_reload=True) as exporter:
+            await exporter.first("home")
+            with monkeypatch.context() as patch:
+                patch.setattr("tests.support.daemon.load_plan", crash)
+                write_config(tmp_path, target(meter), target(meter, "work"))
+                await look(exporter)
+                await look(exporter)
+                assert rejections(exporter) == 1
+            write_config(tmp_path, target(meter), target(meter, "shop"))
+            await look(exporter)
+            assert loads(exporter) == 2

@@ -1,6 +1,8 @@
 import asyncio
 import json
+import re
 from collections.abc import Sequence
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -76,9 +78,71 @@ async def test_the_telemetry_path_can_be_chosen() -> None:
     async with serving(routes(a_site(), telemetry_path="/own")) as port:
         assert (await ask(port, "/own")).text == "usage_up 1\n"
         assert (await ask(port, "/metrics")).status == 404
-        assert '<a href="/own">' in (await ask(port, "/")).text
+        assert '<a href="./own">' in (await ask(port, "/")).text
     async with serving(routes(a_site(), telemetry_path="/")) as port:
         assert (await ask(port, "/")).text == "usage_up 1\n"
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+async def test_every_address_is_below_the_prefix(path: str) -> None:
+    async with serving(routes(a_site(), prefix="/usage")) as port:
+        assert (await ask(port, f"/usage{path}")).status == 200
+        assert (await ask(port, path)).status == (302 if path == "/" else 404)
+
+
+@pytest.mark.parametrize(
+    ("external_url", "path", "location"),
+    [
+        ("", "/", "/usage/"),
+        ("", "/usage", "/usage/"),
+        ("https://example.com/tools/usage", "/usage", "/tools/usage/"),
+        ("https://example.com", "/usage", "/usage/"),
+    ],
+)
+async def test_browsers_are_sent_to_the_page_below_the_prefix(
+    external_url: str, path: str, location: str
+) -> None:
+    table = routes(a_site(), prefix="/usage", external_url=external_url)
+    async with serving(table) as port:
+        answer = await ask(port, path)
+    assert (answer.status, answer.headers["location"]) == (302, location)
+
+
+async def test_every_link_of_the_page_leads_to_an_address_wherever_it_is_shown() -> None:
+    for prefix in ("", "/usage", "/a/b"):
+        async with serving(routes(a_site(), prefix=prefix)) as port:
+            page = (await ask(port, f"{prefix}/")).text
+            links = re.findall(r'<a href="([^"#][^"]*)"', page)
+            assert len(links) == 5
+            for link in links:
+                found = urljoin(f"http://x{prefix}/", link).removeprefix("http://x")
+                assert (await ask(port, found)).status == 200, found
+
+
+async def test_the_page_of_the_external_url_may_reload() -> None:
+    table = routes(a_site(), external_url="https://example.com/usage")
+    async with serving(table) as port:
+        for origin, status in (("https://example.com", 200), ("https://other.example", 403)):
+            headers = {"Origin": origin, "Host": "10.0.0.1:10187"}
+            answer = await ask(port, "/-/reload", method="POST", headers=headers)
+            assert answer.status == status
+
+
+async def test_many_who_ask_for_the_page_at_once_share_one() -> None:
+    made = 0
+
+    async def look() -> StatusView:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.1)
+        return gallery()
+
+    site = msgspec.structs.replace(a_site(), view=look)
+    async with serving(routes(site)) as port, asyncio.TaskGroup() as group:
+        asked = [group.create_task(ask(port, "/api/v1/targets")) for _ in range(50)]
+        bodies = [(await task).body for task in asked]
+    assert len(set(bodies)) == 1
+    assert made <= 5
 
 
 async def test_the_page_comes_with_its_policy() -> None:

@@ -86,7 +86,7 @@ async def exporting(
     bound: asyncio.Future[Sequence[Address]] = loop.create_future()
 
     def load() -> Plan | Rejected:
-        return load_plan(str(path), environ=os.environ)
+        return load_plan(str(path), environ=os.environ, secrets_required=False)
 
     options = Options(listen=("127.0.0.1:0",), **more)
     async with asyncio.TaskGroup() as group:

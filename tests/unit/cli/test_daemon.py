@@ -82,3 +82,54 @@ def test_trouble_without_a_file_is_told_without_one(capsys: pytest.CaptureFixtur
     assert in_loop(main) == 1
     told = "--web.config.file: tls_server_config: cannot use cert.pem with key.pem: not pem.\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("words", "prefix", "url"),
+    [
+        ([], "", ""),
+        (["--web.route-prefix=/"], "", ""),
+        (["--web.route-prefix=usage"], "/usage", ""),
+        (["--web.route-prefix=/usage/"], "/usage", ""),
+        (["--web.external-url=https://x.example"], "", "https://x.example"),
+        (["--web.external-url=https://x.example/a/b/"], "/a/b", "https://x.example/a/b"),
+        (["--web.external-url=http://x:1/a", "--web.route-prefix=/"], "", "http://x:1/a"),
+        (["--web.external-url=http://x/a", "--web.route-prefix=/b"], "/b", "http://x/a"),
+    ],
+)
+def test_the_prefix_is_the_path_of_the_external_url_or_its_own(
+    words: list[str], prefix: str, url: str
+) -> None:
+    options = options_of(parsed(*words))
+    assert (options.route_prefix, options.external_url) == (prefix, url)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--web.external-url=x.example/usage",
+        "--web.external-url=ftp://x.example",
+        "--web.external-url=http://user:secret@x.example",
+        "--web.external-url=http://x.example/?a",
+        "--web.external-url=http://x.example/a b",
+        "--web.external-url=http://[::1",
+        "--web.external-url=http://x:99999",
+        '--web.route-prefix=/"',
+        "--web.max-connections=0",
+        "--web.max-connections=-1",
+        "--web.max-connections=many",
+    ],
+)
+def test_what_is_no_address_or_number_is_refused_without_its_secret(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(word)
+    said = capsys.readouterr().err
+    assert word.partition("=")[0] in said
+    assert "secret" not in said
+
+
+def test_connections_are_bounded_by_default_and_by_the_flag() -> None:
+    assert options_of(parsed()).most_connections == 512
+    assert options_of(parsed("--web.max-connections=9")).most_connections == 9

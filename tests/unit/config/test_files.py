@@ -1,5 +1,6 @@
 """Reading the world: files, folders, secrets."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from exporter.config import files
 from exporter.config.files import SecretReader, SecretUnavailable, Unreadable
 from exporter.kernel.secrets import Secret
+from exporter.model.plan import Source
 from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
 
 
@@ -28,12 +30,14 @@ def trouble(source: SecretSource, **environ: str) -> str:
         (b"abc", "abc"),
         (b"abc\n", "abc"),
         (b"abc\r\n", "abc"),
-        (b" abc ", " abc "),
+        (b" abc ", "abc"),
+        (b"\tabc \r\n\n", "abc"),
+        (b"a b c", "a b c"),
         ("gehe\u00efm\n".encode(), "gehe\u00efm"),
         (b"\xef\xbb\xbfabc\n", "abc"),  # Notepad's mark
     ],
 )
-def test_a_secret_file_is_stripped_of_one_newline(
+def test_a_secret_file_is_stripped_of_surrounding_blanks_and_newlines(
     tmp_path: Path, content: bytes, text: str
 ) -> None:
     path = tmp_path / "token"
@@ -41,9 +45,7 @@ def test_a_secret_file_is_stripped_of_one_newline(
     assert secret(FileSecret(path=str(path))) == text
 
 
-@pytest.mark.parametrize(
-    "content", [b"s3cr3t\n\n", b"s3\ncr3t", b"s3cr3t\x00", b"s3\tcr3t", b"\x7f"]
-)
+@pytest.mark.parametrize("content", [b"s3\ncr3t", b"s3cr3t\x00", b"s3\tcr3t", b"\x7f"])
 def test_a_secret_is_one_line_of_text(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)
@@ -52,7 +54,7 @@ def test_a_secret_is_one_line_of_text(tmp_path: Path, content: bytes) -> None:
     assert "s3" not in what.replace(str(path), "")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\r\n", b" \t\n\n"])
 def test_an_empty_secret_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)
@@ -76,6 +78,7 @@ def test_a_secret_that_changes_is_read_again(tmp_path: Path) -> None:
 
 def test_a_secret_from_the_environment() -> None:
     assert secret(EnvSecret(variable="KEY"), KEY="abc") == "abc"
+    assert secret(EnvSecret(variable="KEY"), KEY=" abc\n\n") == "abc"
     assert "is not set" in trouble(EnvSecret(variable="KEY"))
     assert "is empty" in trouble(EnvSecret(variable="KEY"), KEY="")
 
@@ -144,11 +147,81 @@ def test_a_pattern_gives_files_sorted_and_no_folders(tmp_path: Path) -> None:
     assert not files.is_pattern("a.yaml")
 
 
-def test_a_stamp_changes_with_the_file_and_survives_its_loss(tmp_path: Path) -> None:
+def source_of(path: Path) -> Source:
+    """Return a file as `noting` notes it."""
+    with files.noting() as noted, contextlib.suppress(Unreadable):
+        files.read_text(str(path))
+    return noted[str(path)]
+
+
+def changed(source: Source) -> bool:
+    return files.look_again(source) != source
+
+
+def test_a_file_has_changed_when_its_content_has(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("a")
-    before = files.stamp([str(path)])
-    path.write_text("ab")
-    after = files.stamp([str(path)])
+    path.write_text("a: 1")
+    source, found = source_of(path), path.stat()
+    path.touch()
+    assert not changed(source)
+    path.write_text("a: 2")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))  # as `cp -p` and coarse clocks do
+    assert changed(source)
+    (tmp_path / "new").write_text("a: 1")
+    (tmp_path / "new").replace(path)  # as editors write
+    assert not changed(source)
     path.unlink()
-    assert len({before, after, files.stamp([str(path)])}) == 3
+    gone = source_of(path)
+    assert changed(source)
+    assert not changed(gone)
+    path.write_text("a: 1")
+    assert changed(gone)
+
+
+def test_a_large_file_has_changed_when_its_times_have(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("#" * 2_000_000)
+    source, found = source_of(path), path.stat()
+    assert not changed(source)
+    path.write_text("-" * 2_000_000)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert changed(source)
+
+
+def test_a_pattern_has_changed_when_it_stands_for_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").touch()
+    with files.noting() as noted:
+        files.matching("*.yaml", str(tmp_path))
+    (source,) = noted.values()
+    assert not changed(source)
+    (tmp_path / "b.yaml").touch()
+    assert changed(source)
+    (tmp_path / "a.yaml").unlink()
+    assert changed(source)
+    (tmp_path / "b.yaml").rename(tmp_path / "a.yaml")
+    assert not changed(source)
+
+
+def test_a_swapped_link_in_the_path_is_a_change(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "config.yaml").write_text(f"version: {version}")
+    (tmp_path / "..data").symlink_to("1")
+    (tmp_path / "config.yaml").symlink_to("..data/config.yaml")
+    source = source_of(tmp_path / "config.yaml")
+    assert not changed(source)
+    (tmp_path / "..new").symlink_to("2")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    assert changed(source)
+
+
+def test_a_path_that_no_system_takes_is_told_like_any_other(tmp_path: Path) -> None:
+    assert "no such file" in trouble(FileSecret(path=f"{tmp_path}/a\0b"))
+    assert "null byte" in (files.unreadable("a\0b") or "")
+    with pytest.raises(Unreadable, match="null byte"):
+        files.read_text("a\0b")
+
+
+def test_a_pipe_is_no_secret_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")  # who opens it waits until somebody writes
+    assert "is not a regular file" in trouble(FileSecret(path=str(tmp_path / "key")))

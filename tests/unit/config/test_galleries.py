@@ -95,7 +95,7 @@ def in_words(plan: Plan) -> Iterator[str]:
         yield f"state: {plan.state_file}{plan.redis_url}"
     if plan.concurrency != AT_ONCE:
         yield f"concurrency: {plan.concurrency.polls}, per host {plan.concurrency.per_host}"
-    yield f"sources: {', '.join(Path(source).name for source in plan.sources)}"
+    yield f"sources: {', '.join(Path(one.path).name for one in plan.sources if not one.pattern)}"
     for target in plan.targets.values():
         yield f"{target.name}: {target.provider} at {target.base_url}"
         for name, text in facts(target).items():

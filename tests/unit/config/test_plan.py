@@ -135,7 +135,82 @@ def test_the_sources_of_a_plan_are_its_files(tmp_path: Path) -> None:
     path.write_text("providers: {files: ['*own.yaml']}\ntargets:\n" + video("a"))
     found = load_plan(str(path), environ={})
     assert isinstance(found, Plan)
-    assert found.sources == (str(path), str(tmp_path / "own.yaml"))
+    assert [one.path for one in found.sources] == [
+        str(path),
+        str(tmp_path / "*own.yaml"),
+        str(tmp_path / "own.yaml"),
+    ]
+
+
+def test_the_sources_of_a_rejected_configuration_are_all_files_that_were_looked_at(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "providers: {files: ['more/*.yaml', own.yaml]}\ntargets:\n"
+        "  - {name: a, provider: deepl, credentials: {token: x},"
+        " http: {tls_config: {ca_file: ca.pem}}}\n"
+    )
+    found = load_plan(str(path), environ={})
+    assert isinstance(found, Rejected)
+    assert {one.path for one in found.sources} == {
+        str(path),
+        str(tmp_path / "more/*.yaml"),
+        str(tmp_path / "own.yaml"),
+        str(tmp_path / "ca.pem"),
+    }
+
+
+def test_a_missing_secret_is_an_error_or_where_it_may_come_later_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "targets:\n"
+        "  - {name: a, provider: deepl, credentials: {token_file: key}}\n"
+        "  - {name: b, provider: deepl, credentials: {token_env: KEY}}\n"
+        "  - {name: c, provider: deepl, credentials: {token: x}}\n"
+    )
+    strict = load_plan(str(path), environ={})
+    assert isinstance(strict, Rejected)
+    assert len(strict.problems) == 2
+    found = load_plan(str(path), environ={}, secrets_required=False)
+    assert isinstance(found, Plan)
+    assert found.without_secret == {"a", "b"}
+    assert [problem.severity for problem in found.warnings] == ["warning", "warning"]
+    assert all("the polls of this target fail (auth)" in str(one) for one in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("k3y", ""),
+        (" k3y ", ""),  # blanks are not sent
+        ("'k3y'", "in quotes"),
+        ('"k3y"\n', "in quotes"),
+        ("\u201ck3y\u201d", "in quotes"),
+        ("'", ""),
+        ("'k3y", ""),
+    ],
+)
+def test_a_secret_in_quotes_is_warned_of(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "key").write_text(content)
+    path = tmp_path / "config.yaml"
+    path.write_text("targets: [{name: a, provider: deepl, credentials: {token_file: key}}]\n")
+    found = load_plan(str(path), environ={})
+    assert isinstance(found, Plan)
+    assert len(found.warnings) == bool(told)
+    assert told in "".join(map(str, found.warnings))
+    assert "k3y" not in "".join(map(str, found.warnings))
+
+
+def test_a_secret_in_the_configuration_is_sent_with_its_blanks_and_that_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("targets: [{name: a, provider: deepl, credentials: {token: 'tok '}}]\n")
+    found = load_plan(str(path), environ={})
+    assert isinstance(found, Plan)
+    (warning,) = found.warnings
+    assert "begins or ends with a blank" in str(warning)
 
 
 def test_a_missing_configuration_is_a_problem_like_any_other(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Redactor, Secret
-from exporter.observe.logs import Form, Log, set_up
+from exporter.observe.logs import Form, Log, Output, set_up
 
 CANARY = "canary-5f1e"
 NOON = 1_795_348_800.1239  # 2026-11-22T12:00:00Z
@@ -47,7 +47,7 @@ def start(lines: Lines, *, form: Form = Form.LOGFMT, level: str = "info") -> Log
     return set_up(
         level=level,
         form=form,
-        stream=lines,
+        output=Output(lines),
         wall=lambda: NOON,
         redactor=redactor,
         counted=lines.counted.append,

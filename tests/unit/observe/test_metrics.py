@@ -39,6 +39,7 @@ DESIGNED = {
     "usage_exporter_series",
     "usage_exporter_series_dropped_total",
     "usage_exporter_log_messages_total",
+    "usage_exporter_log_messages_dropped_total",
     "usage_exporter_state_failures_total",
 }
 

@@ -78,8 +78,8 @@ def test_the_page_is_well_formed_and_brings_all_it_needs(view: StatusView) -> No
     assert not outline.having("div", "style")
     for tag, attrs in outline.tags:
         for key in ("src", "href"):
-            target = attrs.get(key) or "/"
-            assert target.startswith(("/", "#", "data:image/svg+xml,")), (tag, target)
+            target = attrs.get(key) or "#"
+            assert target.startswith(("./", "#", "data:image/svg+xml,")), (tag, target)
             assert not target.startswith("//")
     assert "url(" not in CSS
     assert "@import" not in CSS
@@ -99,7 +99,7 @@ def test_it_works_in_the_dark() -> None:
 
 def test_the_header_leads_to_the_other_addresses() -> None:
     outline = Outline("".join(page(a_status(), telemetry_path="/own")))
-    wanted = {"/own", "/config", "/api/v1/targets", "/-/healthy"}
+    wanted = {"./own", "./config", "./api/v1/targets", "./-/healthy"}
     assert wanted <= set(outline.having("a", "href"))
     assert "version 1.2.3" in outline.text
 

@@ -86,11 +86,11 @@ def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.Abstra
     """Return what makes an event loop, of uvloop or asyncio, whose time includes suspensions.
 
     A loop's own time is CLOCK_MONOTONIC, which Linux stops in a suspension: values of before would
-    look as fresh as they were, and no poll would come until its interval had run down. None where
-    there is no CLOCK_BOOTTIME; a loop then has its own time.
+    look as fresh as they were, and no poll would come until its interval had run down. Where there
+    is no CLOCK_BOOTTIME, a loop keeps its own time.
     """
     if not hasattr(time, "CLOCK_BOOTTIME"):
-        return None
+        return fast.new_event_loop if fast else None
     boot = time.CLOCK_BOOTTIME
     base: type[asyncio.AbstractEventLoop] = fast.Loop if fast else asyncio.SelectorEventLoop
 

@@ -118,8 +118,6 @@ def _state(path: str, data: bytes) -> str:
 
 
 def _read(path: str, largest: int) -> bytes:
-    if "\0" in path:
-        raise FileNotFoundError(path)
     data = bytearray()
     with Path(path).open("rb") as file:
         # In pieces: for one read of the most, that much memory would be reserved each time.

@@ -56,7 +56,7 @@ BAD = {
     "an unknown key": ("target: []\n", 'Did you mean "targets"?'),
     "a missing secret file": (
         json.dumps({"targets": [GOOD | {"credentials": {"token_file": "nowhere"}}]}),
-        "nowhere",
+        "holds no such file",
     ),
     "a missing variable": (
         json.dumps({"targets": [GOOD | {"credentials": {"token_env": "NOT_SET_ANYWHERE"}}]}),

@@ -8,6 +8,8 @@ from functools import partial
 import msgspec
 
 from exporter.fetch.accounts import Account, find_accounts
+from exporter.fetch.beside import LARGE, SLOW
+from exporter.fetch.decode import BYTES_OF_VALUE, count_values, most_values
 from exporter.fetch.exchanges import Exchanges, Order, Refused, Watch, World
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.paging import Done, Next, Seen, first, next_step
@@ -18,6 +20,10 @@ from exporter.fetch.verdict import Absent, Judged, Rules, judge
 from exporter.fetch.wire import Answer, Wire
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
+
+
+_ANSWERS = 4
+"""All pages of a poll may hold as much as so many of the largest answers."""
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +58,7 @@ class Attempt:
         self._target = prepared.target
         self._wall = world.wall
         self._beside = world.beside
+        self._values = self._bytes = 0  # of all pages so far
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
@@ -89,7 +96,7 @@ class Attempt:
             answer, judged = await self._page(collector, drafted, at, None if pages else tag)
             match judged:
                 case Page():
-                    pages.append(self._clean(judged, answer))
+                    pages.append(judged)
                 case Absent():
                     return _ended(collector, pages)
                 case Unchanged():
@@ -122,11 +129,41 @@ class Attempt:
             answer = await self.exchanges.ask(
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
-            clean = self._keyring.teller.text
-            work = partial(judge, answer, rules, self._wall(), asked_new=known, clean=clean)
-            judged = await self._beside.call(work, size=len(answer.body))
+            work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
+            judged, weight = await self._beside.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
-                return answer, judged
+                await self._add(collector, len(answer.body), weight)
+                return _without_body(answer), judged
+
+    def _judged(
+        self, answer: Answer, rules: Rules, now: float, *, asked_new: bool
+    ) -> tuple[Judged, int]:
+        """Return what an answer means, without secrets, and how many values of a poll it counts."""
+        clean = self._keyring.teller.text
+        judged = judge(answer, rules, now, asked_new=asked_new, clean=clean)
+        if not isinstance(judged, Page):
+            return judged, 0
+        size, weight = len(answer.body), 0
+        if self._bytes or size > SLOW:  # one small answer is not worth the microseconds
+            weight = max(count_values(answer.body, size), size // BYTES_OF_VALUE)
+        return self._clean(judged, answer), weight
+
+    async def _add(self, collector: Collector, size: int, weight: int) -> None:
+        """Add a page to what this poll holds in memory. Raises Refused where it is too much.
+
+        All pages are kept until the last one is there: each by itself may be small.
+        """
+        self._values += weight
+        self._bytes += size
+        most = _ANSWERS * most_values(collector.max_bytes)
+        if self._values > most:
+            detail = (
+                f"the pages have more than {most} keys and values together, {_ANSWERS} times what"
+                " one answer may have; narrow the request by params, or raise max_size"
+            )
+            raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
+        if self._bytes > LARGE:
+            await self._beside.admit()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -173,6 +210,11 @@ class Attempt:
 def _asking_for_news(request: Wire, tag: Tag) -> Wire:
     headers = {**request.headers, "If-None-Match": tag.etag}
     return msgspec.structs.replace(request, headers=headers)
+
+
+def _without_body(answer: Answer) -> Answer:
+    """Let go of a large body, which would stay in memory beside what was made from it."""
+    return msgspec.structs.replace(answer, body=b"") if len(answer.body) > LARGE else answer
 
 
 def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:

@@ -53,7 +53,8 @@ class Client:
         send: Send | None = None,
     ) -> None:
         self.beside = Beside()
-        self._transport = Transport(Timeouts(connect=connect_timeout, read=read_timeout))
+        timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
+        self._transport = Transport(timeouts, self.beside)
         self._world = World(
             read_secret=read_secret,
             wall=wall,

@@ -24,6 +24,7 @@ from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 
 _ANSWERS = 4
 """All pages of a poll may hold as much as so many of the largest answers."""
+_LONGEST_TAG = 1024  # characters: one is kept for each collector of a target
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +84,9 @@ class Attempt:
         prepared = self._prepared
         request = rules.collector.request
         drafted = draft(request, self._target, prepared.values, prepared.moment)
-        return find_accounts(rules, await self._pages(rules.collector, drafted) or ())
+        pages = await self._pages(rules.collector, drafted) or ()
+        work = partial(find_accounts, rules, pages)
+        return await self._beside.call(work, size=self._bytes, large=SLOW)
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
@@ -105,7 +108,8 @@ class Attempt:
                 case Failure():
                     raise Refused(_on_page(judged, at))
             seen = Seen(url=answer.url, document=judged.document, lines=answer.lines)
-            match step := next_step(collector.paging, at, seen):
+            turn = partial(next_step, collector.paging, at, seen)
+            match step := await self._beside.call(turn, size=self._bytes):
                 case Next():
                     at = step
                 case Done():
@@ -202,6 +206,8 @@ class Attempt:
         of what an ETag covers.
         """
         etag = answer.headers.get("etag", "")
+        if len(etag) > _LONGEST_TAG:
+            return None
         whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None

@@ -27,9 +27,9 @@ that take quadratic time (punycode)."""
 _LONGEST_TYPE = 256  # characters of a Content-Type that are looked at
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|\\)"
 )
+"""A pair of surrogates, a half of one (a group), or a backslash, which begins no escape then."""
 _PLACE = re.compile(r"\(byte (\d+)\)")
 _HEAD = 4096  # bytes of a body in which a title is looked for
 _SLICE = 128 * 1024  # bytes that are counted or mended in one step
@@ -166,7 +166,11 @@ def _mended(body: bytes) -> bytes | None:
     None for a body that is broken in so many places that it would become much larger.
     """
     if b"\\u" in body:
-        body = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+        text = bytearray(body)
+        for found in _ESCAPE.finditer(body):
+            if found[1]:
+                text[found.start() : found.end()] = rb"\ufffd"  # of the same length
+        body = bytes(text)
     most = len(body) + len(body) // _MENDED_SHARE + _SLICE
     pieces: list[bytes] = []
     size = 0

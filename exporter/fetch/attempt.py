@@ -109,7 +109,7 @@ class Attempt:
                     raise Refused(_on_page(judged, at))
             seen = Seen(url=answer.url, document=judged.document, lines=answer.lines)
             turn = partial(next_step, collector.paging, at, seen)
-            match step := await self._beside.call(turn, size=self._bytes):
+            match step := await self._beside.call(turn, size=self._bytes, finishing=True):
                 case Next():
                     at = step
                 case Done():

@@ -21,7 +21,7 @@ LARGE = 256 * 1024
 """Bytes of an answer that take some milliseconds to decode."""
 SLOW = 16 * 1024
 """Bytes of an answer that take some milliseconds to map: each value costs microseconds."""
-_HOLDERS = 8
+_HOLDERS = 4
 """Polls that may hold an answer of more than `LARGE` bytes at once."""
 
 _Result = TypeVar("_Result")
@@ -80,7 +80,8 @@ class Beside:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker(), work)
         finally:
-            self._pass_on()
+            # Not at once: the poll that waited for this may have to finish something, and is first.
+            asyncio.get_running_loop().call_soon(self._pass_on)
 
     def close(self) -> None:
         """Let the thread go. What it works on is nobody's any more."""

@@ -64,7 +64,8 @@ def _unpacked(body: bytes, place: int, window: int) -> Generator[bytes, None, in
         while not unpacker.eof:
             taken = body[place : place + bite]
             piece = unpacker.decompress(taken, _PIECE)
-            used = len(taken) - len(unpacker.unconsumed_tail) - len(unpacker.unused_data)
+            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            used = len(taken) - len(rest)
             place += used
             silent = 0 if piece else silent + used
             if piece or silent > _STEP:

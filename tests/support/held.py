@@ -1,22 +1,35 @@
 """The command line with its event loop watched: ``python -m tests.support.held REPORT run …``.
 
-From the signal SIGUSR1 on, so that the start is left out. When the process ends it writes to REPORT how long the loop was held, as JSON: ``callback`` are the
-seconds of CPU of the longest callback (with ``culprit``), ``beat`` the seconds of CPU of the whole
-process between two turns of a timer, so that a thread that keeps the interpreter for itself counts
-as well, ``peak`` the largest resident memory in bytes.
+At each SIGUSR1 it writes to REPORT what was seen since the last one, as JSON, and begins anew:
+``callback`` are the seconds of CPU of the longest callback (with ``culprit``), ``beat`` the seconds
+of CPU of the whole process between two turns of a timer, so that a thread that keeps the
+interpreter for itself counts as well, ``peak`` the largest resident memory in bytes, ``number``
+how many reports there were before.
 """
 
 import asyncio
-import atexit
+import itertools
 import json
 import signal
 import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from tests.support.stalls import Stopwatch
 
-_EVERY = 0.002  # seconds between two beats
+_EVERY = 0.002  # seconds between two turns of the timer
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One report. Seconds of CPU and bytes."""
+
+    number: int
+    callback: float
+    culprit: str
+    beat: float
+    peak: int
 
 
 class Beat:
@@ -26,7 +39,7 @@ class Beat:
         self.longest = 0.0
 
     def install(self) -> None:
-        """Begin with the first loop that runs."""
+        """Begin with the next loop that runs. To be called once."""
         run_forever = asyncio.BaseEventLoop.run_forever
 
         def watched(loop: asyncio.BaseEventLoop) -> None:
@@ -44,34 +57,34 @@ class Beat:
         asyncio.BaseEventLoop.run_forever = watched  # type: ignore[method-assign]
 
 
-def peak() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def _peak() -> int:
+    """Return the largest resident memory since the last call, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    found = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
+    return int(found.split()[1]) * 1024
 
 
 def _watch(report: Path) -> None:
-    watch, beat = Stopwatch(), Beat()
+    watch, beat, numbers = Stopwatch(), Beat(), itertools.count()
     watch.install()
     beat.install()
 
-    def write() -> None:
+    def write(_signal: int, _frame: object) -> None:
         told = {
+            "number": next(numbers),
             "callback": watch.longest,
             "culprit": watch.culprit,
             "beat": beat.longest,
-            "peak": peak(),
+            "peak": _peak(),
         }
-        report.write_text(json.dumps(told))
-
-    def begin(_signal: int, _frame: object) -> None:
         watch.reset()
         beat.longest = 0.0
+        draft = report.with_suffix(".draft")
+        draft.write_text(json.dumps(told))
+        draft.replace(report)
 
-    signal.signal(signal.SIGUSR1, begin)
-    atexit.register(write)
+    signal.signal(signal.SIGUSR1, write)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def raw(data: bytes) -> bytes:
         (gzip.compress(TEXT, mtime=0), "gzip"),
         (gzip.compress(TEXT, mtime=0), " X-GZIP "),
         (gzip.compress(TEXT[:8], mtime=0) + gzip.compress(TEXT[8:], mtime=0), "gzip"),
+        (b"".join(gzip.compress(TEXT[place:][:100]) for place in range(0, 800, 100)), "gzip"),
         (zlib.compress(TEXT), "deflate"),
         (raw(TEXT), "deflate"),
     ],
@@ -49,6 +50,11 @@ def test_each_encoding_is_inflated(body: bytes, encoding: str) -> None:
 def test_what_cannot_be_inflated_is_told(body: bytes, encoding: str, why: str) -> None:
     with pytest.raises(InflateError, match=why):
         list(inflate(body, encoding))
+
+
+def test_large_members_one_after_the_other_are_all_there() -> None:
+    member = gzip.compress(bytes(1024 * 1024))
+    assert sum(map(len, inflate(member * 3, "gzip"))) == 3 * 1024 * 1024
 
 
 def test_a_bomb_comes_in_small_pieces() -> None:

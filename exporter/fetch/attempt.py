@@ -21,7 +21,6 @@ from exporter.fetch.wire import Answer, Wire
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 
-
 _ANSWERS = 4
 """All pages of a poll may hold as much as so many of the largest answers."""
 _LONGEST_TAG = 1024  # characters: one is kept for each collector of a target

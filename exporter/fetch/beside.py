@@ -12,19 +12,37 @@ I/O: one thread, made when it is needed.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TypeVar
 
 LARGE = 256 * 1024
 """Bytes of an answer that take some milliseconds to decode."""
 SLOW = 16 * 1024
 """Bytes of an answer that take some milliseconds to map: each value costs microseconds."""
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _HOLDERS = 4
 """Polls that may hold an answer of more than `LARGE` bytes at once."""
 
 _Result = TypeVar("_Result")
+
+
+@functools.cache
+def _return_freed_memory() -> None:
+    """Have the C library give large blocks back to the system as soon as they are freed.
+
+    glibc raises the size from which it does so with each of them (mallopt(3)), and keeps holes
+    where large answers were: after some of them the process would stay twice as large. Other
+    libraries have no such setting and no such need.
+    """
+    try:
+        library = import_module("ctypes").CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE)
+    except (ImportError, OSError, AttributeError):
+        return
 
 
 class Beside:
@@ -46,6 +64,7 @@ class Beside:
         task = asyncio.current_task()
         if task is None or task in self._holders:
             return
+        _return_freed_memory()
         await self._places.acquire()
         self._holders.add(task)
         task.add_done_callback(self._dismiss)

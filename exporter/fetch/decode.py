@@ -66,9 +66,7 @@ class TooManyValuesError(ValueError):
         )
 
 
-def decode(
-    body: bytes, form: Format, content_type: str = "", *, most: int = MOST_VALUES
-) -> object:
+def decode(body: bytes, form: Format, content_type: str = "", *, most: int = MOST_VALUES) -> object:
     """Return the document in `body`; JSON Lines become a list. A byte order mark is no error.
 
     UTF-8 is tried first, then the charset that the content type names. What is no character then
@@ -90,17 +88,19 @@ def most_values(max_bytes: int) -> int:
     return max(MOST_VALUES, max_bytes // BYTES_OF_VALUE)
 
 
-def count_values(body: bytes, most: int, marks: bytes = _MARKS[Format.JSON]) -> int:
+def count_values(
+    body: bytes, most: int, marks: bytes = _MARKS[Format.JSON], *, step: int = _SLICE
+) -> int:
     """Return how many keys and values a JSON text has at most; it stops counting above `most`.
 
-    Counts the `marks` before them outside of texts: brackets, colons and commas. It takes 1 to 3 ms
-    a megabyte.
+    Counts the `marks` before them outside of texts: brackets, colons and commas, in `step` bytes
+    at a time. It takes 1 to 3 ms a megabyte.
     """
     found = quotes = place = 0
     while place < len(body) and max(found, quotes // 2) <= most:
-        piece = body[place : place + _SLICE]
+        piece = body[place : place + step]
         if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # an escape does not end here
-            piece = body[place : place + _SLICE + 1]
+            piece = body[place : place + step + 1]
         place += len(piece)
         if b"\\" in piece:
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")

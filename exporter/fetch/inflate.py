@@ -61,19 +61,21 @@ def _unpacked(body: bytes, place: int, window: int) -> Generator[bytes, None, in
     unpacker = zlib.decompressobj(window)
     bite, silent = _FIRST_BITE, 0
     try:
-        while not unpacker.eof:
+        while True:
             taken = body[place : place + bite]
             piece = unpacker.decompress(taken, _PIECE)
-            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            over = unpacker.eof
+            rest = unpacker.unused_data if over else unpacker.unconsumed_tail
             used = len(taken) - len(rest)
             place += used
             silent = 0 if piece else silent + used
             if piece or silent > _STEP:
                 silent = 0
                 yield piece
-            elif not taken and not unpacker.eof:
+            elif not taken and not over:
                 raise InflateError("the packed body is cut off")
+            if over:
+                return place
             bite = min(2 * bite, _LARGEST_BITE)
     except zlib.error as error:
         raise InflateError("the packed body is broken") from error
-    return place

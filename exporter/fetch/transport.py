@@ -304,7 +304,7 @@ async def _read(response: aiohttp.ClientResponse, most: int, beside: Beside) -> 
         if length <= LARGE:
             return await response.read()
         await beside.admit()
-    # One growing buffer: of an answer that comes byte by byte a list would take forty times as much.
+    # One growing buffer: as a list, an answer that comes byte by byte would take forty times that.
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk

@@ -7,7 +7,6 @@ import msgspec
 
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 
-
 _DETAILS = 20  # different notes of one reason that are told one by one
 _FURTHER = "and others like these"
 
@@ -24,9 +23,10 @@ class Gathered(msgspec.Struct):
     dropped: int = 0
 
     def trim(self, most: int) -> None:
-        """Keep the first `most` usages and amounts of money and the largest items; count the others.
+        """Keep the first `most` usages and amounts of money and the largest items.
 
-        Called after each payload, so that many accounts do not gather what is dropped at the end.
+        The others are counted. Called after each payload, so that many accounts do not gather what
+        is dropped at the end.
         """
         if len(self.items) > most:
             self.dropped += len(self.items) - most

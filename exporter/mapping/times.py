@@ -7,7 +7,6 @@ from datetime import UTC, tzinfo
 from exporter.kernel.timestamps import parse_timestamp
 from exporter.mapping.misfit import Misfit, told
 
-
 _LONGEST = 128  # characters of a text that is kept: blanks around a time are no error
 
 

@@ -54,7 +54,9 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
         raise Misfit(path, f"{told(word)} is not a unit of this definition. Known: {known}.")
     if word is not None:
         seen.add(path)
-    return Measure(unit, _clip(word[:_LONGEST_WORD]) if isinstance(word, str) and word else unit.name)
+    return Measure(
+        unit, _clip(word[:_LONGEST_WORD]) if isinstance(word, str) and word else unit.name
+    )
 
 
 def _unit(rule: UnitRule, word: object) -> Unit | None:

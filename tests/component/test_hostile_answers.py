@@ -13,8 +13,9 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import pytest
@@ -159,7 +160,10 @@ CASES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
         "http_5xx",
         lambda: answer(b'{"detail":"' + b"e " * 500_000 + b'"}', status=b"500 No"),
     ),
-    "UTF-16": ("", lambda: answer(('{"rows":[],"x":"' + "ä" * (4 * MB - 200) + '"}').encode("utf-16"))),
+    "UTF-16": (
+        "",
+        lambda: answer(('{"rows":[],"x":"' + "ä" * (4 * MB - 200) + '"}').encode("utf-16")),
+    ),
     "a charset that takes quadratic time": (
         "not_json",
         lambda: answer(b"\xff{a-" + b"b9" * 200_000, b"Content-Type: text/json; charset=punycode"),
@@ -167,11 +171,13 @@ CASES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
     "60 headers of 8 kB": ("too_large", lambda: headers(b"X-RateLimit-A: " + b"9," * 4000, 60)),
     "many links": ("too_large", lambda: headers(b"Link: " + b"<a>;b," * 5000, 100)),
     "many waits": ("too_large", lambda: headers(b"Retry-After: " + b"9," * 15_000, 60)),
-    "many limits": ("too_large", lambda: headers(b'RateLimit: ' + b'"a";r=1,' * 3900, 120)),
+    "many limits": ("too_large", lambda: headers(b"RateLimit: " + b'"a";r=1,' * 3900, 120)),
     "many cookies": ("too_large", lambda: headers(b"Set-Cookie: " + b"a=b;" * 7000, 120)),
     "many challenges": (
         "auth",
-        lambda: answer(b"", *[b"WWW-Authenticate: " + b"Digest a=b," * 2900] * 100, status=b"401 No"),
+        lambda: answer(
+            b"", *[b"WWW-Authenticate: " + b"Digest a=b," * 2900] * 100, status=b"401 No"
+        ),
     ),
     "endless headers": ("connect", lambda: b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * MB),
     "an endless chunk extension": (
@@ -188,19 +194,17 @@ class RawVendor:
     def __init__(self, answers: Sequence[Callable[[], bytes]]) -> None:
         self._answers = answers
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = "http://127.0.0.1:%d" % self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._open: list[socket.socket] = []
 
-    def __enter__(self) -> "RawVendor":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for one in (self._socket, *self._open):
-            try:  # the threads that wait for it go on, and end
+            with suppress(OSError):  # the threads that wait for it go on, and end
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
 
     def _accept(self) -> None:
@@ -315,3 +319,47 @@ def test_no_answer_holds_the_loop_or_fills_the_memory(one: Watched, name: str) -
     check(one.held())
     reason = CASES[name][0]
     assert seen.failed(f"t{number}-0") == ({reason: 1} if reason else {})
+
+
+def test_several_large_answers_at_once_are_not_all_in_memory(tmp_path: Path) -> None:
+    wide = CASES["one text of wide letters"][1]()
+    with watched(tmp_path, [lambda: wide]) as found:
+        seen = found.poll(*[0] * 24)
+        check(found.held(), peak=220 * MB)  # 4 of them; all 24 would take 800 MB
+    assert all(seen.get("usage_up", account=f"t0-{index}") for index in range(24))
+
+
+def test_the_pages_of_a_poll_are_limited_together(tmp_path: Path) -> None:
+    page = b'{"next":"/1/%d","rows":' + listed(b'{"name":"a","used":1,"limit":2}', 30_000)[8:]
+    pages = iter(range(1, 1000))
+    with watched(tmp_path, [lambda: answer(page % 0), lambda: answer(page % next(pages))]) as found:
+        seen = found.poll(0)
+        check(found.held(), peak=200 * MB)
+    assert seen.failed("t0-0") == {"too_large": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "error page of unclosed titles",
+        "gzip of empty members",
+        "halves of surrogate pairs",
+        "rows, as many as are allowed",
+    ],
+)
+def test_it_ends_within_five_seconds_of_a_signal_whatever_arrives(
+    tmp_path: Path, name: str
+) -> None:
+    asked = threading.Event()
+
+    def make() -> bytes:
+        found = CASES[name][1]()
+        asked.set()
+        return found
+
+    with watched(tmp_path, [make]) as found:
+        found.begin(0)
+        assert asked.wait(10)
+        time.sleep(0.2)  # it is at work on it
+        found.live.tell(signal.SIGTERM)
+        assert found.live.ended(5) == 0

@@ -54,7 +54,7 @@ class Beat:
             loop.call_soon(beat)
             run_forever(loop)
 
-        asyncio.BaseEventLoop.run_forever = watched  # type: ignore[method-assign]
+        asyncio.BaseEventLoop.run_forever = watched  # type: ignore[method-assign, assignment]
 
 
 def _peak() -> int:

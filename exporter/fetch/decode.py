@@ -38,10 +38,10 @@ _MENDED_SHARE = 4  # of a body at most a quarter may be broken characters
 _MARKS = {Format.JSON: b"[{:,", Format.JSONL: b"[{:,\n", Format.HEADERS: b""}
 """What stands before each key and value but the first."""
 
-MOST_VALUES = 262_144
+MOST_VALUES = 131_072
 """Keys and values that one answer may hold, unless its `max_size` is raised. Decoded and mapped
-they take less than 70 MB."""
-BYTES_OF_VALUE = 32
+they take less than 40 MB."""
+BYTES_OF_VALUE = 64
 """Bytes of `max_size` that allow one value: `MOST_VALUES` are those of the usual 8 MiB."""
 _WIDE = (
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -3,8 +3,8 @@
 At each SIGUSR1 it writes to REPORT what was seen since the last one, as JSON, and begins anew:
 ``callback`` are the seconds of CPU of the longest callback (with ``culprit``), ``beat`` the seconds
 of CPU of the whole process between two turns of a timer, so that a thread that keeps the
-interpreter for itself counts as well, ``peak`` the largest resident memory in bytes, ``number``
-how many reports there were before.
+interpreter for itself counts as well, ``peak`` the largest resident memory in bytes, ``before`` the
+resident memory when it began, ``number`` how many reports there were before.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     culprit: str
     beat: float
     peak: int
+    before: int
 
 
 class Beat:
@@ -57,16 +58,16 @@ class Beat:
         asyncio.BaseEventLoop.run_forever = watched  # type: ignore[method-assign, assignment]
 
 
-def _peak() -> int:
-    """Return the largest resident memory since the last call, in bytes."""
+def _resident(name: str) -> int:
+    """Return the resident memory in bytes: ``VmRSS`` now, ``VmHWM`` the largest so far."""
     status = Path("/proc/self/status").read_text()
-    found = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
+    found = next(line for line in status.splitlines() if line.startswith(name))
     return int(found.split()[1]) * 1024
 
 
 def _watch(report: Path) -> None:
     watch, beat, numbers = Stopwatch(), Beat(), itertools.count()
+    before = [0]
     watch.install()
     beat.install()
 
@@ -76,8 +77,11 @@ def _watch(report: Path) -> None:
             "callback": watch.longest,
             "culprit": watch.culprit,
             "beat": beat.longest,
-            "peak": _peak(),
+            "peak": _resident("VmHWM"),
+            "before": before[0],
         }
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the largest so far is forgotten
+        before[0] = _resident("VmRSS")
         watch.reset()
         beat.longest = 0.0
         draft = report.with_suffix(".draft")

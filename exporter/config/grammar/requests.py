@@ -189,6 +189,6 @@ class CollectorText(Strict, kw_only=True, frozen=True):
         str,
         Meta(
             description="The largest answer, each page by itself: 64 MiB. It may hold a key or"
-            " value for each 32 bytes, at least 262,144."
+            " value for each 64 bytes, at least 131,072."
         ),
     ] = "8 MiB"

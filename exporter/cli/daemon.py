@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,11 +14,14 @@ from typing import Any
 from exporter.app.options import Options
 from exporter.cli import exits
 from exporter.cli.problems import show
+from exporter.kernel.override import override
 from exporter.web.refusals import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
 FAST_FROM = 100
 """Targets from which uvloop's loop is worth its 2.3 MB and its milliseconds of start."""
+_GRACE = 1.0
+"""Seconds that threads have to end by themselves after the daemon."""
 
 
 def options_of(args: argparse.Namespace, *, listen: str = DEFAULT_LISTEN) -> Options:
@@ -41,8 +46,10 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
     The loop is uvloop's where it is installed and there is enough to do for it.
     """
     fast = _uvloop() if targets >= FAST_FROM else None
+    others = threading.enumerate()
     try:
         with asyncio.Runner(loop_factory=fast.new_event_loop if fast else None) as runner:
+            runner.get_loop().set_default_executor(_Unawaited(thread_name_prefix="loop"))
             runner.run(main())
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
@@ -54,7 +61,31 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return exits.CONFIG
+    _abandon_threads(others)
     return exits.FINE
+
+
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that the end of the loop does not wait for: one may hang in a disk that is away."""
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as in the base
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def _abandon_threads(others: Collection[threading.Thread]) -> None:
+    """End the process at once if a thread of the daemon hangs: Python would wait for it.
+
+    All is done by now: the state is written, connections are closed.
+    """
+    for thread in threading.enumerate():
+        if thread.daemon or thread in others:
+            continue
+        thread.join(_GRACE)
+        if thread.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exits.FINE)
 
 
 def _uvloop() -> ModuleType | None:

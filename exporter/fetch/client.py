@@ -21,7 +21,7 @@ from exporter.fetch.prepared import Prepared
 from exporter.fetch.request import RequestError
 from exporter.fetch.telling import Teller
 from exporter.fetch.tokens import Tokens
-from exporter.fetch.transport import Transport
+from exporter.fetch.transport import Ask, Transport
 from exporter.fetch.trouble import Timeouts
 from exporter.kernel.secrets import Secret, clip
 from exporter.model.definition import Collector
@@ -39,8 +39,9 @@ class Client:
 
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
-    `read_timeout` are seconds; the deadline of a whole poll is the caller's. `send` takes the place
-    of the network, for recorded answers. ``beside`` is where large answers are worked on.
+    `read_timeout` are seconds; the deadline of a whole poll is the caller's. `look_up_timeout` is
+    that of a name; `ask` takes the place of the system's resolver, `send` of the whole network, for
+    recorded answers. ``beside`` is where large answers are worked on.
     """
 
     def __init__(
@@ -48,13 +49,15 @@ class Client:
         *,
         read_secret: Callable[[SecretSource], Secret],
         wall: Callable[[], float],
+        look_up_timeout: float = 10.0,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
+        ask: Ask | None = None,
         send: Send | None = None,
     ) -> None:
         self.beside = Beside()
-        timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
-        self._transport = Transport(timeouts, self.beside)
+        timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
+        self._transport = Transport(timeouts, self.beside, ask=ask)
         self._world = World(
             read_secret=read_secret,
             wall=wall,

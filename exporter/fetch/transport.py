@@ -8,22 +8,31 @@ import asyncio
 import functools
 import itertools
 import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from exporter.fetch.beside import LARGE, Beside
+from exporter.fetch.blocking import CONNECTING, Address, Calls, Names
 from exporter.fetch.digest import Digest
 from exporter.fetch.inflate import InflateError, inflate
 from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
-from exporter.fetch.wire import Answer, Lines, Wire, joined, origin_of
+from exporter.fetch.wire import Answer, Lines, Wire, host_of, joined, origin_of
+from exporter.kernel.durations import format_duration
+from exporter.kernel.override import override
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http, Tls
 
-_DNS_KEPT = 300  # seconds
 _HEADER_LINE = 32 * 1024  # bytes; some send long policies and links
 _KEEP_ALIVE = 15.0  # seconds that an idle connection is kept
 _KEEP_WARM = 150.0  # the same for those that are soon used again
@@ -31,19 +40,87 @@ _ENCODINGS = "gzip, deflate"  # what is inflated below, and no more
 _LARGEST_ERROR = 1024 * 1024  # bytes
 _LARGEST_HEADERS = 128 * 1024  # bytes of an answer's headers, together
 _DIGESTS = 1024  # nonces that are remembered
+_DOUBTS = 1024  # hosts that are remembered to have failed
+_LOOK = 5.0  # seconds between two looks at the files of a setting
+_PATIENCE = 10.0  # seconds for reading them
+_PATIENCE_IN_USE = 1.0  # the same while there is a context of them to go on with
+_DOUBTED: Final = frozenset({Reason.CONNECT, Reason.TIMEOUT, Reason.TLS})
+
+_NO_ALPN: ContextVar[bool] = ContextVar("NO_ALPN", default=False)
+"""Whether the server at the other end of the running task's TLS connection chose no protocol."""
 
 _Stamp: TypeAlias = tuple[tuple[int, int], ...]
 _Key: TypeAlias = tuple[Tls | None, bool]
 """Without TLS (None) nothing is read from the disk, and nothing can go stale."""
 _USUAL = Tls()
+Ask: TypeAlias = Callable[[str], list[Address]]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connections, each made within `patience` seconds: TCP, the proxy's consent and TLS together.
+
+    The look-up of the name is not counted (the resolver stops the clock).
+    """
+
+    def __init__(
+        self, names: Names, *, patience: float, keep: float, context: ssl.SSLContext | None
+    ):
+        # The scheduler bounds how many polls run at once; a limit here would be a second queue,
+        # and its waits would count as time-outs to connect. The resolver keeps addresses itself.
+        super().__init__(
+            ssl=context or True,
+            limit=0,
+            resolver=names,
+            use_dns_cache=False,
+            keepalive_timeout=keep,
+        )
+        self._patience = patience
+        self._era = 0  # counts doubts: a loop's clock may stand still for a millisecond
+        self._made: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()
+        self._doubts: dict[tuple[str | None, int | None], int] = {}
+
+    @override
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own
+    ) -> Connection:
+        """Return a connection that was made since the host was doubted. Raises TimeoutError."""
+        async with asyncio.timeout(self._patience) as connecting:
+            CONNECTING.set(connecting)
+            while True:
+                connection = await super().connect(req, traces, timeout)
+                protocol = connection.protocol
+                doubted = self._doubts.get((req.url.raw_host, req.url.port), 0)
+                if protocol is None or self._made.setdefault(protocol, self._era) >= doubted:
+                    break
+                connection.close()
+        transport = connection.transport
+        secure = transport.get_extra_info("ssl_object") if transport else None
+        _NO_ALPN.set(secure is not None and secure.selected_alpn_protocol() is None)
+        return connection
+
+    def doubt(self, url: URL) -> None:
+        """Use no connection again that was made to this host so far."""
+        key = (url.raw_host, url.port)
+        self._doubts.pop(key, None)
+        self._era += 1
+        self._doubts[key] = self._era
+        if len(self._doubts) > _DOUBTS:
+            del self._doubts[next(iter(self._doubts))]
 
 
 class _Pool:
     """A session with its connections; closed when it is retired and nobody uses it any more."""
 
-    def __init__(self, session: aiohttp.ClientSession, stamp: _Stamp) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, connector: _Connector, stamp: _Stamp, looked: float
+    ) -> None:
         self.session = session
+        self.connector = connector
         self.stamp = stamp
+        self.looked = looked
         self.users = 0
         self.retired = False
 
@@ -54,13 +131,17 @@ class _Pool:
 
 
 class Transport:
-    """Sessions by TLS setting, made when they are first needed."""
+    """Sessions by TLS setting, made when they are first needed.
 
-    def __init__(self, timeouts: Timeouts, beside: Beside) -> None:
+    `ask` takes the place of the system's resolver: it blocks, and returns a name's addresses.
+    """
+
+    def __init__(self, timeouts: Timeouts, beside: Beside, *, ask: Ask | None = None) -> None:
         self._timeouts = timeouts
         self._beside = beside
+        self._calls = Calls()
+        self._names = Names(self._calls, patience=timeouts.look_up, ask=ask)
         self._pools: dict[_Key, _Pool] = {}
-        self._making = asyncio.Lock()
         self._usual: ssl.SSLContext | None = None
         self._digests: dict[tuple[object, ...], Digest] = {}
 
@@ -77,19 +158,42 @@ class Transport:
 
         `warm` keeps the connection for the next minutes. Nothing is raised but cancellation.
         """
+        _NO_ALPN.set(False)
+        pool: _Pool | None = None
         try:
             pool = await self._pool(_tls_of(wire, http), warm=warm)
             pool.users += 1
             try:
-                return await self._exchange(pool.session, wire, http, most)
+                answer = await self._exchange(pool.session, wire, http, most)
             finally:
                 pool.users -= 1
                 await pool.leave()
         except Exception as error:  # noqa: BLE001 - whatever it is, this request failed by it
-            failure = failure_of(error, wire.url, http.proxy_url, self._timeouts)
-        if failure.reason in (Reason.CONNECT, Reason.TIMEOUT):
-            self._forget_address(wire.url, _tls_of(wire, http), warm=warm)
+            failure = failure_of(
+                error, wire.url, http.proxy_url, self._timeouts, no_alpn=_NO_ALPN.get()
+            )
+        else:
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._doubt(wire, http, pool)
+            return answer
+        if failure.reason in _DOUBTED:
+            self._doubt(wire, http, pool)
         return failure
+
+    def _doubt(self, wire: Wire, http: Http, pool: _Pool | None) -> None:
+        """Look the name up again next time, and connect anew: the address may be the trouble."""
+        for url in (wire.url, http.proxy_url):
+            try:
+                host = origin_of(url)[1]
+            except ValueError:
+                continue
+            self._names.forget(host)
+        if pool is not None:
+            pool.looked = -_LOOK  # a certificate may have been renewed
+            try:
+                pool.connector.doubt(_address(wire.url))
+            except ValueError:
+                return
 
     async def _exchange(
         self, session: aiohttp.ClientSession, wire: Wire, http: Http, most: int
@@ -116,6 +220,7 @@ class Transport:
                 headers=headers,
                 body=body,
                 url=wire.url,
+                proxy=_spokesman(wire, http),
             )
 
     def _digest(self, wire: Wire) -> tuple[Digest, ...]:
@@ -129,65 +234,76 @@ class Transport:
             known = self._digests[key] = Digest(*wire.digest)
         return (known,)
 
-    def _forget_address(self, url: str, tls: Tls | None, *, warm: bool) -> None:
-        """Look the name up again next time: the address may be the trouble."""
-        pool = self._pools.get((tls, warm))
-        connector = pool.session.connector if pool else None
-        if isinstance(connector, aiohttp.TCPConnector):
-            try:
-                _, host, port = origin_of(url)
-            except ValueError:
-                return
-            connector.clear_dns_cache(host, port)
-
     async def _pool(self, tls: Tls | None, *, warm: bool) -> _Pool:
         key = (tls, warm)
         pool = self._pools.get(key)
-        if pool is not None and (tls in (None, _USUAL) or pool.stamp == _stamp(tls)):
+        if pool is not None and (tls in (None, _USUAL) or await self._is_fresh(tls, pool)):
             return pool
-        async with self._making:
-            stamp = _stamp(tls)
-            pool = self._pools.get(key)
-            if pool is not None and pool.stamp == stamp:
-                return pool
-            context = await self._context(tls)
-            if pool is not None:  # the certificates were renewed
-                pool.retired = True
-                await pool.leave()
-            made = self._pools[key] = _Pool(self._session(context, warm=warm), stamp)
-            return made
+        stamp, context = await self._context(tls)
+        pool = self._pools.get(key)
+        if pool is not None and pool.stamp == stamp:  # somebody else was quicker
+            return pool
+        if pool is not None:  # the certificates were renewed
+            pool.retired = True
+            await pool.leave()
+        made = self._pools[key] = self._made(context, stamp, warm=warm)
+        return made
 
-    async def _context(self, tls: Tls | None) -> ssl.SSLContext | None:
+    async def _is_fresh(self, tls: Tls | None, pool: _Pool) -> bool:
+        """Tell whether the files of a setting are the ones that are in use.
+
+        They count as such while a disk does not say: a poll needs no disk.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - pool.looked < _LOOK:
+            return True
+        try:
+            stamp = await self._calls.call(
+                ("stamp", tls), functools.partial(_stamp, tls), patience=_PATIENCE_IN_USE
+            )
+        except TimeoutError:
+            return True
+        if stamp == pool.stamp:
+            pool.looked = now
+        return stamp == pool.stamp
+
+    async def _context(self, tls: Tls | None) -> tuple[_Stamp, ssl.SSLContext | None]:
         """Return the context of a setting; the usual one is 1 MB and serves all that have none."""
         if tls is None:
-            return None
-        if tls != _USUAL:
-            return await asyncio.to_thread(_context, tls)
-        if self._usual is None:
-            self._usual = await asyncio.to_thread(_context, tls)
-        return self._usual
+            return (), None
+        if tls == _USUAL and self._usual is not None:
+            return _stamp(tls), self._usual
+        work = functools.partial(_stamped, tls)
+        try:
+            stamp, context = await self._calls.call(("tls", tls), work, patience=_PATIENCE)
+        except TimeoutError:
+            names = ", ".join(filter(None, (tls.ca_file, tls.cert_file, tls.key_file)))
+            raise TlsFileError(
+                f"tls_config: {names or 'the certificates of the system'} could not be read within "
+                f"{format_duration(_PATIENCE)}; does the disk answer?"
+            ) from None
+        if tls == _USUAL:
+            self._usual = context
+        return stamp, context
 
-    def _session(self, context: ssl.SSLContext | None, *, warm: bool) -> aiohttp.ClientSession:
-        # The scheduler bounds how many polls run at once; a limit here would be a second queue,
-        # and its waits would count as time-outs to connect.
-        connector = aiohttp.TCPConnector(
-            ssl=context or True,
-            limit=0,
-            ttl_dns_cache=_DNS_KEPT,
-            keepalive_timeout=_KEEP_WARM if warm else _KEEP_ALIVE,
+    def _made(self, context: ssl.SSLContext | None, stamp: _Stamp, *, warm: bool) -> _Pool:
+        connector = _Connector(
+            self._names,
+            patience=self._timeouts.connect,
+            keep=_KEEP_WARM if warm else _KEEP_ALIVE,
+            context=context,
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             headers={"Accept-Encoding": _ENCODINGS},
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=self._timeouts.connect, sock_read=self._timeouts.read
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=self._timeouts.read),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             max_line_size=_HEADER_LINE,
             max_field_size=_HEADER_LINE,
         )
+        return _Pool(session, connector, stamp, asyncio.get_running_loop().time())
 
 
 @functools.lru_cache(maxsize=2048)
@@ -207,6 +323,16 @@ def _tls_of(wire: Wire, http: Http) -> Tls | None:
         return http.tls
     secure = any(url[:6].lower() == "https:" for url in (wire.url, http.proxy_url))
     return http.tls if secure else None
+
+
+def _spokesman(wire: Wire, http: Http) -> str:
+    """Return the proxy that can answer in the vendor's place; in a TLS tunnel none can."""
+    return host_of(http.proxy_url) if http.proxy_url and wire.url[:5].lower() == "http:" else ""
+
+
+def _stamped(tls: Tls) -> tuple[_Stamp, ssl.SSLContext]:
+    """Return a context, and the stamp that its files had before they were read."""
+    return _stamp(tls), _context(tls)
 
 
 def _stamp(tls: Tls | None) -> _Stamp:
@@ -236,6 +362,10 @@ def _context(tls: Tls) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca_file or None)
     except OSError as error:
         raise TlsFileError(_unusable("ca_file", tls.ca_file, error)) from error
+    # As Go does, and Python before 3.13: many private authorities make certificates that lack an
+    # extension which RFC 5280 wants; and any certificate of `ca_file` may end a chain.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(["http/1.1"])
     if tls.cert_file:
         try:  # the empty password keeps OpenSSL from asking for one at the terminal

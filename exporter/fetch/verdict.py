@@ -112,7 +112,8 @@ def judge(
     if answer.status == HTTPStatus.NOT_MODIFIED and asked_new:
         return _UNCHANGED
     if answer.status not in rules.verdict.accepted:
-        return _refusal(reason_of(answer.status), case)
+        reason = Reason.CONNECT if _is_by_proxy(case) else reason_of(answer.status)
+        return _refusal(reason, case)
     if isinstance(case.document, _NoDocument):
         return _undecoded(case, case.document)
     if rules.verdict.guard is not None and not holds(rules.verdict.guard, case.document):
@@ -138,6 +139,20 @@ def reason_of(status: int) -> Reason:
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         return Reason.HTTP_4XX
     return Reason.SCHEMA  # 202, 204: something was done, but that is not the answer
+
+
+def proxy_advice(status: int) -> str:
+    """Return what helps against the status by which a proxy itself refuses; "" or ``; words``."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return (
+            "; write the proxy's user name and password into its address (proxy_url or HTTP_PROXY),"
+            " or correct those that stand there"
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return "; the proxy's rules must allow the vendor's host and port"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "; the proxy does not reach the vendor"
+    return ""
 
 
 def _document(answer: Answer, rules: Rules) -> object:
@@ -216,12 +231,27 @@ def _undecoded(case: _Case, found: _NoDocument) -> Failure:
     )
 
 
+def _is_by_proxy(case: _Case) -> bool:
+    """Tell whether the proxy itself refused: that is no word on the credential.
+
+    Squid says so, and RFC 9209 has a header for it. Of the other proxies, those that forward an
+    answer mark it with ``Via``, and those that refuse send a page for people.
+    """
+    answer = case.answer
+    if not answer.proxy or answer.status != HTTPStatus.FORBIDDEN:
+        return False
+    if "x-squid-error" in answer.headers or "error=" in answer.headers.get("proxy-status", ""):
+        return True
+    return "via" not in answer.headers and isinstance(case.document, _NoDocument)
+
+
 def _who(answer: Answer) -> str:
     try:
         phrase = f" {HTTPStatus(answer.status).phrase}"
     except ValueError:
         phrase = ""
-    return f"{host_of(answer.url)} answered {answer.status}{phrase}"
+    through = f" (through the proxy {answer.proxy})" if answer.proxy else ""
+    return f"{host_of(answer.url)} answered {answer.status}{phrase}{through}"
 
 
 def _advice(reason: Reason, answer: Answer) -> str:
@@ -230,7 +260,7 @@ def _advice(reason: Reason, answer: Answer) -> str:
     if reason is Reason.FORBIDDEN:
         return "; the credential lacks a permission"
     if reason is Reason.CONNECT:
-        return "; write the proxy's user name and password into proxy_url"
+        return proxy_advice(answer.status)
     redirects = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
     if redirects and answer.headers.get("location"):
         return f"; the redirect to {_destination(answer)} is not followed"

@@ -34,7 +34,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One answer, its body read to the end and decompressed.
 
     ``lines`` are the headers as they came, ``headers`` the same with repeated ones joined.
-    ``url`` is the one that was asked.
+    ``url`` is the one that was asked. ``proxy`` is the host of a proxy that may have made the
+    answer itself, "" when only the vendor can have.
     """
 
     status: int
@@ -42,6 +43,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Mapping[str, str]
     body: bytes
     url: str
+    proxy: str = ""
 
     @override
     def __repr__(self) -> str:

@@ -166,9 +166,9 @@ async def test_a_refused_connection_is_told() -> None:
 
 async def test_a_name_that_does_not_resolve_is_told() -> None:
     found = failure(await fetch(a_target("http://no-such-host.invalid")))
-    assert (found.reason, found.detail) == (
-        Reason.CONNECT,
-        "no-such-host.invalid: the name cannot be resolved",
+    assert found.reason is Reason.CONNECT
+    assert found.detail.startswith(
+        "no-such-host.invalid: the name no-such-host.invalid cannot be resolved: "
     )
 
 

@@ -20,6 +20,12 @@ from tests.support.fetching import (
 )
 from tests.support.vendor import Vendor
 
+WANTED = (
+    "write the proxy's user name and password into its address (proxy_url or HTTP_PROXY),"
+    " or correct those that stand there"
+)
+RULES = "the proxy's rules must allow the vendor's host and port"
+
 
 def through(vendor: Vendor, userinfo: str = "") -> Http:
     return Http(proxy_url=f"http://{userinfo}{vendor.host}")
@@ -55,7 +61,10 @@ async def test_a_proxy_that_wants_a_password_is_no_fault_of_the_vendors() -> Non
         target = a_target("http://vendor.invalid/v", http=through(proxy))
         found = failure(await fetch(target))
     assert (found.reason, found.status) == (Reason.CONNECT, 407)
-    assert found.detail.endswith("write the proxy's user name and password into proxy_url")
+    assert found.detail == (
+        "vendor.invalid answered 407 Proxy Authentication Required"
+        f" (through the proxy {proxy.host}); {WANTED}"
+    )
 
 
 async def test_a_tunnel_that_is_refused_is_no_fault_of_the_vendors() -> None:
@@ -67,9 +76,50 @@ async def test_a_tunnel_that_is_refused_is_no_fault_of_the_vendors() -> None:
         )
         found = failure(await fetch(target))
     assert found.reason is Reason.CONNECT
-    assert found.detail == f"vendor.invalid: the proxy {host} answered 407"
+    assert found.detail == (f"vendor.invalid: the proxy {host} answered 407 to CONNECT; {WANTED}")
     assert asked[0].startswith(b"CONNECT vendor.invalid:443 ")
     assert CANARY.encode() not in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [("403 Forbidden", RULES), ("503 Unavailable", "the proxy does not reach the vendor")],
+)
+async def test_why_a_tunnel_is_refused_is_told(status: str, advice: str) -> None:
+    async with a_tunnel(status, []) as host:
+        http = Http(proxy_url=f"http://me:{CANARY}@{host}")
+        found = failure(await fetch(a_target("https://vendor.invalid/v", http=http)))
+    code = status.partition(" ")[0]
+    assert found.reason is Reason.CONNECT
+    assert found.detail == (
+        f"vendor.invalid: the proxy {host} answered {code} to CONNECT; {advice}"
+    )
+
+
+PAGE = b"<html><title>Access denied by policy</title></html>"
+DENIED = (("X-Squid-Error", "ERR_ACCESS_DENIED 0"), ("Via", "1.1 squid"))
+RFC_9209 = (("Proxy-Status", "corp; error=http_request_denied"), ("Via", "1.1 corp"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reason"),
+    [
+        (DENIED, PAGE, Reason.CONNECT),
+        (RFC_9209, b'{"error":"denied"}', Reason.CONNECT),
+        ((), PAGE, Reason.CONNECT),
+        ((("Via", "1.1 corp"),), PAGE, Reason.FORBIDDEN),
+        ((), b'{"error":"scope missing"}', Reason.FORBIDDEN),
+    ],
+    ids=["squid", "rfc9209", "page", "forwarded", "json"],
+)
+async def test_a_403_of_the_proxy_is_no_word_on_the_credential(
+    headers: tuple[tuple[str, str], ...], body: bytes, reason: Reason
+) -> None:
+    async with Vendor(Answer(status=403, headers=headers, body=body)) as proxy:
+        found = failure(await fetch(a_target("http://vendor.invalid/v", http=through(proxy))))
+    assert found.reason is reason
+    assert f"answered 403 Forbidden (through the proxy {proxy.host})" in found.detail
+    assert found.detail.endswith(RULES) is (reason is Reason.CONNECT)
 
 
 async def test_a_proxy_that_is_down_is_told() -> None:

@@ -16,6 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "tests/"
 KNOWN = (
     "Limits and the price of polling",
     "Hanging, dying, blocking",
+    "Names, connections and proxies",
     "Stale, vanished and zero values",
     "Limits, percentages, periods, late data",
     "Pages and mapping",

@@ -6,6 +6,7 @@ from typing import Any
 
 from exporter.fetch.client import Client
 from exporter.fetch.exchanges import Watch
+from exporter.fetch.transport import Ask
 from exporter.fetch.wire import Answer, joined
 from exporter.kernel.secrets import Secret
 from exporter.kernel.select import Selector, compile_path
@@ -118,10 +119,14 @@ def a_client(
     wall: Callable[[], float] = lambda: NOW,
     connect_timeout: float = 2.0,
     read_timeout: float = 2.0,
+    look_up_timeout: float = 2.0,
+    ask: Ask | None = None,
 ) -> Client:
     return Client(
         read_secret=read_secret,
         wall=wall,
+        look_up_timeout=look_up_timeout,
+        ask=ask,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
     )

@@ -154,13 +154,13 @@ def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
 
 @contextmanager
 def exporter(
-    folder: Path, *words: str, scheme: str = "http", module: Sequence[str] = ("exporter",)
+    folder: Path, *words: str, scheme: str = "http", module: str = "exporter"
 ) -> Iterator[Exporter]:
-    """Run a command that serves, on a free port; `module` with its own words takes the command."""
+    """Run a command that serves, on a free port; `module` may change the world before."""
     port = free_port()
     log = folder / f"exporter-{port}.log"
     listen = f"--web.listen-address=127.0.0.1:{port}"
-    command = (sys.executable, "-m", *module, *words, listen)
+    command = (sys.executable, "-m", module, *words, listen)
     with started(command, log) as process:
         live = Exporter(process, log)
         live.url = f"{scheme}://127.0.0.1:{port}"

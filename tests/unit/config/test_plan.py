@@ -197,6 +197,13 @@ def only(text: str, **environ: str) -> Target:
         ({"HTTPS_PROXY": "http://p", "no_proxy": "*"}, ""),
         ({"HTTPS_PROXY": "http://p", "NO_PROXY": "streams.com"}, "http://p"),
         ({"HTTPS_PROXY": "http://p", "NO_PROXY": "tpstreams.com:8443"}, "http://p"),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "localhost tpstreams.com."}, ""),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8,127.0.0.1"}, "http://p"),
+        ({"HTTPS_PROXY": "p:3128"}, "http://p:3128"),
+        ({"HTTPS_PROXY": "  127.0.0.1:3128\n"}, "http://127.0.0.1:3128"),
+        ({"HTTPS_PROXY": "me:s3cr3t@p:3128"}, "http://me:s3cr3t@p:3128"),
+        ({"HTTPS_PROXY": "https://p:3128", "https_proxy": " "}, "https://p:3128"),
+        ({"HTTPS_PROXY": "socks5://p", "NO_PROXY": "tpstreams.com"}, ""),
     ],
     ids=str,
 )
@@ -205,6 +212,99 @@ def test_the_proxy_of_the_environment_is_curls(environ: dict[str, str], proxy: s
         only(video("a", http="{proxy_from_environment: true}"), **environ).http.proxy_url == proxy
     )
     assert only(video("a"), **environ).http.proxy_url == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "excluded", "direct"),
+    [
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("10.1.2.3", "192.168.0.0/16, 10.1.0.0/16", True),
+        ("11.1.2.3", "10.0.0.0/8", False),
+        ("10.1.2.3", "10.1.2.99/8", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("10.1.2.3", "10.1.2.3:8443", False),
+        ("10.1.2.3:8443", "10.1.2.3:8443", True),
+        ("10.1.2.3", "2.3", False),
+        ("10.1.2.3", "0.0.0.0/0", True),
+        ("[fd00::1]", "fd00::/8", True),
+        ("[fd00::1]", "[fd00::]/8", True),
+        ("[fd00::1]", "0.0.0.0/0", False),
+        ("[fd00::1]", "FD00:0::1", True),
+        ("[fd00::1]", "[fd00::1]:443", True),
+        ("[fd00::1]:444", "[fd00::1]:443", False),
+        ("[::ffff:10.1.2.3]", "10.0.0.0/8", True),
+        ("10.example", "10.0.0.0/8", False),
+        ("api.example.com.", "example.com", True),
+        ("münchen.example", "MÜNCHEN.example", True),
+        ("münchen.example", "xn--mnchen-3ya.example", True),
+        ("api.example.com", ".", False),
+        ("api.example.com", ",, ,", False),
+    ],
+)
+def test_no_proxy_takes_names_addresses_networks_and_ports(
+    host: str, excluded: str, *, direct: bool
+) -> None:
+    text = saas("a", f"https://{host}").replace("}}", "}, http: {proxy_from_environment: true}}")
+    target = only(text, HTTPS_PROXY="http://p", NO_PROXY=excluded)
+    assert (target.http.proxy_url == "") is direct
+
+
+def test_a_network_that_is_none_is_told_and_the_others_count() -> None:
+    environ = {"HTTPS_PROXY": "http://p", "no_proxy": "10.0.0.0/99,tpstreams.com"}
+    http = "{proxy_from_environment: true}"
+    found = plan("targets:\n" + video("a", http=http) + video("b", "b", http=http), **environ)
+    assert [target.http.proxy_url for target in found.targets.values()] == ["", ""]
+    (warning,) = map(str, found.warnings)
+    assert 'no_proxy in the environment: "10.0.0.0/99" is no network and is left out.' in warning
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("socks5://ops:s3cr3t@p:1080", "names a proxy of socks5, which is not supported"),
+        ("SOCKS5H://p:1080", "names a proxy of SOCKS5H, which is not supported"),
+        ("http://ops:s3cr3t@p:99999", "is not the address of an HTTP proxy"),
+        ("http://[::1", "is not the address of an HTTP proxy"),
+        ("ops:s3cr3t@", "is not the address of an HTTP proxy"),
+        ("p:no-port", "is not the address of an HTTP proxy"),
+        ("http://p..example", "is not the address of an HTTP proxy"),
+    ],
+)
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_told(proxy: str, says: str) -> None:
+    text = "targets:\n" + video("a", http="{proxy_from_environment: true}")
+    (problem,) = problems(text, HTTPS_PROXY=proxy)
+    assert (
+        f"targets[0].http.proxy_from_environment: HTTPS_PROXY in the environment {says}" in problem
+    )
+    assert "http://proxy.example.com:3128" in problem
+    assert "s3cr3t" not in problem
+    assert only(video("a"), HTTPS_PROXY=proxy).http.proxy_url == ""
+
+
+@pytest.mark.parametrize("proxy", ["p:3128", "socks5://p", "http://[::1", "http://p:0"])
+def test_a_proxy_of_the_file_that_cannot_be_used_is_told(proxy: str) -> None:
+    text = "targets:\n" + video("a", http=f'{{proxy_url: "{proxy}"}}')
+    (problem,) = problems(text)
+    assert "targets[0].http.proxy_url: This is not the address of an HTTP proxy." in problem
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("a" * 64 + ".example", "its host is too long."),
+        (".".join(["abcdefghi"] * 30), "its host is too long."),
+        ("api..example", "its host has an empty part between two dots."),
+        ("münchen..example", "its host has an empty part between two dots."),
+    ],
+)
+def test_a_host_that_no_name_server_can_know_is_told(host: str, says: str) -> None:
+    (problem,) = problems("targets:\n" + saas("a", f"https://{host}"))
+    assert says in problem
+
+
+def test_a_host_of_other_letters_is_written_as_name_servers_know_it() -> None:
+    url = only(saas("a", "https://münchen.example:8443/v1")).base_url
+    assert url == "https://xn--mnchen-3ya.example:8443/v1"
 
 
 def test_the_most_specific_interval_wins() -> None:

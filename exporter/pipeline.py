@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from exporter.fetch.beside import SLOW
 from exporter.fetch.client import Client
 from exporter.fetch.exchanges import Watch
 from exporter.kernel.durations import format_duration
@@ -42,6 +43,8 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         except Exception as error:  # noqa: BLE001 - our own bug must not end who polls
             outcome = _crashed(error)
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
+        finally:
+            self.client.beside.leave()
         if isinstance(outcome, Failure):
             self.client.forget(target, collector)
         return Poll(
@@ -64,7 +67,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             case tuple() as payloads:
                 size = sum(exchange.size for exchange in fetched.exchanges)
                 work = partial(read, target, collector, payloads, at)
-                return await self.client.beside.call(work, size=size, finishing=True)
+                return await self.client.beside.call(work, size=size, large=SLOW, finishing=True)
 
 
 def too_late(target: Target, answered: int) -> Failure:

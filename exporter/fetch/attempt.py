@@ -8,6 +8,8 @@ from functools import partial
 import msgspec
 
 from exporter.fetch.accounts import Account, find_accounts
+from exporter.fetch.beside import LARGE, SLOW
+from exporter.fetch.decode import BYTES_OF_VALUE, count_values, most_values
 from exporter.fetch.exchanges import Exchanges, Order, Refused, Watch, World
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.paging import Done, Next, Seen, first, next_step
@@ -18,6 +20,10 @@ from exporter.fetch.verdict import Absent, Judged, Rules, judge
 from exporter.fetch.wire import Answer, Wire
 from exporter.model.definition import Collector, LinkHeader, Offset, PageNumber
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
+
+_ANSWERS = 4
+"""All pages of a poll may hold as much as so many of the largest answers."""
+_LONGEST_TAG = 1024  # characters: one is kept for each collector of a target
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +58,7 @@ class Attempt:
         self._target = prepared.target
         self._wall = world.wall
         self._beside = world.beside
+        self._values = self._bytes = 0  # of all pages so far
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
@@ -76,7 +83,9 @@ class Attempt:
         prepared = self._prepared
         request = rules.collector.request
         drafted = draft(request, self._target, prepared.values, prepared.moment)
-        return find_accounts(rules, await self._pages(rules.collector, drafted) or ())
+        pages = await self._pages(rules.collector, drafted) or ()
+        work = partial(find_accounts, rules, pages)
+        return await self._beside.call(work, size=self._bytes, large=SLOW)
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
@@ -100,7 +109,8 @@ class Attempt:
             seen = Seen(
                 url=answer.url, document=judged.document, lines=answer.lines, kept=drafted.kept
             )
-            match step := next_step(collector.paging, at, seen):
+            turn = partial(next_step, collector.paging, at, seen)
+            match step := await self._beside.call(turn, size=self._bytes, finishing=True):
                 case Next():
                     at = step
                 case Done():
@@ -125,9 +135,27 @@ class Attempt:
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
             work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
-            judged, kept = await self._beside.call(work, size=len(answer.body))
+            judged, kept, weight = await self._beside.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
-                return answer, judged, kept
+                await self._add(collector, len(answer.body), weight)
+                return _without_body(answer), judged, kept
+
+    async def _add(self, collector: Collector, size: int, weight: int) -> None:
+        """Add a page to what this poll holds in memory. Raises Refused where it is too much.
+
+        All pages are kept until the last one is there: each by itself may be small.
+        """
+        self._values += weight
+        self._bytes += size
+        most = _ANSWERS * most_values(collector.max_bytes)
+        if self._values > most:
+            detail = (
+                f"the pages have more than {most} keys and values together, {_ANSWERS} times what"
+                " one answer may have; narrow the request by params, or raise max_size"
+            )
+            raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
+        if self._bytes > LARGE:
+            await self._beside.admit()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -150,23 +178,27 @@ class Attempt:
 
     def _judged(
         self, answer: Answer, rules: Rules, now: float, *, asked_new: bool
-    ) -> tuple[Judged, Page | None]:
-        """Judge an answer. Of a page, return also what may be kept of it.
+    ) -> tuple[Judged, Page | None, int]:
+        """Judge an answer. Of a page, return also what may be kept of it and its values.
 
         A vendor may send secrets back, and what is in a page may become a label; but a link to the
-        next page that holds a key is followed as it is.
+        next page that holds a key is followed as it is. The values are what the page adds to those
+        that a poll may hold.
         """
         redactor = self._keyring.redactor
         judged = judge(answer, rules, now, asked_new=asked_new, clean=redactor.text)
         if not isinstance(judged, Page):
-            return judged, None
+            return judged, None, 0
+        size, weight = len(answer.body), 0
+        if self._bytes or size > SLOW:  # one small answer is not worth the microseconds
+            weight = max(count_values(answer.body, size), size // BYTES_OF_VALUE)
         headers = redactor.headers(judged.headers)
         if judged.document is judged.headers:
-            return judged, Page(document=headers, headers=headers)
+            return judged, Page(document=headers, headers=headers), weight
         document = redactor.document(judged.document)
         if document is judged.document and headers is judged.headers:
-            return judged, judged
-        return judged, Page(document=document, headers=headers)
+            return judged, judged, weight
+        return judged, Page(document=document, headers=headers), weight
 
     def _new_tag(self, collector: Collector, answer: Answer, pages: int) -> Tag | None:
         """Return the ETag of an answer that is the whole of what was asked.
@@ -175,6 +207,8 @@ class Attempt:
         of what an ETag covers.
         """
         etag = answer.headers.get("etag", "")
+        if len(etag) > _LONGEST_TAG:
+            return None
         whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
@@ -183,6 +217,11 @@ class Attempt:
 def _asking_for_news(request: Wire, tag: Tag) -> Wire:
     headers = {**request.headers, "If-None-Match": tag.etag}
     return msgspec.structs.replace(request, headers=headers)
+
+
+def _without_body(answer: Answer) -> Answer:
+    """Let go of a large body, which would stay in memory beside what was made from it."""
+    return msgspec.structs.replace(answer, body=b"") if len(answer.body) > LARGE else answer
 
 
 def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:

@@ -23,6 +23,7 @@ from exporter.model.definition import (
 )
 
 _UNSIGNED = Signature()
+_LONGEST_TOKEN = 16_384
 _LEEWAY = 60.0  # seconds ahead of its end at which a token is renewed, at most
 _LEEWAY_SHARE = 0.1  # of its lifetime, for the short ones
 
@@ -82,6 +83,10 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
     if not isinstance(value, str) or not value:
         paths = " or ".join(f'"{path.text}"' for path in auth.token)
         raise AuthError(f"the answer has no token at {paths}")
+    if len(value) > _LONGEST_TOKEN:
+        raise AuthError(
+            f"the token has {len(value)} characters; more than {_LONGEST_TOKEN} fit into no header"
+        )
     _sendable("token", value)
     lifetime = _lifetime(auth, document, now)
     if lifetime is None:

@@ -57,7 +57,7 @@ class Client:
     ) -> None:
         self.beside = Beside()
         timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
-        self._transport = Transport(timeouts, ask=ask)
+        self._transport = Transport(timeouts, self.beside, ask=ask)
         self._world = World(
             read_secret=read_secret,
             wall=wall,

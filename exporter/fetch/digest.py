@@ -18,6 +18,7 @@ _VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\s,"]+)'
 _PARAM = rf"[\w-]+\s*=\s*{_VALUE}"
 _CHALLENGE = re.compile(rf"(?:^|,)\s*([\w-]+)\s+({_PARAM}(?:\s*,\s*{_PARAM})*)")
 _PARTS = re.compile(rf"([\w-]+)\s*=\s*({_VALUE})")
+_MOST_LINES, _LONGEST = 16, 4096  # header lines, and characters of each, that are read
 _QUALITIES = frozenset({"auth", "auth-int"})
 
 
@@ -41,8 +42,8 @@ def challenges(lines: list[str]) -> Iterator[str]:
     Where a server takes "auth" as well as "auth-int", the body is left out, as curl does: servers
     that announce "auth-int" do not all know it.
     """
-    for line in lines:
-        for scheme, params in _CHALLENGE.findall(line):
+    for line in lines[:_MOST_LINES]:
+        for scheme, params in _CHALLENGE.findall(line[:_LONGEST]):
             parts = {name.lower(): value for name, value in _PARTS.findall(params)}
             qualities = {one.strip() for one in parts.get("qop", "auth").strip('"').split(",")}
             if "auth" in qualities and "qop" in parts:

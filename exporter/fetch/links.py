@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 from exporter.fetch.wire import Lines, host_of, origin_of
 from exporter.kernel.secrets import redact_url
 
+_LONGEST = 8192
+"""Characters of a link that is followed: usual servers take 8,000 in a request line."""
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _NAMED = r"[\w!#$&+.^`|~*-]++"
@@ -34,6 +36,10 @@ def safe_url(link: str, asked: str, kept: Collection[str] = ()) -> str:
     Raises LinkError for another scheme, host or port, for userinfo (credentials go along), and for
     another path: see `check_path`.
     """
+    if len(link) > _LONGEST:
+        raise LinkError(
+            f"the vendor's link has {len(link)} characters; no server takes more than {_LONGEST}"
+        )
     try:
         text = quote(link.strip(), safe=_URL_SAFE)
         url = text if _ABSOLUTE.match(text) else urljoin(asked, text)

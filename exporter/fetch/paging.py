@@ -68,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 Step: TypeAlias = Next | Done
 _DONE = Done()
+_LONGEST_CURSOR = 16_384
 _NOTHING: tuple[object, ...] = (None, "")
 _NO = frozenset({"", "0", "false", "no"})
 
@@ -169,6 +170,10 @@ def _cursor(paging: Cursor, at: Next, document: object) -> Step:
     if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
         raise PagingError(f"the cursor is neither text nor a number but {_kind(cursor)}")
     text = str(cursor)
+    if len(text) > _LONGEST_CURSOR:
+        raise PagingError(
+            f"the cursor has {len(text)} characters; more than {_LONGEST_CURSOR} are not sent back"
+        )
     if text in at.seen:
         raise PagingError("the cursor is one that was used already")
     return Next(

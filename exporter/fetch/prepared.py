@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from exporter.fetch.auth import templates_of as auth_templates
+from exporter.fetch.decode import most_values
 from exporter.fetch.keyring import Keyring
 from exporter.fetch.request import Draft, Signature, draft, uses_account
 from exporter.fetch.request import templates_of as request_templates
@@ -58,6 +59,7 @@ def rules_of(target: Target, collector: Collector) -> Rules:
         verdict=collector.verdict,
         format=collector.format,
         throttling=target.definition.throttling,
+        most_values=most_values(collector.max_bytes),
     )
 
 

@@ -6,6 +6,7 @@ wrong becomes a failure in words of our own: the texts of exceptions may hold UR
 
 import asyncio
 import functools
+import itertools
 import ssl
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
@@ -21,11 +22,12 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from exporter.fetch.beside import LARGE, Beside
 from exporter.fetch.blocking import CONNECTING, Address, Calls, Names
 from exporter.fetch.digest import Digest
 from exporter.fetch.inflate import InflateError, inflate
 from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
-from exporter.fetch.wire import Answer, Wire, host_of, joined, origin_of
+from exporter.fetch.wire import Answer, Lines, Wire, host_of, joined, origin_of
 from exporter.kernel.durations import format_duration
 from exporter.kernel.override import override
 from exporter.model.outcome import Failure, Reason
@@ -36,6 +38,7 @@ _KEEP_ALIVE = 15.0  # seconds that an idle connection is kept
 _KEEP_WARM = 150.0  # the same for those that are soon used again
 _ENCODINGS = "gzip, deflate"  # what is inflated below, and no more
 _LARGEST_ERROR = 1024 * 1024  # bytes
+_LARGEST_HEADERS = 128 * 1024  # bytes of an answer's headers, together
 _DIGESTS = 1024  # nonces that are remembered
 _DOUBTS = 1024  # hosts that are remembered to have failed
 _LOOK = 5.0  # seconds between two looks at the files of a setting
@@ -133,8 +136,9 @@ class Transport:
     `ask` takes the place of the system's resolver: it blocks, and returns a name's addresses.
     """
 
-    def __init__(self, timeouts: Timeouts, *, ask: Ask | None = None) -> None:
+    def __init__(self, timeouts: Timeouts, beside: Beside, *, ask: Ask | None = None) -> None:
         self._timeouts = timeouts
+        self._beside = beside
         self._calls = Calls()
         self._names = Names(self._calls, patience=timeouts.look_up, ask=ask)
         self._pools: dict[_Key, _Pool] = {}
@@ -213,8 +217,8 @@ class Transport:
             server_hostname=http.tls.server_name or None,
             middlewares=self._digest(wire),
         ) as response:
-            body = await _body(response, most)
-            lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
+            lines = _lines(response)
+            body = await _body(response, most, self._beside)
             headers = joined(lines)
             if not all(map(str.isascii, headers.values())):
                 lines = tuple([(name, _readable(value)) for name, value in lines])
@@ -391,7 +395,24 @@ def _unusable(word: str, files: str, error: OSError) -> str:
     return f"tls_config: {word} {files}: {why}"
 
 
-async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+def _lines(response: aiohttp.ClientResponse) -> Lines:
+    """Return the header lines, names in lower case. Raises TooLargeError.
+
+    An error's are cut off where they become too large: its status and first lines are enough. Of a
+    good answer each may count: the link to the next page stands in one of them.
+    """
+    lines = tuple([(name.lower(), value) for name, value in response.headers.items()])
+    if sum([len(name) + len(value) for name, value in lines]) <= _LARGEST_HEADERS:
+        return lines
+    sizes = itertools.accumulate(len(name) + len(value) for name, value in lines)
+    fitting = sum(size <= _LARGEST_HEADERS for size in sizes)
+    if response.status < HTTPStatus.BAD_REQUEST:
+        response.close()
+        raise TooLargeError(f"the headers have more than {_LARGEST_HEADERS} bytes")
+    return lines[:fitting]
+
+
+async def _body(response: aiohttp.ClientResponse, most: int, beside: Beside) -> bytes:
     """Read the body, inflated. That of an error is dropped if it cannot be read.
 
     The status and the headers of an error say more than its body: a wait must not be lost because
@@ -402,9 +423,9 @@ async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
     is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
     try:
         most = min(most, _LARGEST_ERROR) if is_error else most
-        body = await _read(response, most)
+        body = await _read(response, most, beside)
         encoding = response.headers.get("Content-Encoding")
-        return await _inflated(body, encoding, most) if body and encoding else body
+        return await _inflated(body, encoding, most, beside) if body and encoding else body
     except (TooLargeError, InflateError, aiohttp.ClientError, TimeoutError):
         if not is_error:
             raise
@@ -412,26 +433,29 @@ async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
         return b""
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, most: int, beside: Beside) -> bytes:
     """Read the body as it travels, never more than `most` bytes of it."""
     length = response.content_length
     if length is not None:
-        if length <= most:
+        if length > most:
+            response.close()
+            raise TooLargeError(f"the answer has {length} bytes, {most} are allowed")
+        if length <= LARGE:
             return await response.read()
-        response.close()
-        raise TooLargeError(f"the answer has {length} bytes, {most} are allowed")
-    chunks: list[bytes] = []
-    size = 0
+        await beside.admit()
+    # One growing buffer: as a list, an answer that comes byte by byte would take forty times that.
+    body = bytearray()
     while chunk := await response.content.readany():
-        size += len(chunk)
-        chunks.append(chunk)
-        if size > most:
+        body += chunk
+        if len(body) > most:
             response.close()
             raise TooLargeError(f"the answer has more than {most} bytes")
-    return b"".join(chunks)
+        if len(body) > LARGE:
+            await beside.admit()
+    return bytes(body)
 
 
-async def _inflated(body: bytes, encoding: str, most: int) -> bytes:
+async def _inflated(body: bytes, encoding: str, most: int, beside: Beside) -> bytes:
     pieces: list[bytes] = []
     size = 0
     for piece in inflate(body, encoding):
@@ -439,6 +463,8 @@ async def _inflated(body: bytes, encoding: str, most: int) -> bytes:
         pieces.append(piece)
         if size > most:
             raise TooLargeError(f"the answer unpacks to more than {most} bytes")
-        if len(piece) < size:
+        if len(piece) < size or not piece:
             await asyncio.sleep(0)  # others may run between the pieces of a large answer
+        if size > LARGE:
+            await beside.admit()
     return b"".join(pieces)

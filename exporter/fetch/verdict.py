@@ -7,7 +7,13 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from exporter.fetch.decode import NotJsonError, decode, excerpt
+from exporter.fetch.decode import (
+    MOST_VALUES,
+    NotJsonError,
+    TooManyValuesError,
+    decode,
+    excerpt,
+)
 from exporter.fetch.finding import FindError, find
 from exporter.fetch.waits import retry_after, wait
 from exporter.fetch.wire import Answer, host_of, origin_of
@@ -25,17 +31,22 @@ Judged: TypeAlias = Page | Absent | Unchanged | Failure
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the answers to one request are judged by."""
+    """What the answers to one request are judged by.
+
+    ``most_values``: keys and values that one answer may hold.
+    """
 
     verdict: Verdict = Verdict()
     format: Format = Format.JSON
     throttling: Throttling = Throttling()
+    most_values: int = MOST_VALUES
 
 
 class _NoDocument(msgspec.Struct, frozen=True, gc=False):
     """The body is none; ``why`` says what it is instead."""
 
     why: str
+    reason: Reason = Reason.NOT_JSON
 
 
 class _Case(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +59,9 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
     clean: Callable[[str], str]
 
 
-_LONGEST_WORDS = 65_536  # characters of an error text; 256 are shown
+_LONGEST_WORDS = 64 * 1024
+"""Characters of a vendor's error text in which secrets are looked for. Of these `clip` shows the
+first few hundred, so that no secret is cut where it would be shown."""
 _ABSENT = Absent()
 _UNCHANGED = Unchanged()
 _USUAL_ERRORS = tuple(
@@ -102,7 +115,7 @@ def judge(
         reason = Reason.CONNECT if _is_by_proxy(case) else reason_of(answer.status)
         return _refusal(reason, case)
     if isinstance(case.document, _NoDocument):
-        return _not_json(case, case.document.why)
+        return _undecoded(case, case.document)
     if rules.verdict.guard is not None and not holds(rules.verdict.guard, case.document):
         return _guarded(case)
     return Page(document=case.document, headers=answer.headers)
@@ -147,9 +160,12 @@ def _document(answer: Answer, rules: Rules) -> object:
     if form is Format.HEADERS:
         return answer.headers
     try:
-        return decode(answer.body, form, answer.headers.get("content-type", ""))
+        kind = answer.headers.get("content-type", "")
+        return decode(answer.body, form, kind, most=rules.most_values)
     except NotJsonError as error:
         return _NoDocument(str(error))
+    except TooManyValuesError as error:
+        return _NoDocument(str(error), Reason.TOO_LARGE)
 
 
 def _by_rules(case: _Case) -> Failure | Absent | None:
@@ -198,8 +214,12 @@ def _guarded(case: _Case) -> Failure:
     )
 
 
-def _not_json(case: _Case, why: str) -> Failure:
+def _undecoded(case: _Case, found: _NoDocument) -> Failure:
     answer = case.answer
+    why = found.why
+    if found.reason is Reason.TOO_LARGE:
+        detail = f"{host_of(answer.url)}: {why}"
+        return Failure(reason=Reason.TOO_LARGE, detail=detail, status=answer.status)
     kind = answer.headers.get("content-type", "")
     shown = excerpt(answer.body, clean=case.clean, kind=kind)
     told = f" ({clip(case.clean(kind), 64)})" if kind else ""

@@ -23,7 +23,7 @@ from exporter.model.definition import ResetKind, Throttling
 from exporter.model.reading import RateLimit
 
 _MANY_DIGITS = 16
-_LONGEST = 128  # letters of a header that are worth reading
+_LONGEST = 128  # letters of a header, and of its name, that are worth reading
 _AGREE, _FARTHEST = 5.0, 43_200.0  # seconds by which the vendor's clock and ours may differ
 _EPOCHS_FROM = 1e8  # three years as a wait, 1973 as an instant
 _MILLISECONDS_FROM = 1e11
@@ -202,7 +202,13 @@ def _go_duration(text: str) -> float | None:
 def _telling(lines: Lines, throttling: Throttling) -> Lines:
     """Return the lines that may tell of a limit; of most answers there is none."""
     declared = throttling.limit_headers + throttling.remaining_headers + throttling.reset_headers
-    return tuple([line for line in lines if "rate" in line[0] or line[0] in declared])
+    return tuple(
+        [
+            line
+            for line in lines
+            if ("rate" in line[0] and len(line[0]) <= _LONGEST) or line[0] in declared
+        ]
+    )
 
 
 def _windows(lines: Lines, now: float, throttling: Throttling) -> dict[str, Window]:

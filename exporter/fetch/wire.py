@@ -83,7 +83,7 @@ def joined(lines: Lines) -> dict[str, str]:
     headers = dict(lines)
     if len(headers) == len(lines):
         return headers
-    headers.clear()
+    values: dict[str, list[str]] = {}
     for name, value in lines:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+        values.setdefault(name, []).append(value)
+    return {name: ", ".join(found) for name, found in values.items()}

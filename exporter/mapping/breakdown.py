@@ -94,7 +94,8 @@ def _largest(found: Sequence[Item], top: int) -> list[Item]:
             kept += group
             continue
         named = [one for one in group if one.item != OTHER][:top]
-        rest = [one for one in group if one not in named]
+        taken = set(map(id, named))
+        rest = [one for one in group if id(one) not in taken]
         value = total([one.value for one in rest])
         kept += [*named, msgspec.structs.replace(rest[0], item=OTHER, value=value)]
     return kept

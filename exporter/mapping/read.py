@@ -7,7 +7,7 @@ from exporter.kernel.secrets import clip
 from exporter.kernel.select import SelectError
 from exporter.mapping.asked import Asked
 from exporter.mapping.breakdown import items
-from exporter.mapping.gathered import Gathered
+from exporter.mapping.gathered import Gathered, combined
 from exporter.mapping.labels import label_at
 from exporter.mapping.misfit import Misfit, told
 from exporter.mapping.money import money
@@ -38,6 +38,7 @@ def read(
         for payload in payloads:
             if payload.pages:
                 _read_payload(target, collector, payload, at, gathered)
+                gathered.trim(target.max_series)
     except Misfit as misfit:
         return Failure(reason=Reason.SCHEMA, detail=clip(str(misfit), _DETAIL))
     return gathered.reading(collector, at, target.max_series)
@@ -73,7 +74,8 @@ def _read_payload(
     if rules > 0 and nothing and not _is_headers(target, collector):
         met = _outline(scene.documents[0])
         raise Misfit("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
-    gathered.notes += scene.notes
+    gathered.notes = [*combined([*gathered.notes, *scene.notes])] if scene.notes else gathered.notes
+    gathered.dropped += scene.dropped
     gathered.matched |= scene.matched
 
 

@@ -1,5 +1,6 @@
 """Usages: what a resource's rule reads from an answer."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -35,7 +36,10 @@ def usages(rule: Resource, scene: Scene) -> list[Usage]:
         return _of_no_rows(rule, scene) if found.present and fixed(rule.name) else []
     roles = _roles(rule)
     read = []
-    for series, rows in _by_name(rule, found.rows, scene).items():
+    groups = _by_name(rule, found.rows, scene)
+    most = scene.target.max_series
+    scene.dropped += max(len(groups) - most, 0)
+    for series, rows in itertools.islice(groups.items(), most):
         try:
             usage = _usage(rule, roles, series, rows, scene)
         except Misfit as misfit:

@@ -39,6 +39,7 @@ class Scene(msgspec.Struct, kw_only=True):
 
     `seen` are the paths of the present rule that gave something, as they stand in the definition.
     `answered`: a list that a rule iterates was there, so that an answer without rows is an answer.
+    `dropped`: series that were not even read, because there are more than the target may have.
     `left_out`: the rules whose optional list was not there; those expect nothing of an answer.
     """
 
@@ -51,6 +52,7 @@ class Scene(msgspec.Struct, kw_only=True):
     seen: set[str] = msgspec.field(default_factory=set)
     answered: bool = False
     left_out: int = 0
+    dropped: int = 0
     _periods: dict[tuple[int, ...], Billing] = msgspec.field(default_factory=dict)
     _rooted: dict[int, bool] = msgspec.field(default_factory=dict)
     _scopes: dict[int, Scope] = msgspec.field(default_factory=dict)

@@ -7,6 +7,8 @@ from datetime import UTC, tzinfo
 from exporter.kernel.timestamps import parse_timestamp
 from exporter.mapping.misfit import Misfit, told
 
+_LONGEST = 128  # characters of a text that is kept: blanks around a time are no error
+
 
 # Typed, because to a dictionary True is 1, and 1 is a time.
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -21,7 +23,10 @@ def epochs(found: Sequence[object], path: str) -> list[float]:
     """
     try:
         # Mostly texts that are known: without a call of ours for each of them.
-        times = [_known(one, UTC) if type(one) is str else epoch(one, path) for one in found]
+        times = [
+            _known(one, UTC) if type(one) is str and len(one) <= _LONGEST else epoch(one, path)
+            for one in found
+        ]
     except ValueError as error:
         raise Misfit(path, str(error)) from error
     known = [time for time in times if time is not None]
@@ -37,7 +42,7 @@ def epoch(found: object, path: str, zone: tzinfo = UTC) -> float | None:
     Raises Misfit for what is no time.
     """
     try:
-        if isinstance(found, str | int | float):
+        if isinstance(found, int | float) or (isinstance(found, str) and len(found) <= _LONGEST):
             return _known(found, zone)
         return parse_timestamp(found, zone=zone)
     except ValueError as error:

@@ -24,6 +24,9 @@ Amount: TypeAlias = float | Unlimited
 """A number, or the vendor's word that there is no end to it."""
 
 _NUMBERS = {int, float}
+_LONGEST_WORD = 128  # characters of a unit
+_LONGEST_TEXT = 1024
+"""Characters of a text in which a number is looked for: patterns may take long for long texts."""
 _clip = functools.lru_cache(maxsize=256)(functools.partial(clip, length=40))
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,'_\s]\d{3})+(?:[.,]\d*)?|\d+,\d+", re.ASCII)
@@ -42,7 +45,7 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
         return Measure(rule.unit, rule.unit.name)
     word = None if rule.path is None else rule.path(view)
     if rule.pattern is not None and isinstance(word, str):
-        match = rule.pattern.search(word)
+        match = rule.pattern.search(word[:_LONGEST_TEXT])
         word = word if match is None else match[1 if rule.pattern.groups else 0] or ""
     unit = _unit(rule, word) or rule.otherwise
     path = "" if rule.path is None else rule.path.text
@@ -51,11 +54,13 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
         raise Misfit(path, f"{told(word)} is not a unit of this definition. Known: {known}.")
     if word is not None:
         seen.add(path)
-    return Measure(unit, _clip(word) if isinstance(word, str) and word else unit.name)
+    return Measure(
+        unit, _clip(word[:_LONGEST_WORD]) if isinstance(word, str) and word else unit.name
+    )
 
 
 def _unit(rule: UnitRule, word: object) -> Unit | None:
-    if not isinstance(word, str):
+    if not isinstance(word, str) or len(word) > _LONGEST_WORD:  # it would be kept in the caches
         return None
     unit = rule.words.get(word)
     if unit is None and rule.kinds:
@@ -217,7 +222,7 @@ def _understood(value: Value, found: object, path: Selector) -> Amount:
 
 
 def _captured(pattern: re.Pattern[str], text: str, path: Selector) -> str:
-    match = pattern.search(text)
+    match = pattern.search(text[:_LONGEST_TEXT])
     part = None if match is None else match[1 if pattern.groups else 0]
     if part is None:
         raise Misfit(path.text, f"{told(text)} does not match the regex {pattern.pattern}.")
@@ -259,14 +264,15 @@ def _from_words(value: Value, word: str) -> float | None:
         return None
     if word in value.words:
         return value.words[word]
-    folded = word.casefold()
+    folded = word[:_LONGEST_TEXT].casefold()
     return next((number for text, number in value.words.items() if text.casefold() == folded), None)
 
 
 def _from_text(text: str, value: Value, path: Selector) -> float:
-    if _NUMBER.fullmatch(text):
+    is_short = len(text) <= _LONGEST_TEXT
+    if is_short and _NUMBER.fullmatch(text):
         return _finite(float(text), path)
-    if _GROUPED.fullmatch(text):
+    if is_short and _GROUPED.fullmatch(text):
         raise Misfit(
             path.text,
             f"{told(text)} has separators of thousands or a decimal comma; nobody can tell which.",

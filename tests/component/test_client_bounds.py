@@ -1,10 +1,14 @@
 """What the client keeps has an end, however many targets there are."""
 
+import asyncio
+
 import pytest
 
+from exporter.demo.wire import json_answer
 from exporter.kernel.templates import compile_template
 from exporter.model.definition import DigestAuth
-from tests.support.fetching import a_client, a_target, documents, fetch
+from exporter.model.outcome import Reason
+from tests.support.fetching import a_client, a_collector, a_target, documents, failure, fetch
 from tests.support.vendor import NOW, Vendor
 
 
@@ -46,3 +50,39 @@ async def test_many_digests_do_not_grow_the_memory_without_end(
             target = a_target(vendor.base_url, auth=auth, secrets={"u": f"user-{number}"})
             assert documents(await fetch(target, client=client))
         assert len(client._transport._digests) == 1
+
+
+def large_headers() -> dict[str, str]:
+    return {f"X-Large-{number}": "9" * 8000 for number in range(60)}
+
+
+async def test_the_wait_of_an_error_is_not_lost_for_headers_that_are_too_large() -> None:
+    reply = json_answer({}, status=429, headers={"Retry-After": "77", **large_headers()})
+    async with Vendor(reply) as vendor:
+        found = failure(await fetch(a_target(vendor.base_url)))
+    assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 77)
+
+
+async def test_a_good_answer_with_headers_that_are_too_large_is_refused() -> None:
+    async with Vendor(json_answer({}, headers=large_headers())) as vendor:
+        found = failure(await fetch(a_target(vendor.base_url)))
+    assert found.reason is Reason.TOO_LARGE
+    assert "the headers have more than 131072 bytes" in found.detail
+
+
+async def test_a_poll_gives_its_place_for_large_answers_back() -> None:
+    reply = json_answer({"text": "a" * 500_000})
+    async with Vendor(reply) as vendor, a_client() as client:
+        target = a_target(vendor.base_url)
+        for _ in range(3):
+            async with asyncio.TaskGroup() as group:
+                polls = [group.create_task(fetch(target, client=client)) for _ in range(6)]
+            assert all(documents(poll.result()) for poll in polls)
+
+
+async def test_a_long_etag_is_not_kept() -> None:
+    reply = json_answer({}, headers={"ETag": '"' + "e" * 2000 + '"'})
+    async with Vendor(reply) as vendor, a_client() as client:
+        for _ in range(2):
+            await fetch(a_target(vendor.base_url), a_collector(conditional=True), client=client)
+    assert all("if-none-match" not in {n.lower() for n in one.headers} for one in vendor.asked)

@@ -186,5 +186,9 @@ class CollectorText(Strict, kw_only=True, frozen=True):
         bool, Meta(description="Send the last ETag along; 304 keeps the values.")
     ] = False
     max_size: Annotated[
-        str, Meta(description="The largest answer, each page by itself: 64 MiB.")
+        str,
+        Meta(
+            description="The largest answer, each page by itself: 64 MiB. It may hold a key or"
+            " value for each 64 bytes, at least 131,072."
+        ),
     ] = "8 MiB"

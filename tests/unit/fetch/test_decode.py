@@ -1,8 +1,12 @@
 """Bytes to documents."""
 
+import codecs
+import json
+import time
+
 import pytest
 
-from exporter.fetch.decode import NotJsonError, decode, excerpt
+from exporter.fetch.decode import NotJsonError, TooManyValuesError, count_values, decode, excerpt
 from exporter.model.definition import Format
 
 JSON = Format.JSON
@@ -103,3 +107,57 @@ def test_a_list_in_the_place_of_json_lines_is_their_rows() -> None:
 )
 def test_a_beginning_is_one_printable_line(body: bytes, text: str) -> None:
     assert excerpt(body) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (b"[" + b"[]," * 400 + b"[]]", JSON),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(300)) + b"}", JSON),
+        (b'[{"a":{}}' + b',{"a":{}}' * 200 + b"]", JSON),
+        (b"1\n" * 500, Format.JSONL),
+    ],
+)
+def test_more_values_than_allowed_are_not_decoded(body: bytes, form: Format) -> None:
+    assert decode(body, form, most=2000) is not None
+    with pytest.raises(TooManyValuesError, match="more than 400 keys and values"):
+        decode(body, form, most=400)
+
+
+def test_values_are_counted_after_the_charset_is_known() -> None:
+    body = ("[" + "1," * 500 + "1]").encode("utf-16")
+    assert decode(body, JSON, most=2000) == [1] * 501
+    with pytest.raises(TooManyValuesError):
+        decode(body, JSON, most=400)
+
+
+def test_what_stands_in_texts_is_not_counted() -> None:
+    text = '[{,: \\" \\\\' * 1000
+    assert decode(json.dumps([text]).encode(), JSON, most=10) == [text]
+
+
+def test_a_page_of_unclosed_titles_is_no_work() -> None:
+    body = b"<title" * 50 + b">" + b" " * 3700
+    began = time.thread_time()
+    for _ in range(20):
+        excerpt(body)
+    assert time.thread_time() - began < 1  # it took minutes
+
+
+def test_unknown_charsets_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    look_up = codecs.lookup
+
+    def noted(name: str) -> codecs.CodecInfo:
+        asked.append(name)
+        return look_up(name)
+
+    monkeypatch.setattr("codecs.lookup", noted)
+    for charset in ("punycode", "idna", "x-vendor-1", "unicode_escape", "a" * 5000):
+        with pytest.raises(NotJsonError):
+            decode(b"\xff", JSON, f"text/json; charset={charset}")
+    assert not {"punycode", "idna", "x-vendor-1", "unicode_escape", "a" * 5000} & set(asked)
+
+
+def test_count_values_stops_early() -> None:
+    assert count_values(b"," * 1_000_000, 10) < 200_000

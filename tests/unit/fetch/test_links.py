@@ -2,11 +2,16 @@
 
 import pytest
 
-from exporter.fetch.links import LinkError, header_link
+from exporter.fetch.links import LinkError, header_link, safe_url
 
 
 def found(link: str) -> str | None:
     return header_link((("link", link),), "next", {"results": "false"})
+
+
+def test_a_link_that_no_server_takes_is_not_followed() -> None:
+    with pytest.raises(LinkError, match="has 10001 characters"):
+        safe_url("/" + "a" * 10_000, "https://api.example.com/")
 
 
 @pytest.mark.parametrize(

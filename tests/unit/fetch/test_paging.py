@@ -209,6 +209,10 @@ def test_a_cursor_that_is_neither_text_nor_number_is_a_failure() -> None:
     assert "a boolean" in detail(step(CURSOR, {"has_more": True, "next_page": True}))
 
 
+def test_a_cursor_that_no_request_can_carry_is_a_failure() -> None:
+    assert "20000 characters" in detail(step(CURSOR, {"has_more": True, "next_page": "c" * 20_000}))
+
+
 def test_a_cursor_that_comes_again_is_a_loop() -> None:
     second = following(step(CURSOR, {"has_more": True, "next_page": "p2"}))
     again = step(CURSOR, {"has_more": True, "next_page": "p2"}, at=second)

@@ -217,3 +217,23 @@ def test_notes_of_one_kind_are_counted_together() -> None:
     found = read(of, "usage", payloads, NOW)
     assert isinstance(found, Reading)
     assert [(note.reason, note.count) for note in found.notes] == [("negative_limit", 2)]
+
+
+def test_a_note_for_each_of_many_rows_becomes_twenty_lines_and_a_count() -> None:
+    of = target(
+        resource("{name}", rows("rows"), used=value("used"), limit=value("limit")), max_series=100
+    )
+    found = reading(
+        of, {"rows": [{"name": f"n{n}", "used": 1, "limit": -n - 1} for n in range(80)]}
+    )
+    assert len(found.notes) == 21
+    assert found.notes[-1] == Note(
+        reason="negative_limit", detail="and others like these", count=60
+    )
+
+
+def test_rows_beyond_what_the_target_may_have_are_not_even_read() -> None:
+    of = target(resource("{name}", rows("rows"), used=value("used")), max_series=5)
+    found = reading(of, {"rows": [{"name": f"n{n}", "used": 1 if n < 5 else {}} for n in range(9)]})
+    assert len(found.usages) == 5
+    assert found.notes == (Note(reason="series_limit", detail="usage", count=4),)

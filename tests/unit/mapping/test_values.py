@@ -4,12 +4,15 @@ import msgspec
 import pytest
 
 from exporter.kernel.units import Kind
+from exporter.mapping import times, values
 from exporter.mapping.misfit import Misfit
+from exporter.mapping.times import epoch
 from exporter.mapping.values import UNLIMITED, amount, converted, limit_fact, measure
 from exporter.model.definition import Missing, UnitRule, Zero
 from exporter.model.reading import Known
 from tests.unit.mapping.factories import (
     failure,
+    paths,
     reduce,
     resource,
     rows,
@@ -297,3 +300,25 @@ def test_what_is_no_number_is_never_unlimited(found: object, mark: object) -> No
     rule = resource("seats", used=value("used"), limit=value("n", unlimited=(mark,)))
     detail = failure(target(rule), {"used": 1, "n": found}).detail
     assert "in the place of a number" in detail
+
+
+def test_long_texts_are_not_kept() -> None:
+    long = "GB" + " " * 1_000_000
+    with pytest.raises(Misfit, match="is not a unit"):
+        measure(UnitRule(path=paths("u")[0], kinds=frozenset(Kind)), {"u": long}, set())
+    before = sum(cache.cache_info().currsize for cache in (values._common, times._known))
+    for blanks in range(300, 310):
+        assert epoch("2026-11-01" + " " * blanks, "t") == 1793491200.0
+    after = sum(cache.cache_info().currsize for cache in (values._common, times._known))
+    assert after == before
+
+
+@pytest.mark.parametrize("text", ["9" * 2000, "1" + ",000" * 2000, "1" + " " * 5000 + "x"])
+def test_a_text_of_thousands_of_characters_is_no_number(text: str) -> None:
+    with pytest.raises(Misfit, match="is not a finite number"):
+        read(text)
+
+
+def test_a_pattern_sees_the_beginning_of_a_text_only() -> None:
+    with pytest.raises(Misfit, match="does not match"):
+        read("a" * 2000 + "7", pattern=re.compile(r"\d"))

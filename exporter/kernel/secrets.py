@@ -348,6 +348,8 @@ _WORD_EDGE = r"[^\W_]"
 _FEW_SECRETS = 64
 _MOST_SECRETS = 200_000
 _INDEXED = 4  # the letters by which one of many secrets is looked up
+_SEARCHED_AT_ONCE = 512 * 1024  # bytes of a document
+_LONGEST_SPELLING = 8192  # bytes: 64 characters of base64, with three encodings on top of it
 _LONGEST_HIDDEN = 1024 * 1024  # characters; a longer text with a secret is hidden as a whole
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+|/[^\s\"'<>?]*\?[^\s\"'<>]+")
@@ -515,13 +517,19 @@ class Redactor:
         The same object where there are none. Raises RecursionError for what is nested very deep.
         """
         try:
-            written = msgspec.json.encode(document).decode()
+            written = msgspec.json.encode(document)
         except (TypeError, ValueError, OverflowError):  # half a surrogate pair, say
             found = list(self._secrets)
         else:
-            if "\\" in written:  # of the encoder's own
-                written = _read(_View(written), _ENCODINGS[0]).text
-            found = self._suspects(written)
+            found = []
+            for place in range(0, len(written), _SEARCHED_AT_ONCE):
+                # In pieces, since each way to read a text is one more copy of it.
+                piece = written[place : place + _SEARCHED_AT_ONCE + _LONGEST_SPELLING]
+                text = piece.decode("utf-8", "ignore")
+                if "\\" in text:  # of the encoder's own
+                    text = _read(_View(text), _ENCODINGS[0]).text
+                found += self._suspects(text)
+            found = list(dict.fromkeys(found))
         found = [secret for secret in found if self._is_in_documents(secret)]
         return self._masked_document(document, found) if found else document
 

@@ -261,3 +261,13 @@ def test_a_harmless_name_announces_none(name: str) -> None:
 )  # fmt: skip
 def test_what_is_no_token_is_shown(text: str) -> None:
     assert hide_tokens(text) == text
+
+
+@pytest.mark.parametrize("before", [0, 1, 7, 100, 4095, 8191])
+def test_a_secret_is_found_wherever_a_large_document_is_taken_apart(before: int) -> None:
+    echoed = "wi2+de/ÿ-secret-of-a-vendor"
+    text = "w" * (512 * 1024 - before) + json.dumps(echoed) + "ÿ" * 300_000
+    shown = Redactor([Secret(echoed)]).document({"rows": [text]})
+    assert shown == {
+        "rows": [MASK if len(text) > 1024 * 1024 else text.replace(json.dumps(echoed)[1:-1], MASK)]
+    }

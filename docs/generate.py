@@ -10,18 +10,18 @@ import sys
 from pathlib import Path
 
 from docs.pages import grammar, metrics
-from exporter.app.pages import provider
-from exporter.config.catalogue import shipped
-from exporter.config.load import load_shipped
-from exporter.config.schema import config_schema, provider_schema
-from exporter.model.definition import Definition
+from exporter.app import provider_page
+from exporter.config.library import shipped_names
+from exporter.config.plan import load_shipped
+from exporter.config.settings import config_schema, provider_schema
+from exporter.model.definition.provider import Definition
 
 FOLDER = Path(__file__).resolve().parent
 
 
 def definitions() -> list[Definition]:
     """Return the shipped definitions, by name."""
-    found = [load_shipped(name) for name in shipped()]
+    found = [load_shipped(name) for name in shipped_names()]
     return [one for one in found if isinstance(one, Definition)]
 
 
@@ -29,13 +29,13 @@ def pages() -> dict[str, str]:
     """Return every generated file, by its path below docs."""
     found = {
         "metrics.md": metrics.page(),
-        "providers/README.md": provider.index(definitions()),
+        "providers/README.md": provider_page.index(definitions()),
         "providers/writing.md": _with_reference(FOLDER / "providers" / "writing.md"),
         "schema/config.json": _json(config_schema()),
         "schema/provider.json": _json(provider_schema()),
     }
     for definition in definitions():
-        found[f"providers/{definition.name}.md"] = provider.page(definition)
+        found[f"providers/{definition.name}.md"] = provider_page.page(definition)
     return found
 
 

@@ -10,11 +10,11 @@ from functools import partial
 
 import msgspec
 
-from exporter.fetch.beside import SLOW
 from exporter.fetch.client import Client
-from exporter.fetch.exchanges import Watch
-from exporter.kernel.durations import format_duration
-from exporter.mapping.read import read
+from exporter.fetch.exchange import Watch
+from exporter.fetch.offload import SLOW
+from exporter.kernel.calendar import format_duration
+from exporter.mapping.read import read_payload
 from exporter.model.outcome import Exchange, Failure, Fetched, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.model.target import Target
@@ -66,7 +66,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
                 return result
             case tuple() as payloads:
                 size = sum(exchange.size for exchange in fetched.exchanges)
-                work = partial(read, target, collector, payloads, at)
+                work = partial(read_payload, target, collector, payloads, at)
                 return await self.client.beside.call(work, size=size, large=SLOW, finishing=True)
 
 

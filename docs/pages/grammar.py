@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from exporter.app.pages.markdown import code, table
-from exporter.config.schema import provider_schema
+from exporter.app.provider_page import code, table
+from exporter.config.settings import provider_schema
 
 Schema: TypeAlias = Mapping[str, Any]
 

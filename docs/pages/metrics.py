@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from exporter.app.pages.markdown import code, table
-from exporter.model.event import PollFinished, SeriesDropped
+from exporter.app.provider_page import code, table
+from exporter.model.events import PollFinished, SeriesDropped
+from exporter.model.families import FAMILIES
 from exporter.model.outcome import Exchange, Failure, Poll, Reason
-from exporter.model.sample import FAMILIES
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
 
 _HELP = re.compile(r"# HELP (\S+) (.*)")
@@ -22,7 +22,7 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "<!-- Made from the code by `make docs`: exporter/model/sample.py, exporter/observe. -->"
+    yield "<!-- Made from the code by `make docs`: exporter/model/families.py, exporter/observe. -->"
     yield "# Metrics"
     yield ""
     yield "## Usage"

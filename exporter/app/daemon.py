@@ -1,28 +1,86 @@
-"""The daemon: the engine, the web side and the signals, from start to stop."""
+"""Keeps what stays for long out of the garbage collector's sight.
+
+At 50,000 targets one look at everything holds the event loop for a second, and the collector looks
+whenever a quarter more has come. So what is there is frozen. Garbage that hangs together in cycles
+is frozen with it, a few objects at each reload: after some reloads everything is looked at after
+all. (To count what is frozen takes as long as a look at it.)
+
+The daemon: the engine, the web side and the signals, from start to stop.
+
+What a scrape gets: the shelf's body and the exporter's own metrics behind it.
+
+What the addresses ask of the daemon.
+
+Start a daemon with its web side in an event loop, and stop both.
+"""
 
 import asyncio
+import gc
+import math
+import os
+import random
 import signal
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 import msgspec
 
 from exporter.app.engine import Engine, World
-from exporter.app.heap import Heap
-from exporter.app.observers import Observers
+from exporter.app.observability import Observability, Observers
+from exporter.app.once import Keys
 from exporter.app.options import Options
-from exporter.app.telling import Telling
-from exporter.config.load import changed, present
-from exporter.model.event import ConfigLoaded, ConfigRejected
-from exporter.model.plan import Plan, Rejected, Source
-from exporter.store.recall import StateInUseError
+from exporter.app.view import Viewer
+from exporter.config.files import SecretReader
+from exporter.config.plan import changed, present
+from exporter.kernel.secrets import Redactor
+from exporter.model.events import ConfigLoaded, ConfigRejected
+from exporter.model.target import Plan, Rejected, Source
+from exporter.observe.logs import Log
+from exporter.observe.metrics import EOF, SelfMetrics
+from exporter.store.cache import INLINE, ExpositionCache
+from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
+from exporter.store.exposition import Format as Stored
+from exporter.store.sqlite import StateInUseError
+from exporter.web.address import Address, parse_address
+from exporter.web.negotiate import Format
+from exporter.web.routes import Body, Dispatch, Site, routes
+from exporter.web.server import WebServer
+
+if TYPE_CHECKING:
+    from exporter.web.access import AccessGate
+
+
+SWEEP_EVERY: Final = 32
+"""Reloads."""
+
+
+class GcTuning:
+    """The frozen part of this process's memory."""
+
+    def __init__(self) -> None:
+        self._reloads = 0
+
+    def rest(self) -> None:
+        """Freeze what is there now."""
+        gc.freeze()
+
+    def reloaded(self) -> None:
+        """Freeze what is there after a reload; of every few reloads free what is garbage."""
+        self._reloads += 1
+        if self._reloads % SWEEP_EVERY == 0:
+            gc.unfreeze()
+            gc.collect()
+        gc.freeze()
+
 
 LOOK = 5.0
 """Seconds between two looks at what can only be noticed by looking: renewed secrets."""
 READY_AFTER = 30.0
 """Seconds after which the exporter counts as ready, whatever the vendors do."""
-
 Load = Callable[[], Plan | Rejected]
-
 _STATE_MOVED = (
     "state.file: the state cannot move while the exporter runs."
     " Put the old path back, or restart with the new one."
@@ -42,7 +100,7 @@ class Daemon:
         *,
         load: Load,
         world: World,
-        telling: Telling,
+        telling: Observability,
     ) -> None:
         self._options = options
         self._load = load
@@ -55,7 +113,7 @@ class Daemon:
         self._started = False
         self._refusal: StateInUseError | None = None
         self._settled = False
-        self._heap = Heap()
+        self._heap = GcTuning()
         self._sources = plan.sources
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
@@ -189,3 +247,184 @@ class Daemon:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
             await self.reload()
+
+
+TURN = 8
+"""Chunks of the self-metrics that are written before somebody else may have the event loop."""
+
+
+class _Own(NamedTuple):
+    """The steady part of the self-metrics and the same compressed: most scrapes find it as is."""
+
+    parts: list[bytes]
+    packed: Deflated
+
+
+class Scrape:
+    """Serves ``/metrics`` and ``/probe`` from memory."""
+
+    def __init__(self, shelf: ExpositionCache, own: SelfMetrics) -> None:
+        self._shelf = shelf
+        self._own = own
+        self._known: dict[Stored, _Own] = {}
+
+    async def everything(self, form: Format, gzip: bool) -> Body:  # noqa: FBT001 - web's callable
+        """Return the whole exposition; compressed it is one gzip member."""
+        for number, _ in enumerate(self._own.warm()):
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        stored = _stored(form)
+        steady, moving = self._own.steady(form.dialect), self._own.moving(form.dialect)
+        if not gzip:
+            return (await self._shelf.text(stored), *steady, *moving)
+        work = partial(
+            self._packed, stored, steady, b"".join(moving), await self._shelf.gzip(stored)
+        )
+        large = sum(map(len, steady)) > INLINE
+        return await self._shelf.aside(work) if large else work()
+
+    async def one(self, target: str, form: Format) -> bytes:
+        """Return the families of one target."""
+        end = EOF if form.dialect == "openmetrics" else b""
+        return self._shelf.probe(target, _stored(form)) + end
+
+    def _packed(self, form: Stored, steady: list[bytes], moving: bytes, first: Deflated) -> Body:
+        known = self._known.get(form)
+        if known is None or known.parts != steady:
+            known = self._known[form] = _Own(steady, deflate(steady))
+        return assemble_gzip(followed_by(first, known.packed, steady), moving)
+
+
+def _stored(form: Format) -> Stored:
+    return Stored(form.dialect)
+
+
+def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewer) -> Site:
+    """Return what the table of addresses is made of."""
+    engine = daemon.engine
+    scrape = Scrape(engine.shelf, telling.metrics)
+
+    async def one(name: str, form: Format) -> bytes | None:
+        return await scrape.one(name, form) if name in engine.plan.targets else None
+
+    return Site(
+        scrape=scrape.everything,
+        probe=one,
+        names=lambda: engine.plan.targets,
+        not_ready=daemon.not_ready,
+        reload=daemon.reload if options.lifecycle else None,
+        config_text=lambda: engine.plan.text,
+        view=viewer.status,
+    )
+
+
+Announce = Callable[[Sequence[Address]], None]
+
+
+async def serve(
+    plan: Plan, options: Options, *, load: Load, stream: TextIO | None, announce: Announce
+) -> None:
+    """Poll and serve until SIGTERM or SIGINT.
+
+    Raises CannotListen, BadWebConfig or OSError (of its files) before the first poll.
+    """
+    clock = asyncio.get_running_loop().time
+    redactor = Redactor()
+    telling = Observability(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)
+    try:
+        await _serve(
+            plan, options, load=load, telling=telling, redactor=redactor, announce=announce
+        )
+    finally:
+        telling.close()
+
+
+async def _serve(
+    plan: Plan,
+    options: Options,
+    *,
+    load: Load,
+    telling: Observability,
+    redactor: Redactor,
+    announce: Announce,
+) -> None:
+    clock = asyncio.get_running_loop().time
+    keys = Keys(SecretReader(os.environ), redactor)
+    world = World(
+        wall=time.time,
+        clock=clock,
+        dice=random.SystemRandom().random,
+        read_secret=keys.read,
+        emit=lambda event: None,
+    )
+    daemon = Daemon(plan, options, load=load, world=world, telling=telling)
+
+    broke = _Failures(telling.log, clock)
+
+    def complain(problem: str) -> None:
+        telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
+
+    gate = _gate(options.web_config_file, clock, complain)
+    viewer = Viewer(
+        daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
+    )
+    table = routes(
+        site(daemon, options, telling, viewer),
+        telemetry_path=options.telemetry_path,
+        prefix=options.route_prefix,
+        external_url=options.external_url,
+    )
+    server = WebServer(
+        Dispatch(table, failed=broke, guard=gate),
+        most_connections=options.most_connections,
+        notice=lambda what, fields: telling.log.warning(what, **fields),
+    )
+    daemon.catch_signals()
+    addresses = [parse_address(text) for text in options.listen]
+    bound = await server.start(addresses, tls=gate.context if gate else None)
+    try:
+        announce(bound)
+        telling.log.info("listening", addresses=[str(address) for address in bound])
+        await daemon.run()
+    finally:
+        await server.stop()
+        if gate is not None:
+            gate.close()
+
+
+class _Failures:
+    """Logs that an address failed: once a minute for each kind of failure, with their number.
+
+    Clients bring them about as they like: one that reads nothing, four hundred times a second.
+    """
+
+    _EVERY = 60.0
+    _MOST_KINDS = 100
+
+    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}
+        self._untold: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, path: str, error: BaseException) -> None:
+        kind, now = (path, f"{type(error).__name__}: {error}"), self._clock()
+        if now - self._told.get(kind, -math.inf) < self._EVERY:
+            self._untold[kind] += 1
+            return
+        if len(self._told) >= self._MOST_KINDS:
+            self._told.clear()
+        self._told[kind] = now
+        more = self._untold.pop(kind, 0)
+        fields: dict[str, object] = {"more_before": more} if more else {}
+        self._log.error("an address failed", path=path, err=error, **fields)
+
+
+def _gate(
+    path: str, clock: Callable[[], float], complain: Callable[[str], None]
+) -> "AccessGate | None":
+    if not path:
+        return None
+    from exporter.web.access import AccessGate  # noqa: PLC0415 - most daemons have no web configuration
+
+    return AccessGate(path, clock=clock, complain=complain)

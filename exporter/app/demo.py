@@ -7,16 +7,14 @@ from typing import TextIO
 
 import msgspec
 
+from exporter.app.daemon import serve
 from exporter.app.options import Options
-from exporter.app.serve import serve
-from exporter.config.load import load_text
-from exporter.demo.chaos import Chaos
-from exporter.demo.faults import FAULTS
+from exporter.config.plan import load_text
+from exporter.demo.faults import FAULTS, Chaos
 from exporter.demo.server import FakeVendors
 from exporter.demo.vendors import VENDORS, config, throttles_now_and_then
-from exporter.model.plan import Plan, Rejected
-from exporter.model.target import Target
-from exporter.web.addresses import Address
+from exporter.model.target import Plan, Rejected, Target
+from exporter.web.address import Address
 
 PACE = 5.0
 """Seconds between two polls: the fakes have no polite minimum, and a watcher no patience."""

@@ -1,48 +1,201 @@
-"""The polling half of the exporter: from the plan to the shelf, without a way in or out."""
+"""The schedule's part of the ledger: rows of the schedule's own, and two about targets.
+
+``account/NAME`` tells whose account a target was when it was last polled: what is remembered of its
+polls is about that one. ``refused/NAME`` tells which secrets were refused.
+
+Which secrets a vendor refused: to notice when there is another one to be tried.
+
+The polling half of the exporter: from the plan to the shelf, without a way in or out.
+"""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.app.recalled import (
-    Recalled,
-    account_rows,
-    forgotten_rows,
-    recalled,
-    refused_rows,
-    useless,
-)
-from exporter.app.refused import REFUSALS, Refused
-from exporter.config.credentials import present_budget
+from exporter.config.connection import present_budget
 from exporter.config.files import SecretUnavailable
-from exporter.config.plan import diff
+from exporter.config.plan import diff_plans
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
-from exporter.mapping.join import tracked
-from exporter.model.event import ClockMoved, Event, PollFinished
+from exporter.mapping.samples import tracked
+from exporter.model.events import ClockMoved, Event, PollFinished
 from exporter.model.outcome import Failure, Poll, Reason
-from exporter.model.plan import Plan, PlanDiff
-from exporter.model.target import SecretSource, Target
+from exporter.model.target import Plan, PlanDiff, SecretSource, Target
 from exporter.pipeline import Pipeline
+from exporter.schedule.budget import Why
 from exporter.schedule.job import Job, jobs_of
-from exporter.schedule.rows import rows
+from exporter.schedule.job_table import Forgotten
+from exporter.schedule.persistence import (
+    JobMemo,
+    Snapshot,
+    assemble,
+    budget_key,
+    job_key,
+    snapshot_rows,
+)
 from exporter.schedule.runner import Runner
-from exporter.store.board import Board
-from exporter.store.chronicle import Chronicle
-from exporter.store.identity import fingerprint
-from exporter.store.no_ledger import open_ledger
-from exporter.store.records import PointRecord
-from exporter.store.shelf import Shelf
+from exporter.schedule.status import JobStatus
+from exporter.store.cache import ExpositionCache
+from exporter.store.ledger import open_ledger
+from exporter.store.readings import ReadingCache, UsageHistory, fingerprint
+from exporter.store.sqlite import PointRecord, Restored
+
+ACCOUNT, REFUSED = "account/", "refused/"
+
+
+class Recalled(msgspec.Struct, frozen=True, kw_only=True):
+    """What an earlier process knew of the schedule.
+
+    ``others`` are the targets that are other accounts now; ``refused`` are digests of secrets by
+    target. ``rows`` are the keys of all that is written.
+    """
+
+    snapshot: Snapshot
+    others: frozenset[str]
+    refused: Mapping[str, str]
+    rows: frozenset[str]
+
+    @property
+    def failing(self) -> tuple[tuple[str, str], ...]:
+        """The targets and collectors whose polls failed."""
+        return tuple((memo.target, memo.collector) for memo in self.snapshot.jobs if memo.reason)
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets of which something is known."""
+        return tuple(memo.key for memo in self.snapshot.budgets)
+
+
+def recalled(restored: Restored, accounts: Mapping[str, str]) -> Recalled:
+    """Take the rows apart. `accounts` are the present fingerprints by target.
+
+    Of a target that is another account now, only the time of its last request stays.
+    """
+    stored = restored.schedule
+    own = {key: row for key, row in stored.items() if not key.startswith((ACCOUNT, REFUSED))}
+    snapshot, _ = assemble(own, restored.written_at or 0.0)
+    before = _texts(stored, ACCOUNT)
+    others = {n for n, account in accounts.items() if before.get(n, account) != account}
+    jobs = tuple(_stranger(memo) if memo.target in others else memo for memo in snapshot.jobs)
+    return Recalled(
+        snapshot=msgspec.structs.replace(snapshot, jobs=jobs),
+        others=frozenset(others),
+        refused={n: digest for n, digest in _texts(stored, REFUSED).items() if n not in others},
+        rows=frozenset(stored),
+    )
+
+
+def account_rows(accounts: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the rows that tell whose accounts the targets are."""
+    return {f"{ACCOUNT}{name}": print_.encode() for name, print_ in accounts.items()}
+
+
+def refused_rows(digests: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the rows that tell which secrets of targets were refused."""
+    return {f"{REFUSED}{name}": digest.encode() for name, digest in digests.items()}
+
+
+def useless(known: Recalled, rows: Iterable[str], targets: Iterable[str]) -> dict[str, None]:
+    """Return what may be deleted: all but `rows`, and what is about neither `targets` nor them."""
+    kept = set(rows)
+    about = {*targets}
+    return {
+        key: None
+        for key in known.rows - kept
+        if not (key.startswith((ACCOUNT, REFUSED)) and key.partition("/")[2] in about)
+    }
+
+
+def forgotten_rows(gone: Forgotten, targets: Container[str]) -> dict[str, None]:
+    """Return the rows of what holds nothing back any more, to be deleted."""
+    keys = [job_key(*key) for key in gone.jobs]
+    keys += [budget_key(budget) for budget in gone.budgets]
+    names = [name for name, _ in gone.jobs if name not in targets]
+    keys += [prefix + name for name in names for prefix in (ACCOUNT, REFUSED)]
+    return dict.fromkeys(keys)
+
+
+def _stranger(memo: JobMemo) -> JobMemo:
+    began = memo.due if memo.started is None else memo.started
+    return JobMemo(target=memo.target, collector=memo.collector, due=began, started=memo.started)
+
+
+def _texts(stored: Mapping[str, bytes], prefix: str) -> dict[str, str]:
+    return {
+        key.removeprefix(prefix): row.decode("utf-8", "replace")
+        for key, row in stored.items()
+        if key.startswith(prefix)
+    }
+
+
+REFUSALS = frozenset({Reason.AUTH, Reason.FORBIDDEN})
+
+
+class Refused:
+    """Remembers the digests of refused secrets by target, never a secret.
+
+    ``read`` gives the present value of a secret. What is remembered outlives the process: whoever
+    puts a new secret in place and restarts the exporter must not wait for the old one's pause.
+    """
+
+    def __init__(self, read: Callable[[SecretSource], Secret]) -> None:
+        self._read = read
+        self._digests: dict[str, str] = {}
+
+    def note(self, target: Target) -> str:
+        """Remember that the present secrets of a target were refused; return their digest."""
+        digest = self._digests[target.name] = self._digest(target)
+        return digest
+
+    def recall(self, name: str, digest: str) -> None:
+        """Take over what an earlier process, or another target with the same secrets, learned."""
+        self._digests[name] = digest
+
+    def of(self, name: str) -> dict[str, str]:
+        """Return what is remembered of a target: its name and the digest, or nothing."""
+        return {name: self._digests[name]} if name in self._digests else {}
+
+    def renewed(
+        self, targets: Mapping[str, Target], statuses: Callable[[str], Iterable[JobStatus]]
+    ) -> list[str]:
+        """Return the targets that wait after a refusal and have other secrets since.
+
+        Each change is told once. Targets that are gone or well again are forgotten.
+        """
+        changed = []
+        for name, refused in list(self._digests.items()):
+            target = targets.get(name)
+            if target is None or not any(_is_refused(one) for one in statuses(name)):
+                del self._digests[name]
+                continue
+            present = self._digest(target)
+            if present != refused:
+                self._digests[name] = present
+                changed.append(name)
+        return changed
+
+    def _digest(self, target: Target) -> str:
+        return " ".join(self._digest_of(source) for source in target.credentials.values())
+
+    def _digest_of(self, source: SecretSource) -> str:
+        try:
+            return self._read(source).digest()
+        except SecretUnavailable:
+            return "-"
+
+
+def _is_refused(status: JobStatus) -> bool:
+    """Tell whether a job waits after a refusal: its own, or that of the key that it shares."""
+    return status.reason in REFUSALS or status.budget.why == Why.REFUSED
+
 
 SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
 """Refusals that make all targets of a budget wait."""
-
-
 MOVED = 2.0
 """Seconds by which a clock that is set moves; time servers shift it by less, all day."""
 PRUNED_EVERY = 3600.0
@@ -77,9 +230,9 @@ class Engine:
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan = plan
         self._known_sharing: Mapping[str, list[str]] | None = None
-        self.board = Board()
-        self.shelf = Shelf()
-        self.chronicle = Chronicle()
+        self.board = ReadingCache()
+        self.shelf = ExpositionCache()
+        self.chronicle = UsageHistory()
         self._world = world
         self._offset = world.wall() - world.clock()
         self._refused = Refused(world.read_secret)
@@ -113,8 +266,8 @@ class Engine:
         """
         targets = self.plan.targets
         prints = {name: fingerprint(target) for name, target in targets.items()}
-        since = self._world.wall() - Chronicle.LENGTH
-        restored = await self._ledger.load(prints, since=since, step=Chronicle.STEP)
+        since = self._world.wall() - UsageHistory.LENGTH
+        restored = await self._ledger.load(prints, since=since, step=UsageHistory.STEP)
         known = recalled(restored, prints)
         # A clock that shows less than when that was written (a machine without a battery for it
         # begins in 1970) tells no ages: they are what they were then, as the waits are.
@@ -136,9 +289,9 @@ class Engine:
             self._refused.recall(name, digest)
         for name in known.others:
             self._ledger.forget(name)
-            self._write(rows(self.runner.snapshot_of(name)))
+            self._write(snapshot_rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
-        self._write(useless(known, rows(self.runner.snapshot()), targets))
+        self._write(useless(known, snapshot_rows(self.runner.snapshot()), targets))
         self._prune()
         return known
 
@@ -148,7 +301,7 @@ class Engine:
         A changed target keeps what is known of its account, as over a restart, and its timers if
         it is asked the same as before.
         """
-        before, change = self.plan.targets, diff(self.plan, plan)
+        before, change = self.plan.targets, diff_plans(self.plan, plan)
         self.plan = plan
         self._known_sharing = None
         others = {
@@ -170,7 +323,7 @@ class Engine:
         gone = self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
         self._write(forgotten_rows(gone, plan.targets))
         for name in change.removed:
-            self._write(rows(self.runner.snapshot_of(name)))
+            self._write(snapshot_rows(self.runner.snapshot_of(name)))
         now = self._world.wall()
         for number, name in enumerate(change.changed):
             if number < TURN:
@@ -185,7 +338,7 @@ class Engine:
         await self._client.keep(self.plan.targets.values())
 
     def _show_changed(self, name: str, *, shown: bool) -> None:
-        self._write(rows(self.runner.snapshot_of(name)))
+        self._write(snapshot_rows(self.runner.snapshot_of(name)))
         if shown:
             self._refresh(name)
 
@@ -241,7 +394,7 @@ class Engine:
 
     def _restate(self, name: str) -> None:
         """Write and show anew when a target was polled and will be."""
-        self._write(rows(self.runner.snapshot_of(name)))
+        self._write(snapshot_rows(self.runner.snapshot_of(name)))
         if self.plan.state_file:
             for collector, at in self.board.successes(name).items():
                 self._ledger.renew(name, collector, at)
@@ -267,7 +420,7 @@ class Engine:
         )
         self._write(account_rows({name: identity}))
         self._write(refused_rows(self._refused.of(name)))
-        self._write(rows(self.runner.snapshot_of(name)))
+        self._write(snapshot_rows(self.runner.snapshot_of(name)))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -275,7 +428,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Write what is left, close what is open."""
-        self._write(rows(self.runner.snapshot()))
+        self._write(snapshot_rows(self.runner.snapshot()))
         await self._ledger.close()
         self.shelf.close()
         await self._client.__aexit__(None, None, None)
@@ -308,7 +461,7 @@ class Engine:
         if _holds_all(poll):
             self._follow_key(target)
         if self.plan.state_file:
-            self._write(rows(self.runner.snapshot_of(target.name)))
+            self._write(snapshot_rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
             self._mark(target)
         if _holds_all(poll):
@@ -380,7 +533,7 @@ class Engine:
         """Write down that a poll of a target starts, and what it takes from its budget."""
         self.mind_the_clock()
         if self.plan.state_file:
-            self._write(rows(self.runner.snapshot_of(name)))
+            self._write(snapshot_rows(self.runner.snapshot_of(name)))
 
     def _write(self, lines: Mapping[str, bytes | None]) -> None:
         if self.plan.state_file:

@@ -1,4 +1,7 @@
-"""One poll of a target told as a story: request, answer, paths, conversions, series."""
+"""The shape of an answer in a few lines, however large it is: keys, types, first values.
+
+One poll of a target told as a story: request, answer, paths, conversions, series.
+"""
 
 import asyncio
 import os
@@ -7,22 +10,63 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from exporter.app.keys import Keys
-from exporter.app.once import pipeline_of
-from exporter.app.shape import shape
+from exporter.app.once import Keys, pipeline_of
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
-from exporter.fetch.exchanges import Watch
-from exporter.kernel.durations import format_duration
+from exporter.fetch.exchange import Watch
+from exporter.kernel.calendar import format_duration
 from exporter.kernel.secrets import Redactor, clip
-from exporter.mapping.join import samples
-from exporter.mapping.read import read
-from exporter.mapping.trace import Match, trace
+from exporter.mapping.explain import RowMatch, trace
+from exporter.mapping.read import read_payload
+from exporter.mapping.samples import target_samples
 from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Target
 from exporter.pipeline import too_late
 from exporter.store.exposition import render
+
+DEEP = 5
+"""Levels of an answer that are told."""
+WIDE = 12
+"""Keys of a map that are told."""
+LINES = 60
+"""Lines in all."""
+_LONGEST = 60  # characters of a value
+
+
+def shape(document: object) -> Iterator[str]:
+    """Yield a line for each part of a document; of a list its first row."""
+    for number, line in enumerate(_shape(document, "", 0)):
+        if number == LINES:
+            yield "…"
+            return
+        yield line
+
+
+def _shape(value: object, name: str, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    label = f"{clip(name, _LONGEST)}: " if name else ""
+    match value:
+        case dict():
+            yield f"{indent}{label}map of {len(value)}"
+            if depth < DEEP:
+                for key in list(value)[:WIDE]:
+                    yield from _shape(value[key], str(key), depth + 1)
+                if len(value) > WIDE:
+                    yield f"{indent}  … {len(value) - WIDE} more keys"
+        case list():
+            yield f"{indent}{label}list of {len(value)}"
+            if value and depth < DEEP:
+                yield from _shape(value[0], "[0]", depth + 1)
+        case None:
+            yield f"{indent}{label}null"
+        case bool():
+            yield f"{indent}{label}{str(value).lower()}"
+        case str():
+            yield f'{indent}{label}"{clip(value, _LONGEST)}"'
+        case _:
+            yield f"{indent}{label}{clip(str(value), _LONGEST)}"
+
 
 TELLING = ("content-type", "retry-after", "etag", "link", "www-authenticate", "location")
 """Headers that explain an answer; those of throttling are told too."""
@@ -102,15 +146,12 @@ def _learned(
     ]
     if len(payloads) > MOST_ACCOUNTS:
         told.append(f"  … and {len(payloads) - MOST_ACCOUNTS} more accounts, read in the same way")
-    reading = read(target, name, payloads, at)
+    reading = read_payload(target, name, payloads, at)
     if isinstance(reading, Failure):
         told.append(f"  ✗ {reading.reason.value}: {reading.detail}")
         return _Chapter(lines=(*lines, *told), reading=None)
     told += [f"  ! {note.reason}: {note.detail}" for note in reading.notes]
     return _Chapter(lines=(*lines, *told), reading=reading)
-
-
-# ------------------------------------------------------------------------------------- exchanges
 
 
 def _exchanges(exchanges: Sequence[Exchange]) -> Iterator[str]:
@@ -149,9 +190,6 @@ def _failed(failure: Failure, exchanges: Sequence[Exchange]) -> Iterator[str]:
         yield f"    the vendor says: come again in {failure.wait:g} s"
 
 
-# --------------------------------------------------------------------------------------- answers
-
-
 def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
     whose = f" of account {payload.account}" if payload.account else ""
     pages = len(payload.pages)
@@ -165,7 +203,7 @@ def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
         yield from (f"      {line}" for line in _told(match))
 
 
-def _told(match: Match) -> Iterator[str]:
+def _told(match: RowMatch) -> Iterator[str]:
     where = " / ".join(filter(None, (match.place, match.path)))
     head = f"{match.rule} {match.role}".rstrip()
     if match.problem:
@@ -189,7 +227,7 @@ def _told(match: Match) -> Iterator[str]:
 
 
 def _series(target: Target, readings: Mapping[str, Reading]) -> list[str]:
-    found, notes = samples(target, readings, time.time())
+    found, notes = target_samples(target, readings, time.time())
     blocks = render(found)
     lines = [line for block in blocks.values() for line in block.decode().splitlines()]
     told = [f"  {line}" for line in lines[:MOST_SERIES]]

@@ -1,4 +1,7 @@
-"""One poll of each target, without a schedule: for ``once`` and for trying things out."""
+"""Secrets at run time: read when a poll needs them, and made known to the redactor.
+
+One poll of each target, without a schedule: for ``once`` and for trying things out.
+"""
 
 import asyncio
 import os
@@ -9,23 +12,34 @@ from typing import TextIO
 
 import msgspec
 
-from exporter.app.health import throttle
-from exporter.app.keys import Keys
-from exporter.app.publisher import DROPS
+from exporter.app.publisher import DROPS, throttle
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
-from exporter.kernel.secrets import Redactor
-from exporter.mapping.join import samples
+from exporter.kernel.secrets import Redactor, Secret
+from exporter.mapping.samples import target_samples
+from exporter.model.families import FAMILIES, Sample
 from exporter.model.outcome import Failure, Poll
-from exporter.model.plan import Plan
 from exporter.model.reading import Note, RateLimit, Reading
-from exporter.model.sample import FAMILIES, Sample
-from exporter.model.target import Target
+from exporter.model.target import Plan, SecretSource, Target
 from exporter.observe.logs import Form, Log, Output, set_up
-from exporter.observe.rows import FAILURES, POLLS, CollectorRow
-from exporter.observe.sheet import Sheet
+from exporter.observe.metrics import FAILURES, POLLS, CollectorRow, FamilyTable
 from exporter.pipeline import Pipeline
 from exporter.store.exposition import Format, header, render
+
+
+class Keys:
+    """Reads secrets and tells the redactor of each."""
+
+    def __init__(self, reader: SecretReader, redactor: Redactor) -> None:
+        self._reader = reader
+        self._redactor = redactor
+
+    def read(self, source: SecretSource) -> Secret:
+        """Return the present value. Raises SecretUnavailable with a text without the secret."""
+        secret = self._reader.read(source)
+        self._redactor.learn(secret)
+        return secret
+
 
 LOG_READ_WITHIN = 5.0
 """Seconds that the end of the command waits for a reader of its log."""
@@ -135,7 +149,7 @@ def _log(log: Log, poll: Poll) -> None:
 def _joined(target: Target, polls: Sequence[Poll]) -> tuple[tuple[Sample, ...], list[Note]]:
     readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
     now = max((poll.at for poll in polls), default=0.0)
-    found, notes = samples(target, readings, now)
+    found, notes = target_samples(target, readings, now)
     return found, [*(note for one in readings.values() for note in one.notes), *notes]
 
 
@@ -156,7 +170,7 @@ def _samples(target: Target, polls: Sequence[Poll]) -> list[Sample]:
 
 def _counts(rounds: Iterable[tuple[Target, tuple[Poll, ...]]]) -> bytes:
     """Return how the polls ended, as the daemon would count them."""
-    sheet: Sheet[CollectorRow] = Sheet(POLLS, FAILURES)
+    sheet: FamilyTable[CollectorRow] = FamilyTable(POLLS, FAILURES)
     for target, polls in rounds:
         for poll in polls:
             interval = target.collectors[poll.collector]

@@ -1,24 +1,63 @@
-"""What a finished poll, or the mere passing of time, changes on the shelf."""
+"""How a target is: the samples that are there whether or not its values are known.
+
+What a finished poll, or the mere passing of time, changes on the shelf.
+"""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from exporter.app.health import health, throttle
-from exporter.mapping.join import History, samples
 from exporter.mapping.read import drift
-from exporter.model.event import Event, SchemaNote, SeriesDropped, ValuesExpired
+from exporter.mapping.samples import History, target_samples
+from exporter.model.events import Event, SchemaNote, SeriesDropped, ValuesExpired
+from exporter.model.families import Sample
 from exporter.model.outcome import Poll, Unchanged
 from exporter.model.reading import Note, RateLimit, Reading
-from exporter.model.sample import Sample
 from exporter.model.target import Target
-from exporter.schedule.agenda import Agenda
-from exporter.schedule.lanes import Timer
-from exporter.schedule.view import JobStatus
-from exporter.store.board import Board
+from exporter.schedule.queue import Timer, TimerHeap
+from exporter.schedule.status import JobStatus
+from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import DuplicateError, MalformedError, PrefixCache
-from exporter.store.shelf import Shelf
+from exporter.store.readings import ReadingCache
+
+
+def health(statuses: Iterable[JobStatus]) -> Iterator[Sample]:
+    """Yield the health samples of the jobs of one target.
+
+    ``usage_up`` and the last success are there from the first attempt and the first success on:
+    before, nothing is known.
+    """
+    for status in statuses:
+        labels = (status.provider, status.target, status.collector)
+        if status.last_attempt is not None:
+            up = 0.0 if status.failures else 1.0
+            yield Sample(family="usage_up", labels=labels, value=up)
+        if status.last_success is not None:
+            yield Sample(
+                family="usage_last_success_timestamp_seconds",
+                labels=labels,
+                value=round(status.last_success, 3),
+            )
+        yield Sample(
+            family="usage_next_poll_timestamp_seconds",
+            labels=labels,
+            value=round(status.next_poll, 3),
+        )
+
+
+def throttle(provider: str, account: str, rate: RateLimit | None) -> Iterator[Sample]:
+    """Yield what the vendor's headers last said of its API's own throttle."""
+    if rate is None:
+        return
+    for family, value in (
+        ("usage_api_rate_limit", rate.limit),
+        ("usage_api_rate_limit_remaining", rate.remaining),
+        ("usage_api_rate_limit_reset_timestamp_seconds", rate.reset_at),
+    ):
+        if value is not None:
+            yield Sample(family=family, labels=(provider, account), value=value)
+
 
 DROPS = frozenset({"series_limit", "duplicate"})
 """Notes that say that series were left out; the others tell how an answer has changed."""
@@ -52,8 +91,8 @@ class Publisher:
     def __init__(
         self,
         *,
-        board: Board,
-        shelf: Shelf,
+        board: ReadingCache,
+        shelf: ExpositionCache,
         wall: Callable[[], float],
         at: Callable[[float, Callable[[], object]], Timer],
         statuses: Callable[[str], Iterable[JobStatus]],
@@ -68,7 +107,7 @@ class Publisher:
         self._history = history
         self._emit = emit
         self._shown: dict[str, _Shown] = {}
-        self._agenda: Agenda[_Shown] = Agenda()
+        self._agenda: TimerHeap[_Shown] = TimerHeap()
         self._timer: Timer | None = None
         self._rings_at = math.inf
 
@@ -89,7 +128,7 @@ class Publisher:
         """Render what is known of a target now, and come back when time alone changes it."""
         now, shown = self._wall(), self._of(target)
         alive = self._board.readings(target.name, now, target.stale_after)
-        found, notes = samples(target, alive, now, self._history(target.name))
+        found, notes = target_samples(target, alive, now, self._history(target.name))
         self._tell(target, "", notes)
         self._put(shown, found)
         self._come_back(shown, now)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from exporter import __version__
 from exporter.app.engine import Engine
-from exporter.mapping.join import samples
+from exporter.mapping.samples import target_samples
+from exporter.model.families import IDENTITY, MEASURED, Sample
 from exporter.model.reading import RateLimit
-from exporter.model.sample import IDENTITY, MEASURED, Sample
 from exporter.model.target import Target
 from exporter.observe.history import History
-from exporter.schedule.view import BudgetStatus, JobStatus
-from exporter.web.answers import Turns
+from exporter.schedule.status import BudgetStatus, JobStatus
+from exporter.web.connection import Turns
 from exporter.web.view import (
     ApiView,
     CollectorView,
@@ -84,7 +84,7 @@ class Viewer:
     def _target(self, target: Target) -> TargetView:
         engine, now = self._engine, self._wall()
         readings = engine.board.readings(target.name, now, target.stale_after)
-        found, _ = samples(target, readings, now, engine.chronicle.of(target.name))
+        found, _ = target_samples(target, readings, now, engine.chronicle.of(target.name))
         statuses = engine.runner.statuses_of(target.name)
         longest = max(statuses, key=lambda status: status.wait, default=None)
         info = next((one for one in found if one.family == "usage_account_info"), None)

@@ -5,10 +5,9 @@ import os
 import sys
 
 from exporter.cli import exits
-from exporter.cli.options import add_config
-from exporter.cli.problems import show
-from exporter.config.load import load_plan
-from exporter.model.plan import Rejected
+from exporter.cli.options import add_config, show
+from exporter.config.plan import load_plan
+from exporter.model.target import Rejected
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

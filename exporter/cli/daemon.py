@@ -14,13 +14,11 @@ from typing import Any
 
 from exporter.app.options import Options
 from exporter.cli import exits
-from exporter.cli.options import route_prefix
-from exporter.cli.problems import show
+from exporter.cli.options import route_prefix, show
 from exporter.kernel.override import override
-from exporter.observe.faults import describe, place
-from exporter.observe.logs import Output
-from exporter.store.recall import StateInUseError
-from exporter.web.refusals import BadWebConfig, CannotListen
+from exporter.observe.logs import Output, describe, place
+from exporter.store.sqlite import StateInUseError
+from exporter.web.address import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
 FAST_FROM = 100

@@ -5,8 +5,7 @@ import os
 import sys
 
 from exporter.cli.daemon import in_loop, options_of
-from exporter.cli.lean import lean_imports
-from exporter.cli.options import add_log, add_web
+from exporter.cli.options import add_log, add_web, lean_imports
 
 LISTEN = "127.0.0.1:10187"
 

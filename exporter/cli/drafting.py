@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from exporter.cli import exits
-from exporter.cli.problems import show
+from exporter.cli.options import show
 from exporter.config import files
-from exporter.config.load import compile_text
-from exporter.config.schema import provider_schema
+from exporter.config.plan import compile_text
+from exporter.config.settings import provider_schema
 from exporter.config.skeleton import skeleton
 from exporter.config.sketch.guess import sketch
 from exporter.config.sketch.sample import Unusable, read_sample
-from exporter.model.plan import Rejected
+from exporter.model.target import Rejected
 
 SCHEMA = "provider.schema.json"
 """The file beside a new definition by which editors complete and check it."""

@@ -6,12 +6,10 @@ import os
 import sys
 
 from exporter.cli import exits
-from exporter.cli.lean import lean_imports
-from exporter.cli.options import add_config
-from exporter.cli.problems import show
-from exporter.config.load import load_plan
+from exporter.cli.options import add_config, lean_imports, show
+from exporter.config.plan import load_plan
 from exporter.kernel.problems import did_you_mean
-from exporter.model.plan import Rejected
+from exporter.model.target import Rejected
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

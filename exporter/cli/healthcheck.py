@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from exporter.cli import exits
 from exporter.cli.options import add_address, route_prefix
-from exporter.web.addresses import parse_address
+from exporter.web.address import parse_address
 
 FIRST_PROCESS = "/proc/1/cmdline"
 _LISTEN = ":10187"

@@ -11,12 +11,10 @@ import tempfile
 from pathlib import Path
 
 from exporter.cli import exits
-from exporter.cli.lean import lean_imports
-from exporter.cli.options import add_config, add_log
-from exporter.cli.problems import show
-from exporter.config.load import load_plan
+from exporter.cli.options import add_config, add_log, lean_imports, show
+from exporter.config.plan import load_plan
 from exporter.kernel.problems import did_you_mean
-from exporter.model.plan import Plan, Rejected
+from exporter.model.target import Plan, Rejected
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

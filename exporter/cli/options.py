@@ -1,13 +1,26 @@
-"""Options that several commands share, spelled as the Go exporters spell them."""
+"""Options that several commands share, spelled as the Go exporters spell them.
+
+How problems are shown to a user: one line each on stderr, and how many there were.
+
+What imports do that nobody needs is switched off while the parts are imported.
+
+aiohttp reads the system's certificate authorities when it is imported, twice: 40 ms and 3 MB. The
+transport makes its own TLS contexts, in a thread, when the first poll needs one. frozenlist's
+compiled part brings the C++ runtime: 1 MB for lists that are read once a connection.
+"""
 
 import argparse
+import os
 import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from exporter.web.addresses import parse_address
+from exporter.kernel.problems import Problem
+from exporter.web.address import parse_address
 
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("logfmt", "json", "console")
 
@@ -171,3 +184,40 @@ def _path(text: str) -> str:
             " as in /metrics."
         )
     return text
+
+
+def show(problems: Sequence[Problem], *, most: int | None = None) -> None:
+    """Write the problems, sorted by place, and a count when there are several.
+
+    Beyond `most` it is said how many more there are.
+    """
+    for problem in sorted(problems)[:most]:
+        prefix = "warning: " if problem.severity == "warning" else ""
+        sys.stderr.write(f"{prefix}{problem}\n")
+    if most is not None and len(problems) > most:
+        sys.stderr.write(f"{len(problems) - most} more: usage-exporter check shows all\n")
+    errors = sum(problem.severity != "warning" for problem in problems)
+    if errors:
+        sys.stderr.write(f"{errors} problem{'' if errors == 1 else 's'}\n")
+
+
+_MEANWHILE = {
+    "SSL_CERT_FILE": os.devnull,
+    "SSL_CERT_DIR": os.devnull,
+    "FROZENLIST_NO_EXTENSIONS": "1",
+}
+
+
+@contextmanager
+def lean_imports() -> Iterator[None]:
+    """Import aiohttp inside of this, in a process that makes its own TLS contexts."""
+    before = {name: os.environ.get(name) for name in _MEANWHILE}
+    os.environ.update(_MEANWHILE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -6,11 +6,9 @@ import sys
 
 from exporter.cli import exits
 from exporter.cli.daemon import in_loop, options_of
-from exporter.cli.lean import lean_imports
-from exporter.cli.options import add_config, add_log, add_web
-from exporter.cli.problems import show
-from exporter.config.load import load_plan
-from exporter.model.plan import Plan, Rejected
+from exporter.cli.options import add_config, add_log, add_web, lean_imports, show
+from exporter.config.plan import load_plan
+from exporter.model.target import Plan, Rejected
 
 WARNINGS_SHOWN = 50
 """More of them could fill a pipe that nobody reads, and the start would wait; `check` shows all."""
@@ -41,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         return exits.CONFIG
     show(plan.warnings, most=WARNINGS_SHOWN)
     with lean_imports():
-        from exporter.app.serve import serve  # noqa: PLC0415 - a bad configuration is told first
+        from exporter.app.daemon import serve  # noqa: PLC0415 - a bad configuration is told first
 
     return in_loop(
         lambda: serve(

@@ -5,7 +5,7 @@ import json
 import sys
 
 from exporter.cli import exits
-from exporter.config.schema import config_schema, provider_schema
+from exporter.config.settings import config_schema, provider_schema
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from exporter.kernel.secrets import Secret
-from exporter.model.plan import Source
-from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
+from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource, Source
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of YAML; 10,000 targets are 2 MB
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; a private key has 4 kB

@@ -1,4 +1,6 @@
-"""The definitions that a configuration can name: its own files, and the shipped ones.
+"""The shipped definitions: package data of ``exporter.providers``.
+
+The definitions that a configuration can name: its own files, and the shipped ones.
 
 Own files are all compiled, because ``check`` is for them too; shipped ones when a target uses
 them, and once for the life of the process.
@@ -6,13 +8,37 @@ them, and once for the life of the process.
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
-from exporter.config import catalogue, files
-from exporter.config.compile.definition import compile_definition
-from exporter.config.document import parse
-from exporter.config.findings import Findings, Place
-from exporter.kernel.problems import Position, Problem
-from exporter.model.definition import Definition
+from exporter import providers
+from exporter.config import files
+from exporter.config.check_definition import compile_definition
+from exporter.kernel.problems import ErrorLocation, Findings, Position, Problem
+from exporter.kernel.yamlfile import parse_yaml
+from exporter.model.definition.provider import Definition
+
+_FOLDER: Final = Path(providers.__path__[0])  # importlib.resources would load zipfile: 300 kB
+_ENDING: Final = ".yaml"
+
+
+@functools.cache
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the shipped definitions, sorted."""
+    names = (entry.name for entry in _FOLDER.iterdir())
+    return tuple(sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)))
+
+
+def shipped_text(name: str) -> str:
+    """Return the YAML of a shipped definition. Raises KeyError when there is none."""
+    if name not in shipped_names():
+        raise KeyError(name)
+    return (_FOLDER / f"{name}{_ENDING}").read_text("utf-8")
+
+
+def shipped_origin(name: str) -> str:
+    """Return how the file of a shipped definition is called in messages."""
+    return f"{name}{_ENDING}"
 
 
 class Library:
@@ -27,7 +53,7 @@ class Library:
 
     def names(self) -> frozenset[str]:
         """Return all that a target may name."""
-        return frozenset(self._own) | frozenset(catalogue.shipped())
+        return frozenset(self._own) | frozenset(shipped_names())
 
     def find(self, name: str) -> Definition | None:
         """Return a definition; None for one that is broken. Raises KeyError when there is none."""
@@ -44,7 +70,7 @@ def shipped(name: str) -> tuple[Definition | None, tuple[Problem, ...]]:
 
     Raises KeyError when there is none of that name.
     """
-    return compiled(catalogue.text(name), name=name, shown=catalogue.origin(name))
+    return compiled(shipped_text(name), name=name, shown=shipped_origin(name))
 
 
 def compiled(
@@ -54,20 +80,20 @@ def compiled(
 
     `shown` is the file's name in messages, `origin` its path.
     """
-    document = parse(text, shown)
+    document = parse_yaml(text, shown)
     findings = Findings(document.position, document.tree)
     findings.problems.update(document.problems)
     definition = None
     if document.tree is not None:
         definition = compile_definition(
-            Place(findings), document.tree, name=name, origin=origin or shown
+            ErrorLocation(findings), document.tree, name=name, origin=origin or shown
         )
     problems = tuple(sorted(findings.problems))
     return None if findings.failed else definition, problems
 
 
 def open_library(
-    place: Place, patterns: list[str], directory: str
+    place: ErrorLocation, patterns: list[str], directory: str
 ) -> tuple[Library, tuple[Problem, ...]]:
     """Compile the user's definitions.
 
@@ -85,7 +111,7 @@ def open_library(
             if name in own:
                 at.error(f'"{path}" and "{origins[name]}" are both called {name}. Rename one.')
                 continue
-            if name in catalogue.shipped():
+            if name in shipped_names():
                 at.warn(f'"{path}" takes the place of the shipped definition "{name}".')
             own[name], found = _load(at, path, name, directory)
             origins[name] = path
@@ -93,7 +119,7 @@ def open_library(
     return Library(own), tuple(problems)
 
 
-def _paths(place: Place, pattern: str, directory: str) -> tuple[str, ...]:
+def _paths(place: ErrorLocation, pattern: str, directory: str) -> tuple[str, ...]:
     if not files.is_pattern(pattern):
         return (files.absolute(pattern, directory),)
     found = files.matching(pattern, directory)
@@ -103,7 +129,7 @@ def _paths(place: Place, pattern: str, directory: str) -> tuple[str, ...]:
 
 
 def _load(
-    place: Place, path: str, name: str, directory: str
+    place: ErrorLocation, path: str, name: str, directory: str
 ) -> tuple[Definition | None, tuple[Problem, ...]]:
     try:
         text = files.read_text(path)

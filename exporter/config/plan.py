@@ -1,32 +1,168 @@
-"""A configuration becomes a plan: every target checked and joined with its definition."""
+"""The configuration as ``/config`` shows it: YAML again, with each secret as ``<secret>``.
 
-from collections.abc import Mapping
-from typing import Final
+Written from the tree and not from the text: a comment may hold an old token.
+
+A configuration becomes a plan: every target checked and joined with its definition.
+
+The door of this stage: a path or a text in, a checked value or all problems out.
+"""
+
+import functools
+import gc
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, TypeGuard
 
 import msgspec
 from msgspec import UnsetType
 
 from exporter import __version__
-from exporter.config import files, redaction
-from exporter.config.document import Document, Tree, parse
+from exporter.config import connection, files, library
+from exporter.config.connection import FILE, VARIABLE
+from exporter.config.convert import to_struct
 from exporter.config.files import SecretReader
-from exporter.config.findings import Findings, Place
 from exporter.config.library import Library, open_library
-from exporter.config.limits import Known, known
-from exporter.config.pace import defaults_of
 from exporter.config.settings import ConfigText, StateText, TargetText
-from exporter.config.shape import read
-from exporter.config.target import Surroundings, build_target
-from exporter.kernel.problems import did_you_mean
-from exporter.model.definition import Definition
-from exporter.model.plan import Concurrency, Plan, PlanDiff, Rejected
-from exporter.model.target import Target
+from exporter.config.target import (
+    KnownResource,
+    Surroundings,
+    build_target,
+    defaults_of,
+    known_resources,
+)
+from exporter.kernel.problems import ErrorLocation, Findings, did_you_mean
+from exporter.kernel.secrets import MASK, is_secret_name, looks_secret, redact_url
+from exporter.kernel.yamlfile import Document, Tree, parse_yaml
+from exporter.model.definition.provider import Definition
+from exporter.model.target import Concurrency, Plan, PlanDiff, Rejected, Source, Target
+
+_PLAIN: Final = re.compile(
+    r"[A-Za-z_/](?:[A-Za-z0-9_./+-]|:(?=[A-Za-z0-9/])| (?=[A-Za-z0-9]))*"  # words, paths, URLs
+    r"|[0-9]+(?:\.[0-9]+)?(?: [A-Za-z]+|[smhdwy][0-9smhdwy]*|%)"  # 5 TB, 1h30m, 20%
+)
+_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+
+def redacted(tree: Tree, directory: str = "") -> str:
+    """Return the YAML of a configuration that passed its checks; `directory` is its folder."""
+    lines: list[str] = []
+    _write(_masked(tree, directory), "", lines)
+    _text.cache_clear()  # the next configuration has other texts, and these would stay for ever
+    return "\n".join(lines) + "\n"
+
+
+def _masked(tree: Tree, directory: str) -> Tree:
+    shown = dict(_entries(tree))
+    targets = shown.get("targets")
+    if isinstance(targets, list):
+        shown["targets"] = [_masked_target(_entries(target), directory) for target in targets]
+    return shown
+
+
+def _entries(tree: Tree) -> dict[str, Tree]:
+    """Return a map; anything else cannot be here, and would be hidden."""
+    return tree if isinstance(tree, dict) else {}
+
+
+def _masked_target(tree: dict[str, Tree], directory: str) -> Tree:
+    shown = dict(tree)
+    if "credentials" in tree:
+        shown["credentials"] = {
+            name: value if _is_place(name, value, directory) else MASK
+            for name, value in _entries(tree["credentials"]).items()
+        }
+    for section in ("params", "labels"):
+        if section in tree:
+            entries = _entries(tree[section])
+            shown[section] = {
+                name: MASK if is_secret_name(name) or _holds_token(value) else value
+                for name, value in entries.items()
+            }
+    if "base_url" in tree:
+        shown["base_url"] = redact_url(str(tree["base_url"]))
+    if "http" in tree:
+        shown["http"] = _masked_http(_entries(tree["http"]))
+    return shown
+
+
+def _is_place(name: str, value: Tree, directory: str) -> bool:
+    """Tell whether a credential is surely the place of a secret, and not the secret itself."""
+    if not isinstance(value, str):
+        return False
+    if name.endswith(FILE):
+        return not looks_secret(value) and files.is_there(files.absolute(value, directory))
+    return name.endswith(VARIABLE) and files.is_variable(value)
+
+
+def _holds_token(value: Tree) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and looks_secret(one) for one in values)
+
+
+def _masked_http(tree: dict[str, Tree]) -> Tree:
+    shown = dict(tree)
+    if "proxy_url" in tree:
+        shown["proxy_url"] = redact_url(str(tree["proxy_url"]))
+    if "http_headers" in tree:
+        shown["http_headers"] = dict.fromkeys(_entries(tree["http_headers"]), MASK)
+    return shown
+
+
+def _write(tree: Tree, indent: str, lines: list[str]) -> None:
+    """Add the lines of a map or list in block style; what is flat stands in one line."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if _is_nested(value):
+                lines.append(f"{indent}{_scalar(key)}:")
+                _write(value, f"{indent}  ", lines)
+            else:
+                lines.append(f"{indent}{_scalar(key)}: {_flat(value)}")
+        return
+    for item in tree if isinstance(tree, list) else ():
+        if _is_nested(item):
+            start = len(lines)
+            _write(item, f"{indent}  ", lines)
+            lines[start] = f"{indent}- {lines[start][len(indent) + 2 :]}"
+        else:
+            lines.append(f"{indent}- {_flat(item)}")
+
+
+def _is_nested(value: Tree) -> TypeGuard[dict[str, Tree] | list[Tree]]:
+    if isinstance(value, dict):
+        return bool(value)
+    return isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+
+
+def _flat(value: Tree) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_flat(item) for item in value)}]"
+    return "{}" if isinstance(value, dict) else _scalar(value)
+
+
+def _scalar(value: Tree) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    return msgspec.json.encode(value).decode()
+
+
+@functools.lru_cache(maxsize=8192)
+def _text(value: str) -> str:
+    if value == MASK or (_PLAIN.fullmatch(value) and value.lower() not in _WORDS):
+        return value
+    quoted = msgspec.json.encode(value).decode()  # JSON's strings are YAML's, but for odd letters
+    return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
+
 
 _USER_AGENT: Final = f"usage-exporter/{__version__}"
 _TARGET_FIELDS: Final = tuple(name for name in Target.__struct_fields__ if name != "definition")
 
 
-def build(
+def build_plan(
     text: str,
     *,
     name: str,
@@ -39,10 +175,10 @@ def build(
 
     `definitions` take the place of those of their names.
     """
-    document = parse(text, name)
+    document = parse_yaml(text, name)
     findings = Findings(document.position, document.tree)
     findings.problems.update(document.problems)
-    place = Place(findings)
+    place = ErrorLocation(findings)
     head = _head(place, document)
     if head is None:
         return Rejected(problems=tuple(sorted(findings.problems)))
@@ -70,21 +206,21 @@ def build(
         state_file=state_file,
         warnings=problems,
         without_secret=frozenset(around.without_secret),
-        text=redaction.redacted(document.tree, directory),
+        text=redacted(document.tree, directory),
     )
 
 
-def _head(place: Place, document: Document) -> ConfigText | None:
+def _head(place: ErrorLocation, document: Document) -> ConfigText | None:
     """Read all but the targets, which are read one by one."""
     tree = document.tree
     if tree is None:
         return None  # the document has told why
     if isinstance(tree, dict) and isinstance(tree.get("targets"), list):
         tree = {**tree, "targets": []}
-    return read(place, tree, ConfigText)
+    return to_struct(place, tree, ConfigText)
 
 
-def _state(place: Place, text: StateText, directory: str) -> str:
+def _state(place: ErrorLocation, text: StateText, directory: str) -> str:
     """Return the absolute path of the state's file, "" for memory alone."""
     if not isinstance(text.redis_url, UnsetType):
         (place / "redis_url").key_error(
@@ -100,9 +236,9 @@ class _Providers(msgspec.Struct):
     """The definitions in use, each looked up and surveyed once."""
 
     library: Library
-    found: dict[str, tuple[Definition, Known] | None] = msgspec.field(default_factory=dict)
+    found: dict[str, tuple[Definition, KnownResource] | None] = msgspec.field(default_factory=dict)
 
-    def find(self, place: Place, name: str) -> tuple[Definition, Known] | None:
+    def find(self, place: ErrorLocation, name: str) -> tuple[Definition, KnownResource] | None:
         """Return a definition; None when there is none or it is broken."""
         if name not in self.found:
             try:
@@ -114,19 +250,21 @@ class _Providers(msgspec.Struct):
             if definition is None:
                 for problem in self.library.problems(name):
                     place.error(f'The shipped definition "{name}" is broken: {problem}')
-            self.found[name] = None if definition is None else (definition, known(definition))
+            self.found[name] = (
+                None if definition is None else (definition, known_resources(definition))
+            )
         return self.found[name]
 
 
 def _targets(
-    place: Place, tree: Tree, providers: _Providers, around: Surroundings
+    place: ErrorLocation, tree: Tree, providers: _Providers, around: Surroundings
 ) -> dict[str, Target]:
     trees = tree.get("targets") if isinstance(tree, dict) else None
     targets: dict[str, Target] = {}
     first: dict[str, int] = {}
     for index, one in enumerate(trees if isinstance(trees, list) else ()):
         at = place / index
-        text = read(at, one, TargetText)
+        text = to_struct(at, one, TargetText)
         if text is None:
             continue
         if text.name in first:
@@ -144,7 +282,7 @@ def _targets(
     return targets
 
 
-def diff(old: Plan, new: Plan) -> PlanDiff:
+def diff_plans(old: Plan, new: Plan) -> PlanDiff:
     """Return what a reload changes. A target is changed when anything of it is."""
     same: dict[tuple[int, int], bool] = {}
     kept = old.targets.keys() & new.targets.keys()
@@ -165,3 +303,99 @@ def _is_same(old: Target, new: Target, same: dict[tuple[int, int], bool]) -> boo
     if pair not in same:
         same[pair] = old.definition is new.definition or old.definition == new.definition
     return same[pair] and all(getattr(old, name) == getattr(new, name) for name in _TARGET_FIELDS)
+
+
+def load_plan(
+    path: str,
+    *,
+    environ: Mapping[str, str],
+    secrets_required: bool = True,
+    definitions: Mapping[str, Definition] | None = None,
+) -> Plan | Rejected:
+    """Load a configuration file with all that it names: definitions, secrets, certificates.
+
+    Without `secrets_required` a secret that cannot be read is a warning, and its target's polls
+    fail until it can. `definitions` take the place of those of their names.
+    """
+    with files.noting() as noted:
+        loaded = _load(path, environ, definitions, secrets_required=secrets_required)
+    sources = tuple(noted.values())
+    if isinstance(loaded, Rejected):
+        return msgspec.structs.replace(loaded, sources=sources)
+    return msgspec.structs.replace(loaded, sources=tuple(one for one in sources if one.read))
+
+
+def _load(
+    path: str,
+    environ: Mapping[str, str],
+    definitions: Mapping[str, Definition] | None,
+    *,
+    secrets_required: bool,
+) -> Plan | Rejected:
+    try:
+        text = files.read_text(files.absolute(path, ""))
+    except files.Unreadable as error:
+        return Rejected(problems=(library.broken_file(path, error),))
+    with _collector_paused():
+        return build_plan(
+            text,
+            name=path,
+            directory=files.directory_of(path),
+            environ=environ,
+            secrets_required=secrets_required,
+            definitions=definitions,
+        )
+
+
+def changed(sources: Iterable[Source]) -> bool:
+    """Tell whether a file has changed since it was read, or a pattern takes in other files."""
+    return any(files.look_again(source) != source for source in sources)
+
+
+def present(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """Return these files and patterns as they are now."""
+    return tuple(map(files.look_again, sources))
+
+
+def load_text(
+    text: str, *, name: str, directory: str, environ: Mapping[str, str]
+) -> Plan | Rejected:
+    """Load a configuration from its text; `directory` is where relative paths begin."""
+    with _collector_paused():
+        return build_plan(text, name=name, directory=directory, environ=environ)
+
+
+def load_definition(path: str) -> Definition | Rejected:
+    """Load one file of a definition; its name is the file's without the ending."""
+    try:
+        text = files.read_text(path)
+    except files.Unreadable as error:
+        return Rejected(problems=(library.broken_file(path, error),))
+    return compile_text(text, name=files.file_name(path), origin=path)
+
+
+def load_shipped(name: str) -> Definition | Rejected:
+    """Load a shipped definition. Raises KeyError when there is none of that name."""
+    return compile_text(library.shipped_text(name), name=name, origin=library.shipped_origin(name))
+
+
+def compile_text(text: str, *, name: str, origin: str = "") -> Definition | Rejected:
+    """Compile the text of a definition called `name`; `origin` is its file, for messages."""
+    definition, problems = library.compiled(text, name=name, shown=origin or f"{name}.yaml")
+    return Rejected(problems=problems) if definition is None else definition
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the garbage collector: a large configuration makes no garbage and many objects.
+
+    With 10,000 targets it would take more than half of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        connection.forget()
+        if was_on:
+            gc.enable()

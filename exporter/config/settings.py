@@ -1,10 +1,16 @@
-"""The text form of the configuration file, as structs. What it means is checked in ``plan``."""
+"""The text form of the configuration file, as structs. What it means is checked in ``plan``.
 
-from typing import Annotated, TypeAlias
+JSON Schema of the two kinds of files, made from the structs that read them, for editors.
+"""
 
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from exporter.config.grammar.words import Count, Duration, Secret, Strict
+from exporter.config.library import shipped_names
+from exporter.model.definition.parsers import DurationStr, PositiveInt, SecretStr, Strict
+from exporter.model.definition.provider import DefinitionText
 
 ParamValue: TypeAlias = str | int | bool
 Share: TypeAlias = str | int | float
@@ -14,33 +20,36 @@ class GlobalText(Strict, kw_only=True, frozen=True):
     """What holds for all targets, where these say nothing else."""
 
     poll_interval: Annotated[
-        Duration | UnsetType,
+        DurationStr | UnsetType,
         Meta(
             description="Time between polls; collectors with an interval of their own keep it. "
             "Default 5m."
         ),
     ] = UNSET
     poll_timeout: Annotated[
-        Duration | UnsetType, Meta(description="Deadline of a whole poll, all pages. Default 30s.")
+        DurationStr | UnsetType,
+        Meta(description="Deadline of a whole poll, all pages. Default 30s."),
     ] = UNSET
     stale_after: Annotated[
-        Duration | UnsetType,
+        DurationStr | UnsetType,
         Meta(
             description="Age at which values go; 0s = never. Default: the larger of 3 intervals "
             "and 1h."
         ),
     ] = UNSET
-    max_series: Annotated[Count, Meta(description="The most series that a target publishes.")] = (
-        1000
-    )
+    max_series: Annotated[
+        PositiveInt, Meta(description="The most series that a target publishes.")
+    ] = 1000
     reserve: Annotated[
         Share | UnsetType,
         Meta(description="Share of a vendor's rate limit that is left to others. Default 20%."),
     ] = UNSET
     adaptive: Annotated[bool, Meta(description="Poll faster near a limit.")] = False
-    max_concurrent_polls: Annotated[Count, Meta(description="How many polls may run at once.")] = 64
+    max_concurrent_polls: Annotated[
+        PositiveInt, Meta(description="How many polls may run at once.")
+    ] = 64
     max_concurrent_polls_per_host: Annotated[
-        Count, Meta(description="How many of them on one host.")
+        PositiveInt, Meta(description="How many of them on one host.")
     ] = 16
     user_agent: Annotated[
         str | UnsetType, Meta(description="How the exporter names itself to vendors.")
@@ -54,7 +63,7 @@ class StateText(Strict, kw_only=True, frozen=True):
         str | UnsetType, Meta(description="A SQLite file, relative to the configuration's folder.")
     ] = UNSET
     redis_url: Annotated[
-        Secret | UnsetType,
+        SecretStr | UnsetType,
         Meta(description="Not in this version: a state that several replicas share."),
     ] = UNSET
 
@@ -87,14 +96,14 @@ class TlsText(Strict, kw_only=True, frozen=True):
 class HeaderValuesText(Strict, kw_only=True, frozen=True):
     """Prometheus' form of a header."""
 
-    values: Annotated[list[Secret], Meta(description="Its values.")]
+    values: Annotated[list[SecretStr], Meta(description="Its values.")]
 
 
 class HttpText(Strict, kw_only=True, frozen=True):
     """How the vendor is reached: Prometheus' http_config words."""
 
     proxy_url: Annotated[
-        Secret | UnsetType, Meta(description="An HTTP proxy: http://proxy.example.com:3128.")
+        SecretStr | UnsetType, Meta(description="An HTTP proxy: http://proxy.example.com:3128.")
     ] = UNSET
     proxy_from_environment: Annotated[
         bool, Meta(description="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
@@ -103,7 +112,7 @@ class HttpText(Strict, kw_only=True, frozen=True):
         default_factory=TlsText
     )
     http_headers: Annotated[
-        dict[str, Secret | HeaderValuesText],
+        dict[str, SecretStr | HeaderValuesText],
         Meta(description="Further headers of each request; secrets belong under credentials."),
     ] = field(default_factory=dict)
 
@@ -111,7 +120,7 @@ class HttpText(Strict, kw_only=True, frozen=True):
 class CollectorSettingText(Strict, kw_only=True, frozen=True):
     """Switches a collector on, with an interval of its own."""
 
-    poll_interval: Annotated[Duration, Meta(description="Time between its polls.")]
+    poll_interval: Annotated[DurationStr, Meta(description="Time between its polls.")]
 
 
 class TargetText(Strict, kw_only=True, frozen=True):
@@ -123,7 +132,7 @@ class TargetText(Strict, kw_only=True, frozen=True):
         str | UnsetType, Meta(description="The API's address, if not the definition's.")
     ] = UNSET
     credentials: Annotated[
-        dict[str, Secret],
+        dict[str, SecretStr],
         Meta(
             description="By the names of the definition: NAME is the secret itself, NAME_file the "
             "path of a file that holds it, NAME_env an environment variable."
@@ -148,15 +157,17 @@ class TargetText(Strict, kw_only=True, frozen=True):
         dict[str, bool | CollectorSettingText],
         Meta(description="Switch collectors on or off, or give them an interval of their own."),
     ] = field(default_factory=dict)
-    poll_interval: Annotated[Duration | UnsetType, Meta(description="Time between polls.")] = UNSET
+    poll_interval: Annotated[DurationStr | UnsetType, Meta(description="Time between polls.")] = (
+        UNSET
+    )
     poll_timeout: Annotated[
-        Duration | UnsetType, Meta(description="Deadline of a whole poll, all pages.")
+        DurationStr | UnsetType, Meta(description="Deadline of a whole poll, all pages.")
     ] = UNSET
     stale_after: Annotated[
-        Duration | UnsetType, Meta(description="Age at which values go; 0s = never.")
+        DurationStr | UnsetType, Meta(description="Age at which values go; 0s = never.")
     ] = UNSET
     max_series: Annotated[
-        Count | UnsetType, Meta(description="The most series that it publishes.")
+        PositiveInt | UnsetType, Meta(description="The most series that it publishes.")
     ] = UNSET
     reserve: Annotated[
         Share | UnsetType, Meta(description="Share of the vendor's rate limit left to others.")
@@ -178,3 +189,37 @@ class ConfigText(Strict, kw_only=True, frozen=True):
         default_factory=ProvidersText
     )
     targets: Annotated[list[TargetText], Meta(description="What to poll.")]
+
+
+Schema: TypeAlias = dict[str, Any]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def config_schema() -> Schema:
+    """Return the schema of the configuration file."""
+    schema = _schema(ConfigText, "usage-exporter: configuration")
+    schema["$defs"]["TargetText"]["properties"]["provider"]["examples"] = list(shipped_names())
+    return schema
+
+
+def provider_schema() -> Schema:
+    """Return the schema of a definition."""
+    return _schema(DefinitionText, "usage-exporter: definition of a provider")
+
+
+def _schema(root: type, title: str) -> Schema:
+    made = msgspec.json.schema(root, ref_template="#/$defs/{name}")
+    definitions: dict[str, Schema] = made["$defs"]
+    top = definitions.pop(root.__name__)
+    for one in definitions.values():
+        _polish(one)
+    return {"$schema": _DIALECT, **_polish(top), "title": title, "$defs": definitions}
+
+
+def _polish(struct: Schema) -> Schema:
+    """Take out our own class names, and describe the word that chooses one of several maps."""
+    struct.pop("title", None)
+    kind = struct["properties"].get("kind")
+    if kind is not None:
+        kind["description"] = struct.get("description", "")
+    return struct

@@ -2,6 +2,14 @@
 
 A fault is told the request and the honest answer, and says what goes over the wire instead. None
 of them waits longer than ``FOREVER``, so that a broken client is found and a test still ends.
+
+Faults on cue: which page of which vendor breaks, in which way, and how often.
+
+The chaos of ``demo --chaos``: an account for every fault, each of which breaks in its own way.
+
+An account answers well and breaks by turns, on its first page and on its second by turns, so that
+the status page shows side by side what the exporter makes of each fault. The accounts have keys of
+their own, as one that is throttled must not hold the others up.
 """
 
 import functools
@@ -16,15 +24,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from exporter.demo.wire import (
+from exporter.demo.server import (
+    MARK,
     Action,
-    Answer,
-    Asked,
     Close,
     Pause,
     Reset,
     Script,
     Send,
+    Spoil,
+    VendorRequest,
+    VendorResponse,
     head,
     json_answer,
     plainly,
@@ -34,21 +44,21 @@ FOREVER = 120.0
 _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7)
 _BLANKS_CRC = 0xB99F062B
 """CRC-32 of 200 MiB of blanks."""
-Fault = Callable[[Asked, Answer, float], Script]
+Fault = Callable[[VendorRequest, VendorResponse, float], Script]
 """(request, honest answer, now in epoch seconds) -> script."""
 
 
 def _refusal(status: int = 429, **headers: str) -> Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         return plainly(json_answer({"message": "slow down"}, status=status, headers=named))
 
     return fault
 
 
 def _refusal_until(header: str, form: Callable[[float], str], status: int = 429) -> Fault:
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         headers = {header: form(now + 30)}
         if "limit" in header.lower():
             headers |= {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
@@ -61,14 +71,14 @@ def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _twice(asked: Asked, answer: Answer, now: float) -> Script:
+def _twice(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     headers = (("Retry-After", "20"), ("Retry-After", "40"))
-    return plainly(Answer(status=429, headers=headers, body=b"{}"))
+    return plainly(VendorResponse(status=429, headers=headers, body=b"{}"))
 
 
 def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
-        return plainly(Answer(status=status, headers=(("Content-Type", kind),), body=body))
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+        return plainly(VendorResponse(status=status, headers=(("Content-Type", kind),), body=body))
 
     return fault
 
@@ -76,49 +86,49 @@ def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
 def _body(change: Callable[[bytes], bytes], **headers: str) -> Fault:
     more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         kept = tuple(pair for pair in answer.headers if pair[0] not in dict(more))
-        return plainly(Answer(status=200, headers=(*kept, *more), body=change(answer.body)))
+        return plainly(VendorResponse(status=200, headers=(*kept, *more), body=change(answer.body)))
 
     return fault
 
 
-def _document(change: Callable[[Any, Asked], Any]) -> Fault:
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+def _document(change: Callable[[Any, VendorRequest], Any]) -> Fault:
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         document = change(json.loads(answer.body), asked)
-        return plainly(Answer(headers=answer.headers, body=json.dumps(document).encode()))
+        return plainly(VendorResponse(headers=answer.headers, body=json.dumps(document).encode()))
 
     return fault
 
 
-def _with_next(link: Callable[[Asked], str]) -> Fault:
+def _with_next(link: Callable[[VendorRequest], str]) -> Fault:
     """Put a next link where Django and HAL have theirs."""
 
-    def change(document: Any, asked: Asked) -> Any:
+    def change(document: Any, asked: VendorRequest) -> Any:
         url = link(asked)
         return document | {"next": url, "_links": {"next": {"href": url}}}
 
     return _document(change)
 
 
-def _cut_short(asked: Asked, answer: Answer, now: float) -> Script:
+def _cut_short(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     """Promise the whole body, send half of it, end the connection in order."""
     return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Close())
 
 
-def _reset_midway(asked: Asked, answer: Answer, now: float) -> Script:
+def _reset_midway(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Pause(0.05), Reset())
 
 
-def _never(asked: Asked, answer: Answer, now: float) -> Script:
+def _never(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Pause(FOREVER), Close())
 
 
-def _after_headers(asked: Asked, answer: Answer, now: float) -> Script:
+def _after_headers(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Send(head(answer)), Pause(FOREVER), Close())
 
 
-def _drip(asked: Asked, answer: Answer, now: float) -> Script:
+def _drip(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     """One byte a second, so that no read ever times out by itself."""
     drops: list[Action] = [Send(head(answer))]
     for byte in answer.body[: int(FOREVER)]:
@@ -126,13 +136,13 @@ def _drip(asked: Asked, answer: Answer, now: float) -> Script:
     return (*drops, Close())
 
 
-def _stale_connection(asked: Asked, answer: Answer, now: float) -> Script:
+def _stale_connection(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     """Answer well and close without saying so: the next request meets a dead connection."""
     return (*plainly(answer), Close())
 
 
-def _bomb(asked: Asked, answer: Answer, now: float) -> Script:
-    return plainly(Answer(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
+def _bomb(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+    return plainly(VendorResponse(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
 
 
 @functools.cache
@@ -147,7 +157,7 @@ def _blanks() -> bytes:
     return _GZIP_HEAD + block * 200 + packer.flush() + trailer
 
 
-def _large(asked: Asked, answer: Answer, now: float) -> Script:
+def _large(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     """50 MB of valid JSON."""
     size = 50 * 1024 * 1024
     pieces: list[Action] = [Send(head(answer, length=size)), Send(b'{"filler":"')]
@@ -157,7 +167,7 @@ def _large(asked: Asked, answer: Answer, now: float) -> Script:
     return tuple(pieces)
 
 
-def _renamed(document: Any, asked: Asked) -> Any:
+def _renamed(document: Any, asked: VendorRequest) -> Any:
     """Rename every key, at every depth."""
     if isinstance(document, dict):
         return {f"{key}V2": _renamed(value, asked) for key, value in document.items()}
@@ -166,7 +176,7 @@ def _renamed(document: Any, asked: Asked) -> Any:
     return document
 
 
-def _texts(document: Any, asked: Asked) -> Any:
+def _texts(document: Any, asked: VendorRequest) -> Any:
     """Turn every number into words."""
     if isinstance(document, dict):
         return {key: _texts(value, asked) for key, value in document.items()}
@@ -178,54 +188,53 @@ def _texts(document: Any, asked: Asked) -> Any:
 def _with_headers(headers: Callable[[float], Mapping[str, str]]) -> Fault:
     """Answer well, and tell of a limit besides."""
 
-    def fault(asked: Asked, answer: Answer, now: float) -> Script:
+    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         more = tuple(headers(now).items())
         return plainly(msgspec.structs.replace(answer, headers=(*answer.headers, *more)))
 
     return fault
 
 
-def _redirect_in_a_circle(asked: Asked, answer: Answer, now: float) -> Script:
+def _redirect_in_a_circle(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     itself = f"{asked.origin}{asked.path}?{urlencode(asked.query)}"
-    return plainly(Answer(status=302, headers=(("Location", itself),)))
+    return plainly(VendorResponse(status=302, headers=(("Location", itself),)))
 
 
-def _length_too_small(asked: Asked, answer: Answer, now: float) -> Script:
+def _length_too_small(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Send(head(answer, length=len(answer.body) // 2) + answer.body), Close())
 
 
-def _header_drips(asked: Asked, answer: Answer, now: float) -> Script:
+def _header_drips(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     drops: list[Action] = []
     for byte in head(answer)[: int(FOREVER)]:
         drops += [Send(bytes([byte])), Pause(1.0)]
     return (*drops, Close())
 
 
-def _early_hints(asked: Asked, answer: Answer, now: float) -> Script:
+def _early_hints(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     """Send what RFC 8297 allows before the answer: it is none."""
     return (Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), *plainly(answer))
 
 
-def _old_http(asked: Asked, answer: Answer, now: float) -> Script:
+def _old_http(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     old = head(answer).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     return (Send(old + answer.body), Close())
 
 
-def _redirect(asked: Asked, answer: Answer, now: float) -> Script:
+def _redirect(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     elsewhere = (("Location", "http://127.0.0.1:9/steal"),)
-    return plainly(Answer(status=302, headers=elsewhere))
+    return plainly(VendorResponse(status=302, headers=elsewhere))
 
 
-def _not_http(asked: Asked, answer: Answer, now: float) -> Script:
+def _not_http(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Send(b"SSH-2.0-OpenSSH_9.2\r\n"), Close())
 
 
-def _endless_header(asked: Asked, answer: Answer, now: float) -> Script:
+def _endless_header(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
     return (Send(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200_000), Close())
 
 
 _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
-
 FAULTS: Mapping[str, Fault] = {
     # throttling, in every dialect
     "429_seconds": _refusal(Retry_After="30"),
@@ -304,3 +313,119 @@ FAULTS: Mapping[str, Fault] = {
 }
 """Every fault by its name. Certificates, names that do not resolve and clocks that jump have no
 bytes on this wire: the tests make those with a certificate, a name and a clock of their own."""
+_LEADS_ON = frozenset({"after", "cursor", "next", "offset", "page", "page_token", "starting_after"})
+_BEGINS = frozenset({"", "0", "1"})  # page 1 and offset 0 are asked for by name, too
+
+
+class Walks:
+    """Counts how often somebody began to turn a vendor's pages, and on which page he is."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str, str], tuple[int, int]] = {}
+
+    def step(self, vendor: str, asked: VendorRequest) -> tuple[int, int]:
+        """Return the number of the walk and of the page that this request is for, from 1 on."""
+        key = (vendor, asked.path, asked.headers.get("authorization", ""))
+        walk, page = self._at.get(key, (0, 0))
+        leads_on = any(name in _LEADS_ON and value not in _BEGINS for name, value in asked.query)
+        self._at[key] = (walk, page + 1) if leads_on and walk else (walk + 1, 1)
+        return self._at[key]
+
+
+class _Cue(msgspec.Struct):
+    fault: Fault
+    vendor: str
+    page: int
+    times: float
+
+
+class Cues:
+    """Breaks what it is told to, and is honest otherwise: to be handed to `FakeVendors` as `spoil`.
+
+    `wall` gives epoch seconds.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._walks = Walks()
+        self._cues: list[_Cue] = []
+        self.played = 0
+        """How many answers were broken."""
+
+    def cue(self, vendor: str, fault: str | Fault, *, page: int = 1, times: float = 1) -> None:
+        """Break the next `times` answers of a vendor for that page; `math.inf` for ever.
+
+        `fault` is a name out of `FAULTS`, or a fault of one's own.
+        """
+        chosen = FAULTS[fault] if isinstance(fault, str) else fault
+        self._cues.append(_Cue(chosen, vendor, page, times))
+
+    def clear(self) -> None:
+        """Let the vendors be honest again."""
+        self._cues.clear()
+
+    def __call__(self, vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+        """Return what goes over the wire instead of an answer, None for the answer itself."""
+        _, page = self._walks.step(vendor, asked)
+        for cue in self._cues:
+            if (cue.vendor, cue.page) == (vendor, page) and cue.times > 0:
+                cue.times -= 1
+                self.played += 1
+                return cue.fault(asked, answer, self._wall())
+        return None
+
+
+VENDORS = ("tpstreams", "billing_usage", "thousandeyes")
+_TARGET = """\
+  - name: "{name}"
+    provider: {vendor}
+    base_url: {origin}/{vendor}{path}
+    credentials: {{token: "{token}{mark}{name}"}}
+    labels: {{team: chaos}}
+{more}"""
+
+
+def targets(origin: str, tokens: Mapping[str, str]) -> str:
+    """Return the accounts as the configuration writes them, for vendors at `origin`."""
+    return "".join(_target(name, origin, tokens) for name in sorted(FAULTS))
+
+
+def _target(name: str, origin: str, tokens: Mapping[str, str]) -> str:
+    # Those that spoil links are for the vendor that has links.
+    turns = len(VENDORS) if not name.startswith("next_") else 1
+    vendor = VENDORS[sorted(FAULTS).index(name) % turns]
+    path = "/v7" if vendor == "thousandeyes" else ""
+    more = "    params: {organization_id: 9q94nm}\n" if vendor == "tpstreams" else ""
+    return _TARGET.format(
+        name=name,
+        vendor=vendor,
+        origin=origin,
+        path=path,
+        token=tokens[vendor],
+        mark=MARK,
+        more=more,
+    )
+
+
+class Chaos:
+    """Breaks every second answer of the accounts that are there to break; others go to `calm`."""
+
+    def __init__(self, calm: Spoil, wall: Callable[[], float]) -> None:
+        self._calm = calm
+        self._wall = wall
+        self._walks = Walks()
+
+    def __call__(self, vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+        """Return what goes over the wire instead of an answer, None for the answer itself."""
+        name = asked.headers.get("authorization", "").partition(MARK)[2]
+        if not name:
+            return self._calm(vendor, asked, answer)
+        walk, page = self._walks.step(vendor, asked)
+        breaks = walk % 2 == 0 and page == _page(walk, answer, page)
+        return FAULTS[name](asked, answer, self._wall()) if breaks else None
+
+
+def _page(walk: int, answer: VendorResponse, page: int) -> int:
+    """Return the page at which a walk breaks: by turns the first, and the second if there is."""
+    is_only = page == 1 and b'"next":"' not in answer.body
+    return 1 if walk % 4 or is_only else 2

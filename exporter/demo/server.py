@@ -1,26 +1,114 @@
-"""The fake vendors on a real socket: HTTP/1.1 by hand, so that it can also be done wrong.
+"""What a fake vendor receives and answers, and what a fault makes of an answer on the wire.
+
+The fake vendors on a real socket: HTTP/1.1 by hand, so that it can also be done wrong.
 
 A web framework would mend what a fault is meant to break (a short body, a reset, bytes that drip).
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from exporter.demo.wire import Answer, Asked, Close, Pause, Reset, Script, Send, plainly
+import msgspec
 
-Vendor = Callable[[Asked, float], Answer]
-Spoil = Callable[[str, Asked, Answer], Script | None]
+
+class VendorRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request; header names in lower case, ``query`` as pairs in their order."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    origin: str = ""  # "http://127.0.0.1:4711/tpstreams": what this vendor's own links start with
+
+    def argument(self, name: str, default: str = "") -> str:
+        """Return the last value of a query argument."""
+        return next((value for key, value in reversed(self.query) if key == name), default)
+
+
+MARK = ".breaks-by-"
+"""Stands in a token between a vendor's own and the name of a fault: who has it meets that one."""
+
+
+def is_signed(asked: VendorRequest, scheme: str, token: str) -> bool:
+    """Tell whether a request carries the vendor's token, or one that is made of it by `MARK`."""
+    given, _, key = asked.headers.get("authorization", "").partition(" ")
+    return given.lower() == scheme.lower() and key.partition(MARK)[0] == token
+
+
+class VendorResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One well-formed answer."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Bytes as they are."""
+
+    data: bytes
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Nothing, for some seconds."""
+
+    seconds: float
+
+
+class Close(msgspec.Struct, frozen=True):
+    """The connection ends in order (FIN)."""
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """The connection ends at once (RST)."""
+
+
+Action: TypeAlias = Send | Pause | Close | Reset
+Script: TypeAlias = tuple[Action, ...]
+_PHRASES = {200: "OK", 304: "Not Modified", 401: "Unauthorized", 429: "Too Many Requests"}
+
+
+def json_answer(
+    document: object,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> VendorResponse:
+    """Return an answer with a JSON body."""
+    more = tuple((headers or {}).items())
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return VendorResponse(status=status, headers=(("Content-Type", content_type), *more), body=body)
+
+
+def head(answer: VendorResponse, *, length: int | None = None) -> bytes:
+    """Return the status line and headers, with the length of the body or the one given."""
+    size = len(answer.body) if length is None else length
+    lines = [f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Status')}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    lines.append(f"Content-Length: {size}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def plainly(answer: VendorResponse) -> Script:
+    """Return the script of an answer as it should be."""
+    return (Send(head(answer) + answer.body),)
+
+
+Vendor = Callable[[VendorRequest, float], VendorResponse]
+Spoil = Callable[[str, VendorRequest, VendorResponse], Script | None]
 """What a fault makes of a vendor's answer; None leaves it as it is."""
-
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 1024 * 1024
 
 
-def _honest(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+def _honest(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
     return None
 
 
@@ -99,7 +187,7 @@ class FakeVendors:
         name, _, rest = asked.path.removeprefix("/").partition("/")
         vendor = self._vendors.get(name)
         if vendor is None:
-            script = plainly(Answer(status=404, body=b"no such vendor"))
+            script = plainly(VendorResponse(status=404, body=b"no such vendor"))
         else:
             self.requests[name] += 1
             asked = _for_vendor(asked, name, f"/{rest}", body)
@@ -108,12 +196,12 @@ class FakeVendors:
         return await _play(script, writer)
 
 
-def _parse(data: bytes, origin: str) -> Asked:
+def _parse(data: bytes, origin: str) -> VendorRequest:
     lines = data.decode("latin-1").split("\r\n")
     method, target, _ = lines[0].split(" ", 2)
     pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
     parts = urlsplit(target)
-    return Asked(
+    return VendorRequest(
         method=method,
         path=parts.path,
         query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
@@ -122,8 +210,8 @@ def _parse(data: bytes, origin: str) -> Asked:
     )
 
 
-def _for_vendor(asked: Asked, name: str, path: str, body: bytes) -> Asked:
-    return Asked(
+def _for_vendor(asked: VendorRequest, name: str, path: str, body: bytes) -> VendorRequest:
+    return VendorRequest(
         method=asked.method,
         path=path,
         query=asked.query,
@@ -133,10 +221,10 @@ def _for_vendor(asked: Asked, name: str, path: str, body: bytes) -> Asked:
     )
 
 
-def _bodiless(asked: Asked, answer: Answer) -> Answer:
+def _bodiless(asked: VendorRequest, answer: VendorResponse) -> VendorResponse:
     if asked.method != "HEAD":
         return answer
-    return Answer(status=answer.status, headers=answer.headers)
+    return VendorResponse(status=answer.status, headers=answer.headers)
 
 
 async def _play(script: Script, writer: asyncio.StreamWriter) -> bool:

@@ -1,32 +1,354 @@
-"""One attempt to fetch what a collector asks for.
+"""The accounts of a fan-out, read from the pages of their discovery.
+
+One fetch, step by step: sign, send, judge, turn the page, for each account.
+
+The steps themselves are pure and stand in their own modules; here they are put in order.
+
+One attempt to fetch what a collector asks for.
 
 The client keeps what outlives a fetch: connections, tokens and ETags. It retries nothing and never
 sleeps; what a fetch does, step by step, is in ``attempt``.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from exporter.fetch.accounts import AccountsError
-from exporter.fetch.attempt import Attempt, Tag
-from exporter.fetch.auth import AuthError
-from exporter.fetch.beside import Beside
-from exporter.fetch.exchanges import Refused, Send, Watch, World
-from exporter.fetch.keyring import Keyring, read_secrets
-from exporter.fetch.links import LinkError
-from exporter.fetch.prepared import Prepared
-from exporter.fetch.request import RequestError
-from exporter.fetch.tokens import Tokens
-from exporter.fetch.transport import Ask, Transport
-from exporter.fetch.trouble import Timeouts
+from exporter.fetch.authorize import AuthError, Credentials, Tokens, read_secrets
+from exporter.fetch.classify import (
+    BYTES_OF_VALUE,
+    Absent,
+    Classified,
+    FindError,
+    Rules,
+    classify_response,
+    count_values,
+    find,
+    most_values,
+)
+from exporter.fetch.exchange import (
+    Exchanges,
+    Order,
+    Prepared,
+    Refused,
+    Send,
+    Signer,
+    Watch,
+    World,
+    rules_of,
+)
+from exporter.fetch.http import HttpRequest, HttpResponse, LinkError
+from exporter.fetch.offload import LARGE, SLOW, Offload
+from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.request import (
+    Draft,
+    RequestError,
+    Signature,
+    draft_request,
+    follow,
+    to_http_request,
+)
+from exporter.fetch.transport import Ask, Timeouts, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition import Collector
-from exporter.model.outcome import Failure, Fetched, Payload, Reason, Unchanged
+from exporter.model.definition.paging import LinkHeader, Offset, PageNumber
+from exporter.model.definition.provider import Accounts, Collector
+from exporter.model.definition.rows import Rows
+from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
 from exporter.model.target import SecretSource, Target
+
+_LONGEST = 128  # characters of a label
+
+
+class Account(msgspec.Struct, frozen=True):
+    """One account: ``id`` goes into the requests, ``label`` is told to people."""
+
+    id: str
+    label: str
+
+
+class AccountsError(ValueError):
+    """The discovery's answer does not hold what the definition says."""
+
+
+def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ...]:
+    """Return the accounts on `pages`, each once; none is an answer, too.
+
+    An account without a label, or with one that is another's label or id as well, is told by its
+    id. Raises AccountsError where rows or ids are missing.
+    """
+    found: dict[str, str] = {}
+    try:
+        for page in pages:
+            for row in _rows(rules.rows, page.document):
+                identity = _text(find(rules.id, row))
+                if not identity:
+                    raise AccountsError(f'an account has no id at "{rules.id.text}"')
+                label = _text(find(rules.label, row)) if rules.label else ""
+                found[identity] = clip(label, _LONGEST)
+    except FindError as error:
+        raise AccountsError(str(error)) from error
+    times = Counter(found.values())
+    labels = {
+        identity: label if label and times[label] == 1 and label not in found else identity
+        for identity, label in found.items()
+    }
+    return tuple(Account(identity, label) for identity, label in labels.items())
+
+
+def _text(value: object) -> str:
+    known = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value).strip() if known else ""
+
+
+def _rows(rows: Rows, document: object) -> Iterator[object]:
+    """Iterate as the mapping does: the row itself where no step is named, else the scope."""
+    named = any(step.name for step in rows.steps)
+    for scope in _scopes(rows, 0, {"root": document, "row": document}, named=named):
+        seen = scope if named else scope["row"]
+        if rows.where is None or find(rows.where, seen):
+            yield seen
+
+
+def _scopes(
+    rows: Rows, depth: int, scope: dict[str, object], *, named: bool
+) -> Iterator[dict[str, object]]:
+    if depth == len(rows.steps):
+        yield scope
+        return
+    step = rows.steps[depth]
+    found = find(step.path, scope if named and depth else scope["row"])
+    if isinstance(found, Mapping):
+        found = [{"key": key, "value": value} for key, value in found.items()]
+    if not isinstance(found, list):
+        if found is None and step.optional:
+            return
+        raise AccountsError(f'"{step.path.text}" is no list')
+    for row in found:
+        more = {step.name: row} if step.name else {}
+        yield from _scopes(rows, depth + 1, {**scope, **more, "row": row}, named=named)
+
+
+_ANSWERS = 4
+"""All pages of a poll may hold as much as so many of the largest answers."""
+_LONGEST_TAG = 1024  # characters: one is kept for each collector of a target
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    """The version of an answer that was accepted, and for what it counts."""
+
+    url: str
+    signature: Signature
+    etag: str
+
+
+class Attempt:
+    """One attempt at one collector of one target.
+
+    ``exchanges`` tell what happened so far, also when it failed; ``tag`` is the version that was
+    learned, None when there is none to be kept.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        keyring: Credentials,
+        world: World,
+        *,
+        tag: Tag | None,
+        warm: bool,
+        watch: Watch | None,
+    ) -> None:
+        self.tag = tag
+        self.exchanges = Exchanges(prepared.target, keyring, world, warm=warm, watch=watch)
+        self._prepared = prepared
+        self._keyring = keyring
+        self._target = prepared.target
+        self._wall = world.wall
+        self._beside = world.beside
+        self._values = self._bytes = 0  # of all pages so far
+        self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
+
+    async def run(self) -> tuple[Payload, ...] | Unchanged:
+        """Fetch all pages of all accounts. Raises Refused, or a step's own ValueError."""
+        prepared = self._prepared
+        collector = prepared.collector
+        if prepared.draft is not None:
+            pages = await self._pages(collector, prepared.draft, conditional=collector.conditional)
+            return Unchanged() if pages is None else (Payload(pages=pages),)
+        payloads: list[Payload] = []
+        for account in await self._accounts():
+            values = prepared.values.with_account(account.id)
+            drafted = draft_request(collector.request, self._target, values, prepared.moment)
+            pages = await self._pages(collector, drafted)
+            payloads.append(Payload(pages=pages or (), account=account.label))
+        return tuple(payloads)
+
+    async def _accounts(self) -> tuple[Account, ...]:
+        rules = self._target.definition.accounts
+        if self._target.accounts or rules is None:
+            return tuple(Account(name, name) for name in self._target.accounts)
+        prepared = self._prepared
+        request = rules.collector.request
+        drafted = draft_request(request, self._target, prepared.values, prepared.moment)
+        pages = await self._pages(rules.collector, drafted) or ()
+        work = partial(find_accounts, rules, pages)
+        return await self._beside.call(work, size=self._bytes, large=SLOW)
+
+    async def _pages(
+        self, collector: Collector, drafted: Draft, *, conditional: bool = False
+    ) -> tuple[Page, ...] | None:
+        """Return all pages of a request; None when they are what they were."""
+        at = first_page(collector.paging)
+        tag, self.tag = (self.tag if conditional else None), None
+        pages: list[Page] = []
+        while True:
+            answer, judged, kept = await self._page(collector, drafted, at, None if pages else tag)
+            match judged:
+                case Page():
+                    pages.append(kept or judged)
+                case Absent():
+                    return _ended(collector, pages)
+                case Unchanged():
+                    self.tag = tag
+                    return None
+                case Failure():
+                    raise Refused(_on_page(judged, at))
+            seen = Seen(
+                url=answer.url, document=judged.document, lines=answer.lines, kept=drafted.kept
+            )
+            turn = partial(next_step, collector.paging, at, seen)
+            match step := await self._beside.call(turn, size=self._bytes, finishing=True):
+                case Next():
+                    at = step
+                case Done():
+                    if conditional:
+                        self.tag = self._new_tag(collector, answer, len(pages))
+                    return tuple(pages)
+                case Failure():
+                    raise Refused(step)
+
+    async def _page(
+        self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
+    ) -> tuple[HttpResponse, Classified, Page | None]:
+        """Ask for one page, with a new token if the one that is kept is refused."""
+        rules = self._rules(collector)
+        while True:
+            signature = await self._signer.sign()
+            request = self._turned(drafted, at, signature)
+            known = tag is not None and (tag.url, tag.signature) == (request.url, signature)
+            if tag is not None and known:
+                request = _asking_for_news(request, tag)
+            answer = await self.exchanges.ask(
+                Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
+            )
+            work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
+            judged, kept, weight = await self._beside.call(work, size=len(answer.body))
+            if not self._signer.renews(judged):
+                await self._add(collector, len(answer.body), weight)
+                return _without_body(answer), judged, kept
+
+    async def _add(self, collector: Collector, size: int, weight: int) -> None:
+        """Add a page to what this poll holds in memory. Raises Refused where it is too much.
+
+        All pages are kept until the last one is there: each by itself may be small.
+        """
+        self._values += weight
+        self._bytes += size
+        most = _ANSWERS * most_values(collector.max_bytes)
+        if self._values > most:
+            detail = (
+                f"the pages have more than {most} keys and values together, {_ANSWERS} times what"
+                " one answer may have; narrow the request by params, or raise max_size"
+            )
+            raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
+        if self._bytes > LARGE:
+            await self._beside.admit()
+
+    def _rules(self, collector: Collector) -> Rules:
+        prepared = self._prepared
+        if collector is prepared.collector:
+            return prepared.rules
+        return rules_of(self._target, collector)
+
+    def _turned(self, drafted: Draft, at: Next, signature: Signature) -> HttpRequest:
+        """Return the wire of a page; the first one's is the same at every poll."""
+        if at.url is not None:
+            return follow(drafted, at.url, signature)
+        prepared = self._prepared
+        is_first = at.pages == 1 and drafted is prepared.draft
+        if is_first and prepared.first is not None and prepared.first[0] is signature:
+            return prepared.first[1]
+        turned = to_http_request(drafted, signature, page=at.query, body=at.body)
+        if is_first:
+            prepared.first = (signature, turned)
+        return turned
+
+    def _judged(
+        self, answer: HttpResponse, rules: Rules, now: float, *, asked_new: bool
+    ) -> tuple[Classified, Page | None, int]:
+        """Judge an answer. Of a page, return also what may be kept of it and its values.
+
+        A vendor may send secrets back, and what is in a page may become a label; but a link to the
+        next page that holds a key is followed as it is. The values are what the page adds to those
+        that a poll may hold.
+        """
+        redactor = self._keyring.redactor
+        judged = classify_response(answer, rules, now, asked_new=asked_new, clean=redactor.text)
+        if not isinstance(judged, Page):
+            return judged, None, 0
+        size, weight = len(answer.body), 0
+        if self._bytes or size > SLOW:  # one small answer is not worth the microseconds
+            weight = max(count_values(answer.body, size), size // BYTES_OF_VALUE)
+        headers = redactor.headers(judged.headers)
+        if judged.document is judged.headers:
+            return judged, Page(document=headers, headers=headers), weight
+        document = redactor.document(judged.document)
+        if document is judged.document and headers is judged.headers:
+            return judged, judged, weight
+        return judged, Page(document=document, headers=headers), weight
+
+    def _new_tag(self, collector: Collector, answer: HttpResponse, pages: int) -> Tag | None:
+        """Return the ETag of an answer that is the whole of what was asked.
+
+        With several pages the first may stand while another changes, and a Link header is no part
+        of what an ETag covers.
+        """
+        etag = answer.headers.get("etag", "")
+        if len(etag) > _LONGEST_TAG:
+            return None
+        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        signature = self._keyring.signature
+        return Tag(answer.url, signature, etag) if etag and whole and signature else None
+
+
+def _asking_for_news(request: HttpRequest, tag: Tag) -> HttpRequest:
+    headers = {**request.headers, "If-None-Match": tag.etag}
+    return msgspec.structs.replace(request, headers=headers)
+
+
+def _without_body(answer: HttpResponse) -> HttpResponse:
+    """Let go of a large body, which would stay in memory beside what was made from it."""
+    return msgspec.structs.replace(answer, body=b"") if len(answer.body) > LARGE else answer
+
+
+def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:
+    """Take "there is none" for the end where pages are counted: some say so past the last one."""
+    if pages and not isinstance(collector.paging, PageNumber | Offset):
+        detail = f"page {len(pages) + 1}, which the vendor named, is not there"
+        raise Refused(Failure(reason=Reason.PAGING, detail=detail))
+    return tuple(pages)
+
+
+def _on_page(failure: Failure, at: Next) -> Failure:
+    if at.pages == 1:
+        return failure
+    return msgspec.structs.replace(failure, detail=f"page {at.pages}: {failure.detail}")
+
 
 _SOON = 120.0  # seconds: intervals up to this are worth a warm connection
 _MOST_WARM = 32  # budgets: an idle TLS connection holds 325 kB
@@ -55,7 +377,7 @@ class Client:
         ask: Ask | None = None,
         send: Send | None = None,
     ) -> None:
-        self.beside = Beside()
+        self.beside = Offload()
         timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
         self._transport = Transport(timeouts, self.beside, ask=ask)
         self._world = World(
@@ -137,12 +459,12 @@ class Client:
             prepared = self._prepared[key] = Prepared(target, collector, now)
         return prepared
 
-    def _unlock(self, prepared: Prepared) -> Keyring:
+    def _unlock(self, prepared: Prepared) -> Credentials:
         """Read the secrets; the keyring of the last poll holds as long as they are the same."""
         secrets = read_secrets(prepared.target, self._world.read_secret)
         keyring = prepared.keyring
         if keyring is None or keyring.secrets != secrets:
-            keyring = prepared.keyring = Keyring(prepared.target, prepared.values, secrets)
+            keyring = prepared.keyring = Credentials(prepared.target, prepared.values, secrets)
         return keyring
 
     def _is_warm(self, target: Target) -> bool:

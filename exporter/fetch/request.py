@@ -1,31 +1,120 @@
-"""A request template and a target become a request, without signature and page (a draft).
+"""What the templates of a target may use, and how they are rendered with several values.
+
+The bodies of requests: JSON and forms, rendered from templates.
+
+A request template and a target become a request, without signature and page (a draft).
 
 Signature and page are put on by `wire`, so that a draft serves all pages of a poll.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import assert_never
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from typing import TypeAlias, assert_never
+from urllib.parse import quote, quote_plus, unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from exporter.fetch.body import FORM, JSON, form_body, json_body, render_json
-from exporter.fetch.links import LinkError
-from exporter.fetch.values import Pairs, Values, render_all
-from exporter.fetch.wire import Wire, host_of, origin_of
+from exporter.fetch.http import HttpRequest, LinkError, host_of, origin_of
 from exporter.kernel.templates import Clock, Template
-from exporter.model.definition import Argument, ArrayStyle, Json, Request
+from exporter.model.definition.request import Argument, ArrayStyle, Json, Request
 from exporter.model.target import Target
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Arguments of a query or a form: name and text."""
+
+
+class TemplateValues(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What templates may use: texts by name, and those parameters that have several values."""
+
+    texts: Mapping[str, str]
+    several: Mapping[str, tuple[str, ...]] = {}
+
+    def with_account(self, account: str) -> "TemplateValues":
+        """Return the values of one account of a fan-out."""
+        texts = {**self.texts, "account.id": account}
+        return TemplateValues(texts=texts, several=self.several)
+
+
+def known_values(target: Target, clock: Clock) -> TemplateValues:
+    """Return the parameters of a target, with their defaults; those that are "" are left out."""
+    texts: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
+    for name, param in target.definition.params.items():
+        values = target.params.get(name)
+        if values is None:
+            rendered = None if param.default is None else param.default.render(texts, clock)
+            values = () if rendered is None else (rendered,)
+        values = tuple(value for value in values if value != "")
+        if values:
+            texts[f"params.{name}"] = ",".join(values)
+        if len(values) > 1:
+            several[f"params.{name}"] = values
+    return TemplateValues(texts=texts, several=several)
+
+
+def render_all(templates: tuple[Template, ...], values: TemplateValues, clock: Clock) -> list[str]:
+    """Render each template, once for each value of a parameter that has several.
+
+    A template that lacks a value gives no text.
+    """
+    texts: list[str] = []
+    for template in templates:
+        several = next((name for name in values.several if name in template.variables), None)
+        for one in values.several[several] if several else (None,):
+            known = values.texts if one is None else {**values.texts, str(several): one}
+            text = template.render(known, clock)
+            if text is not None:
+                texts.append(text)
+    return texts
+
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+def render_json(template: Json, values: TemplateValues, clock: Clock) -> object:
+    """Render the texts of a JSON body; one that lacks a value is UNSET and is left out."""
+    match template:
+        case Template():
+            text = template.render(values.texts, clock)
+            return msgspec.UNSET if text is None else text
+        case Mapping():
+            members = {name: render_json(part, values, clock) for name, part in template.items()}
+            return {name: part for name, part in members.items() if part is not msgspec.UNSET}
+        case tuple():
+            parts = [render_json(part, values, clock) for part in template]
+            return [part for part in parts if part is not msgspec.UNSET]
+        case _:
+            return template
+
+
+def json_body(document: object, more: Mapping[str, object]) -> bytes:
+    """Encode a rendered body; `more` are members to set, by paths such as ``variables.after``."""
+    for path, value in more.items():
+        document = _with_member(document, path.split("."), value)
+    return msgspec.json.encode(document)
+
+
+def form_body(form: Pairs, more: Mapping[str, object]) -> bytes:
+    """Encode a form; `more` are arguments that replace those of the same name."""
+    pairs = [pair for pair in form if pair[0] not in more]
+    pairs += [(name, str(value)) for name, value in more.items()]
+    return "&".join(f"{quote_plus(name)}={quote_plus(text)}" for name, text in pairs).encode()
+
+
+def _with_member(document: object, path: list[str], value: object) -> object:
+    """Return a copy of a JSON body with `value` at a path such as ``variables.after``."""
+    if not path:
+        return value
+    members = document if isinstance(document, Mapping) else {}
+    return {**members, path[0]: _with_member(members.get(path[0]), path[1:], value)}
+
 
 _QUERY_SAFE = "/:,()*@!~"  # legal in a query (RFC 3986 3.4), and read more easily than %2F
 _VALUE_SAFE = "/:()*@!~"  # the same for one of several values between commas
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
-
 _READY = re.compile(r"[A-Za-z0-9._~%/?#@!$&'()*+,;=:-]*")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-
-
 _ACCOUNT = "account.id"
 
 
@@ -56,7 +145,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: tuple[str, str] | None = None
 
 
-def draft(request: Request, target: Target, values: Values, clock: Clock) -> Draft:
+def draft_request(request: Request, target: Target, values: TemplateValues, clock: Clock) -> Draft:
     """Render a request of a target, with the arguments of breakdowns if it wants those.
 
     Raises RequestError when the path lacks a value (a request without it is another request), and
@@ -77,7 +166,7 @@ def draft(request: Request, target: Target, values: Values, clock: Clock) -> Dra
     )
 
 
-def _kept(url: str, request: Request, target: Target, values: Values) -> tuple[str, ...]:
+def _kept(url: str, request: Request, target: Target, values: TemplateValues) -> tuple[str, ...]:
     names = request.path.variables
     if target.definition.base_url is not None:
         names |= target.definition.base_url.variables
@@ -85,20 +174,20 @@ def _kept(url: str, request: Request, target: Target, values: Values) -> tuple[s
     return tuple(sorted({values.texts[name] for name in names & values.texts.keys()} & segments))
 
 
-def wire(
+def to_http_request(
     draft: Draft,
     signature: Signature,
     *,
     page: Pairs = (),
     body: Mapping[str, object] | None = None,
-) -> Wire:
+) -> HttpRequest:
     """Sign a draft and turn it to a page: `page` are query arguments, `body` fields of the body."""
     query = draft.query
     for name, value in page:
         query = _replaced(query, quote(name, safe=""), quote(value, safe=_QUERY_SAFE))
     headers, content = _content(draft, body or {})
     signed = _signed_query(query, signature)
-    return Wire(
+    return HttpRequest(
         method=draft.method,
         url=_joined(draft.url, signed),
         headers=merged(headers, signature.headers),
@@ -107,7 +196,7 @@ def wire(
     )
 
 
-def follow(draft: Draft, url: str, signature: Signature) -> Wire:
+def follow(draft: Draft, url: str, signature: Signature) -> HttpRequest:
     """Turn a draft to an address that the vendor gave; it is kept as it is.
 
     A key that goes into the query is added where the address does not carry it already.
@@ -119,7 +208,7 @@ def follow(draft: Draft, url: str, signature: Signature) -> Wire:
         for name, value in signature.query
         if quote(name, safe="") not in present
     )
-    return Wire(
+    return HttpRequest(
         method=draft.method,
         url=_joined(url, missing),
         headers=merged(headers, signature.headers),
@@ -130,10 +219,10 @@ def follow(draft: Draft, url: str, signature: Signature) -> Wire:
 
 def uses_account(request: Request) -> bool:
     """Tell whether a request is made once for each account of a fan-out."""
-    return any("account.id" in template.variables for template in templates_of(request))
+    return any("account.id" in template.variables for template in request_templates(request))
 
 
-def templates_of(request: Request) -> Iterator[Template]:
+def request_templates(request: Request) -> Iterator[Template]:
     """Yield all templates of a request."""
     yield request.path
     yield from request.headers.values()
@@ -156,7 +245,7 @@ def _json_templates(part: Json) -> Iterator[Template]:
             return
 
 
-def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
+def _url(path: Template, base_url: str, values: TemplateValues, clock: Clock) -> str:
     quoted = {
         name: _placed(name, values.texts[name], path)
         for name in path.variables & values.texts.keys()
@@ -172,7 +261,7 @@ def _url(path: Template, base_url: str, values: Values, clock: Clock) -> str:
     return text if _READY.fullmatch(text) else _ascii(text)
 
 
-def _check_account(url: str, path: Template, base_url: str, values: Values) -> None:
+def _check_account(url: str, path: Template, base_url: str, values: TemplateValues) -> None:
     """Raise LinkError if an account's id changed more than its place in the path."""
     home = next(
         (
@@ -250,7 +339,7 @@ def _is_set(template: Template, target: Target) -> bool:
     return any(any(target.params.get(name, ())) for name in names)
 
 
-def _plain(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
+def _plain(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
     texts = render_all(argument.values, values, clock)
     match argument.style:
         case ArrayStyle.REPEAT:
@@ -264,7 +353,7 @@ def _plain(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[s
             assert_never(argument.style)
 
 
-def _encoded(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple[str, str]]:
+def _encoded(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
     if argument.style is ArrayStyle.COMMA:
         texts = render_all(argument.values, values, clock)
         safe = _VALUE_SAFE if len(texts) > 1 else _QUERY_SAFE
@@ -274,7 +363,9 @@ def _encoded(argument: Argument, values: Values, clock: Clock) -> Iterable[tuple
     return [(quote(name, safe=""), quote(text, safe=_QUERY_SAFE)) for name, text in pairs]
 
 
-def _headers(request: Request, target: Target, values: Values, clock: Clock) -> Mapping[str, str]:
+def _headers(
+    request: Request, target: Target, values: TemplateValues, clock: Clock
+) -> Mapping[str, str]:
     """Lay the user's own headers over the definition's, and those over the usual ones."""
     rendered = {
         name: template.render(values.texts, clock) for name, template in request.headers.items()

@@ -13,10 +13,8 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from exporter.kernel.cycles import Cycle, span
-from exporter.kernel.durations import parse_duration
+from exporter.kernel.calendar import Cycle, format_rfc3339, parse_duration, span
 from exporter.kernel.problems import did_you_mean, near_miss
-from exporter.kernel.timestamps import format_rfc3339
 
 _DAY_SECONDS = 86400
 

@@ -22,11 +22,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 
 Points: TypeAlias = Sequence[tuple[float, float]]
 """(epoch seconds, value) of one series, ascending, at most some hundreds: the hourly ledger."""
-
 _DAY = 86400.0
 MIN_FRACTION = 0.1
 MIN_ELAPSED = 6 * 3600.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.kernel.timestamps import format_rfc3339
+from exporter.kernel.calendar import format_rfc3339
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
 

@@ -1,4 +1,6 @@
-"""The billing period of a row: from the answer, from the request, from the calendar.
+"""What the request asked for: the target's parameters, as templates of the mapping see them.
+
+The billing period of a row: from the answer, from the request, from the calendar.
 
 Four decisions that a reader may look for:
 
@@ -16,18 +18,79 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import NamedTuple, assert_never
 
-from exporter.kernel.cycles import Cycle, Span, add_months, find_zone, span
+from exporter.kernel.calendar import Cycle, Span, add_months, find_zone, format_rfc3339, span
 from exporter.kernel.secrets import clip
-from exporter.kernel.timestamps import format_rfc3339
-from exporter.mapping.asked import Asked
-from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.times import epoch
-from exporter.model.definition import Instant, Period
+from exporter.kernel.templates import Clock, Template
+from exporter.mapping.rows import MappingError, epoch, quoted
+from exporter.model.definition.period import Period
+from exporter.model.definition.values import Instant
 from exporter.model.reading import Note
+from exporter.model.target import Target
+
+_DAYS = frozenset(str(day) for day in range(1, 32))
+
+
+class RequestVariables:
+    """The variables of one payload's request. They are worked out when a template wants them.
+
+    `at` must be the instant that the request was rendered for: a request sent just before midnight
+    asked for the old month, whenever its answer came.
+    """
+
+    def __init__(self, target: Target, account: str, at: float) -> None:
+        self.target = target
+        self.account = account
+        self.at = at
+
+    @cached_property
+    def values(self) -> Mapping[str, str]:
+        """The target's parameters, its definition's defaults where it sets none, the account."""
+        target = self.target
+        values = {f"params.{name}": given[0] for name, given in target.params.items() if given}
+        period = target.definition.period
+        anchor = None if period is None else period.anchor_day
+        known = {"account.id": self.account} if self.account else {}
+        day = self._anchor_day(anchor, values | known) or 1
+        clock = Clock(self.at, find_zone(target.definition.zone), day)
+        for name, param in target.definition.params.items():
+            if param.default is not None and name not in target.params:
+                text = param.default.render(values, clock)
+                if text is not None:
+                    values[f"params.{name}"] = text
+        return {key: text for key, text in values.items() if text} | known
+
+    def text(self, template: Template | None, zone: str = "UTC", anchor_day: int = 1) -> str | None:
+        """Return what `template` says here; None where it needs what the target does not set."""
+        if template is None:
+            return None
+        if template.variables or "{" in template.text:
+            return template.render(self.values, Clock(self.at, find_zone(zone), anchor_day))
+        return template.text
+
+    def chose(self, template: Template | None) -> bool:
+        """Tell whether the target's own parameters, not defaults or the date, make `template`."""
+        names = () if template is None else template.variables
+        return any(name.removeprefix("params.") in self.target.params for name in names)
+
+    def anchor_day(self, template: Template | None) -> int | None:
+        """Return the billing day, 1 to 31. Raises Misfit for anything else."""
+        return None if template is None else self._anchor_day(template, self.values)
+
+    def _anchor_day(self, template: Template | None, values: Mapping[str, str]) -> int | None:
+        if template is None:
+            return None
+        text = template.render(values, Clock(self.at, find_zone("UTC"), 1))
+        if text is None:
+            return None
+        if text.strip() not in _DAYS:
+            raise MappingError("", f'the anchor day is "{text}", not a day of the month: 1 to 31.')
+        return int(text)
+
 
 _zone = functools.lru_cache(maxsize=256)(find_zone)
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}\s*", re.ASCII)
@@ -51,8 +114,8 @@ class _Side(NamedTuple):
 NO_PERIOD = Billing(None)
 
 
-def billing(
-    rule: Period, view: object, asked: Asked, *, seen: set[str], notes: list[Note]
+def billing_period(
+    rule: Period, view: object, asked: RequestVariables, *, seen: set[str], notes: list[Note]
 ) -> Billing:
     """Return the period that `rule` finds for the row `view`.
 
@@ -73,7 +136,7 @@ def billing(
     return Billing(period, closed=closed and period is not None)
 
 
-def instant(rule: Instant, view: object, seen: set[str]) -> float | None:
+def instant_of(rule: Instant, view: object, seen: set[str]) -> float | None:
     """Return the epoch seconds of the first path that gives a time. Raises Misfit."""
     side = _answered(rule, view, seen)
     return None if side is None else side.epoch
@@ -102,11 +165,11 @@ def _refuse_duration(when: float, found: object, path: str) -> None:
         return
     if isinstance(found, int | float) or str(found).strip().replace(".", "", 1).isdigit():
         year = datetime.fromtimestamp(when, UTC).year
-        detail = f"{told(found)} would be in {year}: these are seconds from now, and no instant."
-        raise Misfit(path, detail)
+        detail = f"{quoted(found)} would be in {year}: these are seconds from now, and no instant."
+        raise MappingError(path, detail)
 
 
-def _requested(rule: Period, asked: Asked, side: str, notes: list[Note]) -> _Side | None:
+def _requested(rule: Period, asked: RequestVariables, side: str, notes: list[Note]) -> _Side | None:
     template = rule.asked_start if side == "start" else rule.asked_end
     if template is None:
         return None
@@ -114,7 +177,7 @@ def _requested(rule: Period, asked: Asked, side: str, notes: list[Note]) -> _Sid
     zone = _zone(rule.zone)
     try:
         when = epoch(text, template.text, zone)
-    except Misfit:
+    except MappingError:
         # A vendor's own relative form, such as "-30days": asked for, but not told when.
         detail = f'the asked {side} of the period, "{clip(text or "", 40)}", is no date.'
         notes.append(Note(reason="bad_period", detail=detail))
@@ -136,11 +199,13 @@ def _exclusive(end: _Side, *, inclusive: bool) -> float:
     return math.floor(end.epoch) + 1.0  # 23:59:59 and 23:59:59.999 are both the last second
 
 
-def _over(rule: Period, end: _Side, asked: Asked) -> bool:
+def _over(rule: Period, end: _Side, asked: RequestVariables) -> bool:
     return _exclusive(end, inclusive=rule.inclusive_end) <= asked.at
 
 
-def _completed(rule: Period, start: _Side | None, end: _Side | None, asked: Asked) -> Span | None:
+def _completed(
+    rule: Period, start: _Side | None, end: _Side | None, asked: RequestVariables
+) -> Span | None:
     first = None if start is None else float(math.floor(start.epoch + 0.5))
     last = None if end is None else _exclusive(end, inclusive=rule.inclusive_end)
     if first is not None and last is not None:

@@ -1,22 +1,99 @@
-"""Payload to reading: all rules of a definition that read a collector's answer."""
+"""What the payloads of one poll gave, until it is a reading.
 
+Payload to reading: all rules of a definition that read a collector's answer.
+"""
+
+import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
+
+from exporter.kernel.jmes import SelectError
 from exporter.kernel.secrets import clip
-from exporter.kernel.select import SelectError
-from exporter.mapping.asked import Asked
-from exporter.mapping.breakdown import items
-from exporter.mapping.gathered import Gathered, combined
-from exporter.mapping.labels import label_at
-from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.money import money
-from exporter.mapping.resources import usages
-from exporter.mapping.scene import ROWS, Scene
-from exporter.model.definition import AccountPlan, Format, NameParts
+from exporter.mapping.extract import ROWS, PayloadContext, read_items, read_money, read_usages
+from exporter.mapping.period import RequestVariables
+from exporter.mapping.rows import MappingError, quoted
+from exporter.mapping.values import label_at
+from exporter.model.definition.provider import Format
+from exporter.model.definition.roles import AccountPlan
+from exporter.model.definition.rows import NameParts
 from exporter.model.outcome import Failure, Payload, Reason
-from exporter.model.reading import Note, Reading
+from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
+
+_DETAILS = 20  # different notes of one reason that are told one by one
+_FURTHER = "and others like these"
+
+
+class ReadingBuilder(msgspec.Struct):
+    """Lists that grow with each payload (one per account of a fan-out)."""
+
+    usages: list[Usage] = msgspec.field(default_factory=list)
+    money: list[Money] = msgspec.field(default_factory=list)
+    items: list[Item] = msgspec.field(default_factory=list)
+    notes: list[Note] = msgspec.field(default_factory=list)
+    matched: set[str] = msgspec.field(default_factory=set)
+    plans: dict[str, str] = msgspec.field(default_factory=dict)
+    dropped: int = 0
+
+    def trim(self, most: int) -> None:
+        """Keep the first `most` usages and amounts of money and the largest items.
+
+        The others are counted. Called after each payload, so that many accounts do not gather what
+        is dropped at the end.
+        """
+        if len(self.items) > most:
+            self.dropped += len(self.items) - most
+            self.items = heapq.nlargest(most, self.items, key=lambda one: one.value)
+        for kept in (self.usages, self.money):
+            self.dropped += max(len(kept) - most, 0)
+            del kept[most:]
+
+    def size(self) -> int:
+        """Return how much was learned so far."""
+        return len(self.usages) + len(self.money) + len(self.items) + len(self.plans)
+
+    def reading(self, collector: str, at: float, most: int) -> Reading:
+        """Return the reading. Beyond `most` usages or items the later and the smaller go.
+
+        That bounds the memory of a reading; the series are counted by the join.
+        """
+        self.trim(most)
+        if self.dropped:
+            self.notes.append(Note(reason="series_limit", detail=collector, count=self.dropped))
+        return Reading(
+            collector=collector,
+            at=at,
+            usages=tuple(self.usages),
+            money=tuple(self.money),
+            items=tuple(self.items),
+            plans=tuple(self.plans.items()),
+            notes=combined(self.notes) if self.notes else (),
+            matched=frozenset(self.matched),
+        )
+
+
+def combined(notes: list[Note]) -> tuple[Note, ...]:
+    """Return the notes, equal ones counted together, and all those beyond the first of a reason.
+
+    Each note is a line of the log: an answer with thousands of odd rows gets some of them.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    details: Counter[str] = Counter()
+    for note in notes:
+        key = (note.reason, note.detail)
+        if key not in counts:
+            details[note.reason] += 1
+            if details[note.reason] > _DETAILS:
+                key = (note.reason, _FURTHER)
+        counts[key] = counts.get(key, 0) + note.count
+    return tuple(
+        Note(reason=reason, detail=detail, count=count)
+        for (reason, detail), count in counts.items()
+    )
+
 
 _DETAIL = 400  # characters of a failure: place, path and finding, each already cut
 _KEYS = 8  # of an answer in which nothing matched
@@ -24,7 +101,7 @@ _Rule = TypeVar("_Rule")
 _Read = TypeVar("_Read")
 
 
-def read(
+def read_payload(
     target: Target, collector: str, payloads: tuple[Payload, ...], at: float
 ) -> Reading | Failure:
     """Return all that the answers to one poll of `collector` say, or why they cannot be read.
@@ -33,13 +110,13 @@ def read(
     dates of the request are worked out from it. Payloads without pages give an empty reading.
     One rule that does not fit fails the whole: half an answer would be published as the whole.
     """
-    gathered = Gathered()
+    gathered = ReadingBuilder()
     try:
         for payload in payloads:
             if payload.pages:
                 _read_payload(target, collector, payload, at, gathered)
                 gathered.trim(target.max_series)
-    except Misfit as misfit:
+    except MappingError as misfit:
         return Failure(reason=Reason.SCHEMA, detail=clip(str(misfit), _DETAIL))
     return gathered.reading(collector, at, target.max_series)
 
@@ -60,11 +137,11 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
 
 
 def _read_payload(
-    target: Target, collector: str, payload: Payload, at: float, gathered: Gathered
+    target: Target, collector: str, payload: Payload, at: float, gathered: ReadingBuilder
 ) -> None:
-    scene = Scene(
+    scene = PayloadContext(
         target=target,
-        asked=Asked(target, payload.account, at),
+        asked=RequestVariables(target, payload.account, at),
         documents=[page.document for page in payload.pages],
         account=payload.account,
     )
@@ -73,7 +150,7 @@ def _read_payload(
     nothing = gathered.size() == learned and not scene.matched and not scene.answered
     if rules > 0 and nothing and not _is_headers(target, collector):
         met = _outline(scene.documents[0])
-        raise Misfit("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
+        raise MappingError("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
     gathered.notes = [*combined([*gathered.notes, *scene.notes])] if scene.notes else gathered.notes
     gathered.dropped += scene.dropped
     gathered.matched |= scene.matched
@@ -82,7 +159,7 @@ def _read_payload(
 def _outline(document: object) -> str:
     """Say what an answer is: for a map its first keys, which tell an error from a new shape."""
     if not isinstance(document, dict) or not document:
-        return told(document)
+        return quoted(document)
     shown = ", ".join(list(document)[:_KEYS]) + (", …" if len(document) > _KEYS else "")
     return f"a map of {clip(shown, 120)}"
 
@@ -93,7 +170,7 @@ def _is_headers(target: Target, collector: str) -> bool:
     return known is not None and known.format is Format.HEADERS
 
 
-def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:
+def _apply_rules(scene: PayloadContext, collector: str, gathered: ReadingBuilder) -> int:
     """Apply every rule of `collector`; return how many there were."""
     definition = scene.target.definition
     resources = [rule for rule in definition.resources if rule.collector == collector]
@@ -104,11 +181,11 @@ def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:
         if rule.collector == collector and (rule.always or scene.target.items)
     ]
     for resource in resources:
-        gathered.usages += _applied(usages, resource, scene, "resources", resource.name)
+        gathered.usages += _applied(read_usages, resource, scene, "resources", resource.name)
     for cost in costs:
-        gathered.money += _applied(money, cost, scene, "costs", ())
+        gathered.money += _applied(read_money, cost, scene, "costs", ())
     for part in parts:
-        gathered.items += _applied(items, part, scene, "items", part.resource)
+        gathered.items += _applied(read_items, part, scene, "items", part.resource)
     plan = definition.plan
     if plan is not None and plan.collector == collector and (named := _plan(plan, scene)):
         gathered.plans[scene.account] = named
@@ -116,25 +193,25 @@ def _apply_rules(scene: Scene, collector: str, gathered: Gathered) -> int:
 
 
 def _applied(
-    apply: Callable[[_Rule, Scene], list[_Read]],
+    apply: Callable[[_Rule, PayloadContext], list[_Read]],
     rule: _Rule,
-    scene: Scene,
+    scene: PayloadContext,
     section: str,
     name: NameParts,
 ) -> list[_Read]:
     try:
         return apply(rule, scene)
-    except (Misfit, SelectError) as error:
+    except (MappingError, SelectError) as error:
         parts = [part if isinstance(part, str) else f"{{{part.text}}}" for part in name]
         place = f"{section}[{''.join(parts)}]" if parts else section
-        misfit = error if isinstance(error, Misfit) else Misfit("", str(error))
+        misfit = error if isinstance(error, MappingError) else MappingError("", str(error))
         raise misfit.at(place) from error.__cause__
 
 
-def _plan(rule: AccountPlan, scene: Scene) -> str:
+def _plan(rule: AccountPlan, scene: PayloadContext) -> str:
     try:
         text, _ = label_at(rule.paths, scene.documents[0], scene.matched)
-    except (Misfit, SelectError) as error:
-        misfit = error if isinstance(error, Misfit) else Misfit("", str(error))
+    except (MappingError, SelectError) as error:
+        misfit = error if isinstance(error, MappingError) else MappingError("", str(error))
         raise misfit.at("plan") from error.__cause__
     return text

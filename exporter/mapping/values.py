@@ -3,26 +3,30 @@
 Vendors write numbers as numbers, as texts, with exponents, as words; unlimited as -1, null,
 "unlimited" or a trillion. Whatever is not clearly a finite number is refused: a wrong guess would
 be published as a fact.
+
+Texts of an answer that become names and label values: cleaned, cut, snake-cased.
+
+Many rows of one series become one number.
 """
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import fsum, inf, isfinite
 from typing import NamedTuple, TypeAlias
 
+from exporter.kernel.jmes import Selector
 from exporter.kernel.secrets import clip
-from exporter.kernel.select import Selector
-from exporter.kernel.units import Unit, find_unit
-from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.scope import Row
-from exporter.model.definition import Missing, UnitRule, Value, Zero
+from exporter.kernel.units import Unit, find_unit, snake
+from exporter.mapping.rows import MappingError, Row, epochs, number_text, quoted
+from exporter.model.definition.roles import Cost, Resource
+from exporter.model.definition.rows import NameParts
+from exporter.model.definition.values import How, Missing, Reduce, UnitRule, Value, Zero
 from exporter.model.reading import Known, LimitFact, Unlimited
 
 UNLIMITED = Unlimited()
 Amount: TypeAlias = float | Unlimited
 """A number, or the vendor's word that there is no end to it."""
-
 _NUMBERS = {int, float}
 _LONGEST_WORD = 128  # characters of a unit
 _LONGEST_TEXT = 1024
@@ -51,7 +55,9 @@ def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
     path = "" if rule.path is None else rule.path.text
     if unit is None:
         known = ", ".join(sorted(rule.words)) or "none"
-        raise Misfit(path, f"{told(word)} is not a unit of this definition. Known: {known}.")
+        raise MappingError(
+            path, f"{quoted(word)} is not a unit of this definition. Known: {known}."
+        )
     if word is not None:
         seen.add(path)
     return Measure(
@@ -91,10 +97,10 @@ def agreed(one: Measure, other: Measure) -> None:
     """Raise Misfit where bytes meet requests in one series."""
     if one.unit.kind is not other.unit.kind:
         words = f"{one.unit.kind} ({one.word}) and {other.unit.kind} ({other.word})"
-        raise Misfit("", f"one series cannot be measured in {words}.")
+        raise MappingError("", f"one series cannot be measured in {words}.")
 
 
-def amount(value: Value, view: object, seen: set[str]) -> Amount | None:
+def amount_of(value: Value, view: object, seen: set[str]) -> Amount | None:
     """Return the number of a row as the vendor gives it, before its unit; None: nothing there.
 
     With `add` one missing part is treated as `missing` says, and where it says to skip there is
@@ -137,7 +143,7 @@ def plain_amounts(
     return numbers
 
 
-def first(paths: tuple[Selector, ...], view: object, seen: set[str]) -> object:
+def first_found(paths: tuple[Selector, ...], view: object, seen: set[str]) -> object:
     """Return what the first path that gives something gives; None where none does."""
     for path in paths:
         found = path(view)
@@ -156,7 +162,7 @@ def converted(found: Amount | None, factor: float) -> Amount | None:
     except OverflowError:  # an integer of more than 308 digits
         number = inf
     if not isfinite(number):
-        raise Misfit("", f"{told(found)} is not finite, or not in its base unit.")
+        raise MappingError("", f"{quoted(found)} is not finite, or not in its base unit.")
     return number
 
 
@@ -181,15 +187,15 @@ def _added(value: Value, view: object, seen: set[str]) -> Amount | None:
         if part is None or isinstance(part, Unlimited):
             return part
         parts.append(part)
-    return total(parts)
+    return total_of(parts)
 
 
-def total(numbers: Sequence[float]) -> float:
+def total_of(numbers: Sequence[float]) -> float:
     """Return the exact sum. Raises Misfit where it leaves the floats."""
     try:
         return fsum(numbers)
     except OverflowError as error:
-        raise Misfit("", "the sum is not a finite number.") from error
+        raise MappingError("", "the sum is not a finite number.") from error
 
 
 def _absent(value: Value) -> Amount | None:
@@ -202,7 +208,9 @@ def _absent(value: Value) -> Amount | None:
             return 0.0
         case Missing.FAIL:
             texts = " or ".join(path.text for path in value.paths)
-            raise Misfit(texts, "there is nothing here, and the definition says `missing: fail`.")
+            raise MappingError(
+                texts, "there is nothing here, and the definition says `missing: fail`."
+            )
 
 
 def _understood(value: Value, found: object, path: Selector) -> Amount:
@@ -225,7 +233,7 @@ def _captured(pattern: re.Pattern[str], text: str, path: Selector) -> str:
     match = pattern.search(text[:_LONGEST_TEXT])
     part = None if match is None else match[1 if pattern.groups else 0]
     if part is None:
-        raise Misfit(path.text, f"{told(text)} does not match the regex {pattern.pattern}.")
+        raise MappingError(path.text, f"{quoted(text)} does not match the regex {pattern.pattern}.")
     return part
 
 
@@ -256,7 +264,7 @@ def _number(value: Value, found: object, path: Selector) -> float:
             number = _from_words(value, "true" if found else "false")
             return float(found) if number is None else number
         case _:
-            raise Misfit(path.text, f"found {told(found)} in the place of a number.")
+            raise MappingError(path.text, f"found {quoted(found)} in the place of a number.")
 
 
 def _from_words(value: Value, word: str) -> float | None:
@@ -273,12 +281,12 @@ def _from_text(text: str, value: Value, path: Selector) -> float:
     if is_short and _NUMBER.fullmatch(text):
         return _finite(float(text), path)
     if is_short and _GROUPED.fullmatch(text):
-        raise Misfit(
+        raise MappingError(
             path.text,
-            f"{told(text)} has separators of thousands or a decimal comma; nobody can tell which.",
+            f"{quoted(text)} has separators of thousands or a decimal comma; nobody can tell which.",
         )
     known = f" Known words: {', '.join(sorted(value.words))}." if value.words else ""
-    raise Misfit(path.text, f"{told(text)} is not a finite number.{known}")
+    raise MappingError(path.text, f"{quoted(text)} is not a finite number.{known}")
 
 
 def _finite(number: float, path: Selector) -> float:
@@ -287,5 +295,141 @@ def _finite(number: float, path: Selector) -> float:
     except OverflowError:  # an integer of more than 308 digits
         finite = inf
     if not isfinite(finite):
-        raise Misfit(path.text, f"{told(number)} is not a finite number.")
+        raise MappingError(path.text, f"{quoted(number)} is not a finite number.")
     return finite
+
+
+_snake = functools.lru_cache(maxsize=4096)(snake)  # the same names come with every poll
+MAX_LABEL = 128
+"""Characters of a label value; the rest is cut and noted."""
+
+
+def clean_label(found: object, path: str) -> tuple[str, bool]:
+    """Return the text of a label, and whether it had to be cut. Null is "".
+
+    Control characters become blanks and halves of surrogate pairs ``�``: what stands in a label
+    can never break a line of the exposition. Raises Misfit for a map or a list.
+    """
+    text = _text(found)
+    if text is None:
+        raise MappingError(path, f"found {quoted(found)} in the place of a text.")
+    cut = len(text) > MAX_LABEL
+    if cut:
+        text = text[:MAX_LABEL]
+    if text.isprintable():
+        return text, cut
+    return "".join(_printable(letter) for letter in text), cut
+
+
+def label_at(paths: tuple[Selector, ...], view: object, seen: set[str]) -> tuple[str, bool]:
+    """Return the label at the first of `paths` that gives something; "" where none does."""
+    return clean_label(first_found(paths, view, seen), paths[0].text if paths else "")
+
+
+def resource_name(parts: NameParts, view: object, seen: set[str]) -> str:
+    """Return the snake-cased name of a row. Raises Misfit where a part is not there."""
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return _snake(parts[0])
+    return _snake("".join(_part(part, view, seen) for part in parts)[:MAX_LABEL])
+
+
+def fixed(parts: NameParts) -> bool:
+    """Tell whether a name is the same for every row."""
+    return (len(parts) == 1 and isinstance(parts[0], str)) or all(
+        isinstance(part, str) for part in parts
+    )
+
+
+def _part(part: str | Selector, view: object, seen: set[str]) -> str:
+    if isinstance(part, str):
+        return part
+    text = _text(part(view))
+    if not text:
+        raise MappingError(
+            part.text, f"found {quoted(part(view))} in the place of a resource's name."
+        )
+    seen.add(part.text)
+    return text
+
+
+def _text(found: object) -> str | None:
+    match found:
+        case None:
+            return ""
+        case str():
+            return found
+        case bool():
+            return "true" if found else "false"
+        case int() | float():
+            return number_text(found)
+        case _:
+            return None
+
+
+def _printable(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    if 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004 - the surrogates of UTF-16
+        return "�"
+    # C0, DEL and C1, the line and paragraph separators; other unprintables harm nobody.
+    return " " if code < 0xA0 or code in (0x2028, 0x2029) else letter  # noqa: PLR2004
+
+
+def reduced(
+    rule: Reduce | None, rows: Sequence[Row], amounts: Sequence[Amount | None]
+) -> Amount | None:
+    """Return the one number of `rows`, whose numbers `amounts` are; rows without one are passed.
+
+    None: no row gave a number. A sum or a maximum with an unlimited part is unlimited. Raises
+    Misfit for several rows without a rule, and for a time that cannot be read.
+    """
+    if rule is None:
+        if len(rows) > 1:
+            raise MappingError("", _AMBIGUOUS.format(len(rows)))
+        return amounts[0] if amounts else None
+    if rule.how is How.COUNT:
+        return float(sum(amount is not None for amount in amounts))
+    if rule.how is How.FIRST or rule.how is How.LAST:
+        return _by_time(rule, rows, amounts)
+    numbers = [amount for amount in amounts if isinstance(amount, float)]
+    endless = any(isinstance(amount, Unlimited) for amount in amounts)
+    if endless and (rule.how is not How.MIN or not numbers):
+        return UNLIMITED
+    return _FOLDS[rule.how](numbers) if numbers else None
+
+
+def empty_total(rule: Reduce | None) -> float | None:
+    """Return what no rows at all come to, where the list itself was there: a sum is 0."""
+    return 0.0 if rule is not None and rule.how in (How.SUM, How.COUNT) else None
+
+
+def adds(rule: Resource | Cost, roles: Iterable[str]) -> bool:
+    """Tell whether a role of `rule` is a sum of all rows, so that all must be of one period."""
+    values: list[Value | None] = [getattr(rule, role) for role in roles]
+    rules = [rule.reduce, *(value.reduce for value in values if value is not None)]
+    return any(one is not None and one.how in (How.SUM, How.COUNT) for one in rules)
+
+
+_AMBIGUOUS = (
+    "{} rows give this series a value. The definition says `reduce: sum` (or max, min, first, "
+    "last), or names the series apart."
+)
+_FOLDS: dict[How, Callable[[Sequence[float]], float]] = {
+    How.SUM: total_of,
+    How.MAX: max,
+    How.MIN: min,
+}
+
+
+def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]) -> Amount | None:
+    given = [number for number, amount in enumerate(amounts) if amount is not None]
+    if not given:
+        return None
+    if rule.by is None:
+        return amounts[given[0 if rule.how is How.FIRST else -1]]
+    by = rule.by
+    times = epochs([by(rows[number][0]) for number in given], by.text)
+    # Of rows with one time, such as a day that was restated, position decides.
+    ordered = zip(times, given, strict=True)
+    return amounts[(min if rule.how is How.FIRST else max)(ordered)[1]]

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.model.event import Event, PollFinished
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 
 _SUCCESSES: Final = 2
@@ -24,7 +24,7 @@ class Success(msgspec.Struct, frozen=True, gc=False):
     seconds: float
 
 
-class Mishap(msgspec.Struct, frozen=True, gc=False):
+class FailedPoll(msgspec.Struct, frozen=True, gc=False):
     """A poll that failed. ``detail`` is one line without secrets."""
 
     at: float
@@ -37,7 +37,7 @@ class Recent(msgspec.Struct, frozen=True):
     """The newest polls of a target, newest first."""
 
     successes: tuple[Success, ...] = ()
-    failures: tuple[Mishap, ...] = ()
+    failures: tuple[FailedPoll, ...] = ()
 
 
 class History:
@@ -49,7 +49,7 @@ class History:
 
     def __init__(self) -> None:
         self._successes: dict[str, tuple[Success, ...]] = {}
-        self._failures: dict[str, tuple[Mishap, ...]] = {}
+        self._failures: dict[str, tuple[FailedPoll, ...]] = {}
 
     def __call__(self, event: Event) -> None:
         """Note the poll that `event` tells of, if it tells of one."""
@@ -57,7 +57,7 @@ class History:
             return
         poll = event.poll
         if isinstance(poll.outcome, Failure):
-            failed = Mishap(poll.at, poll.collector, poll.outcome.reason, poll.outcome.detail)
+            failed = FailedPoll(poll.at, poll.collector, poll.outcome.reason, poll.outcome.detail)
             older = self._failures.get(poll.target, ())
             self._failures[poll.target] = (failed, *older[: _FAILURES - 1])
         else:

@@ -1,4 +1,9 @@
-"""Log lines: logfmt, JSON or a console's colours, to one stream, without a secret.
+"""Exceptions in one line: type, message and place, and never a local variable.
+
+A traceback with locals prints credentials (structlog's ``dict_tracebacks`` does), and so does
+the ``repr`` of aiohttp's errors (the Authorization header).
+
+Log lines: logfmt, JSON or a console's colours, to one stream, without a secret.
 
 Keys as Prometheus' own programs write them: ``ts`` (RFC 3339, UTC, milliseconds), ``level``,
 ``msg``, then snake_case fields. structlog renders; the standard library's loggers (aiohttp's,
@@ -7,6 +12,8 @@ asyncio's) go the same way. structlog is imported when logging is set up and not
 
 Nothing waits for a log. A pipe that nobody reads, a disk that stalls and a terminal that is stopped
 block whoever writes to them, so lines go into a bounded queue and a daemon thread writes them.
+
+Events become log lines: edges only, so that a vendor's bad night is two lines, not 600.
 """
 
 import logging
@@ -14,29 +21,76 @@ import os
 import select
 import sys
 import threading
-from collections import deque
+import traceback
+from collections import OrderedDict, deque
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol, TextIO, TypeAlias, assert_never, cast
+from typing import Any, Final, NamedTuple, Protocol, TextIO, TypeAlias, TypeVar, assert_never, cast
 
+from exporter.kernel.calendar import format_duration, format_rfc3339
 from exporter.kernel.override import override
-from exporter.kernel.secrets import Redactor
-from exporter.observe import faults
+from exporter.kernel.secrets import Redactor, printable
+from exporter.model.events import (
+    ClockMoved,
+    ConfigLoaded,
+    ConfigRejected,
+    Event,
+    LedgerNote,
+    LedgerTrouble,
+    PollCrashed,
+    PollFinished,
+    ProcessResumed,
+    RunnerMended,
+    SchemaNote,
+    SeriesDropped,
+    TargetBack,
+    TargetDown,
+    ValuesExpired,
+    WaitCut,
+)
+from exporter.model.outcome import Failure, Poll, Unchanged
+
+_FRAMES: Final = 3
+_PARTS: Final = 3  # of a file's path: exporter/web/server.py
+_DEPTH: Final = 3
+
+
+def describe(error: BaseException, *, depth: int = _DEPTH) -> str:
+    """Return ``TypeError: message``, with what it came from and what a group holds."""
+    text = f"{type(error).__name__}: {printable(error)}".removesuffix(": ")
+    if depth and isinstance(error, BaseExceptionGroup):
+        inner = "; ".join(describe(one, depth=depth - 1) for one in error.exceptions[:_FRAMES])
+        text = f"{text}: {inner}"
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if depth and cause is not None:
+        return f"{text} (from {describe(cause, depth=depth - 1)})"
+    return text
+
+
+def place(error: BaseException) -> str:
+    """Return the last frames, the innermost first: ``exporter/web/a.py:12 f < …/b.py:3 g``."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return " < ".join(
+        f"{short_path(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
+
+
+def short_path(path: str) -> str:
+    """Return the last three parts of a file's path."""
+    return "/".join(path.split("/")[-_PARTS:])
+
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 """The words of ``--log.level``, of the ``level`` key and of the metric's label."""
-
 _MOST_WAITING: Final = 4 * 1024 * 1024
 """Bytes of lines that wait to be written; what comes beyond them is dropped and counted."""
 _LINE_COST: Final = 128  # bytes that a waiting line takes beside its text
 _AT_ONCE: Final = 4096  # bytes: up to PIPE_BUF a write is not mixed with those of other processes
 _FULL_PAUSE: Final = 1000  # milliseconds between two looks at a full non-blocking descriptor
 _LAST_FLUSH: Final = 1.0  # seconds that the end of the process may wait for its log
-
 _NUMBERS: Final = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 _SPELLED: Final = {"warning": "warn", "critical": "error", "fatal": "error", "exception": "error"}
-
 _Fields: TypeAlias = MutableMapping[str, Any]
 _Processor: TypeAlias = Callable[[Any, str, _Fields], Any]
 
@@ -361,7 +415,7 @@ def _origin(logger: object, method: str, fields: _Fields) -> _Fields:
     # Our own lines are found by their constant message; others' by where they come from.
     record: logging.LogRecord = fields["_record"]
     fields["logger"] = record.name
-    fields["caller"] = f"{faults.short_path(record.pathname)}:{record.lineno}"
+    fields["caller"] = f"{short_path(record.pathname)}:{record.lineno}"
     return fields
 
 
@@ -372,8 +426,8 @@ def _exception(logger: object, method: str, fields: _Fields) -> _Fields:
     if error is True:
         error = sys.exc_info()[1]
     if isinstance(error, BaseException):
-        fields["err"] = faults.describe(error)
-        fields["at"] = faults.place(error)
+        fields["err"] = describe(error)
+        fields["at"] = place(error)
     return fields
 
 
@@ -387,3 +441,216 @@ def _redaction(redactor: Redactor) -> _Processor:
 def _in_order(logger: object, method: str, fields: _Fields) -> _Fields:
     first = {"ts": fields.pop("ts"), "level": fields.pop("level"), "msg": fields.pop("event", "")}
     return first | {key: value for key, value in fields.items() if not key.startswith("_")}
+
+
+_HOUR: Final = 3600.0
+_REMEMBERED: Final = 10_000
+_PROBLEMS_SHOWN: Final = 50
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class EventLog:
+    """Writes what an operator wants to know.
+
+    `clock` gives seconds that never go back; `polls` says whether each poll gets its own line
+    at debug (its fields cost more than the line that is not written).
+    """
+
+    def __init__(self, log: Log, *, clock: Callable[[], float], polls: bool) -> None:
+        self._log = log
+        self._clock = clock
+        self._polls = polls
+        self._drops: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+        self._notes: OrderedDict[SchemaNote, None] = OrderedDict()
+        self._ledger_ok = True
+
+    def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case an event
+        """Write the line of `event`, if it is worth one."""
+        match event:
+            case PollFinished():
+                if self._polls:
+                    self._poll(event)
+            case TargetDown():
+                self._down(event)
+            case TargetBack():
+                self._back(event)
+            case ValuesExpired():
+                self._expired(event)
+            case SeriesDropped():
+                self._dropped(event)
+            case SchemaNote():
+                self._note(event)
+            case WaitCut():
+                self._cut(event)
+            case PollCrashed():
+                self._crashed(event)
+            case RunnerMended():
+                self._mended(event)
+            case ConfigLoaded():
+                self._loaded(event)
+            case ConfigRejected():
+                self._rejected(event)
+            case LedgerTrouble():
+                self._ledger(event)
+            case LedgerNote():
+                self._log.warning("state file", detail=event.detail)
+            case ClockMoved():
+                self._clock_moved(event)
+            case ProcessResumed():
+                self._log.warning(
+                    "the process was suspended: polls that came due meanwhile are made now",
+                    seconds=round(event.seconds),
+                )
+            case _:
+                assert_never(event)
+
+    def _poll(self, event: PollFinished) -> None:
+        poll = event.poll
+        statuses = [exchange.status for exchange in poll.exchanges]
+        self._log.debug(
+            "poll finished",
+            provider=poll.provider,
+            account=poll.target,
+            collector=poll.collector,
+            outcome=_outcome(poll),
+            duration=format_duration(poll.seconds),
+            requests=len(statuses),
+            status=statuses[-1] if statuses else None,
+            bytes=sum(exchange.size for exchange in poll.exchanges),
+            failures=event.failures,
+            next_poll=format_rfc3339(round(event.next_poll)),
+            lateness=format_duration(max(event.lateness, 0.0)),
+        )
+
+    def _down(self, event: TargetDown) -> None:
+        self._log.warning(
+            "target is down",
+            provider=event.provider,
+            account=event.target,
+            collector=event.collector,
+            reason=event.reason.value,
+            detail=event.detail,
+            next_poll=format_rfc3339(round(event.next_poll)),
+        )
+
+    def _back(self, event: TargetBack) -> None:
+        self._log.info(
+            "target is back",
+            provider=event.provider,
+            account=event.target,
+            collector=event.collector,
+            failures=event.failures,
+            down_for=format_duration(round(max(event.down_for, 0.0))),
+        )
+
+    def _expired(self, event: ValuesExpired) -> None:
+        self._log.warning(
+            "values are no longer published",
+            provider=event.provider,
+            account=event.target,
+            collector=event.collector,
+            cause=event.cause,
+        )
+
+    def _dropped(self, event: SeriesDropped) -> None:
+        key = (event.provider, event.target, event.reason)
+        now = self._clock()
+        said, since = self._drops.pop(key, (-_HOUR, 0))
+        count = since + event.count
+        if now - said < _HOUR:
+            _remember(self._drops, key, (said, count))
+            return
+        _remember(self._drops, key, (now, 0))
+        self._log.warning(
+            "series were left out",
+            provider=event.provider,
+            account=event.target,
+            reason=event.reason,
+            count=count,
+        )
+
+    def _note(self, event: SchemaNote) -> None:
+        if event in self._notes:
+            return
+        _remember(self._notes, event, None)
+        self._log.warning(
+            "the vendor's answer has changed",
+            provider=event.provider,
+            account=event.target,
+            collector=event.collector,
+            reason=event.reason,
+            detail=event.detail,
+        )
+
+    def _cut(self, event: WaitCut) -> None:
+        self._log.warning(
+            "the vendor asked for a longer wait than max_wait",
+            provider=event.provider,
+            account=event.target,
+            asked=format_duration(event.asked),
+            applied=format_duration(event.applied),
+        )
+
+    def _crashed(self, event: PollCrashed) -> None:
+        self._log.error(
+            "a poll crashed: this is a bug of the exporter",
+            provider=event.provider,
+            account=event.target,
+            collector=event.collector,
+            err=event.error,
+        )
+
+    def _mended(self, event: RunnerMended) -> None:
+        self._log.error(
+            "the poll loop was set going again: this is a bug of the exporter",
+            err=event.error,
+            times=event.times,
+        )
+
+    def _loaded(self, event: ConfigLoaded) -> None:
+        self._log.info(
+            "configuration loaded",
+            targets=event.targets,
+            added=event.added,
+            removed=event.removed,
+            changed=event.changed,
+        )
+
+    def _rejected(self, event: ConfigRejected) -> None:
+        self._log.error(
+            "configuration rejected, the old one stays in force", problems=len(event.problems)
+        )
+        for problem in event.problems[:_PROBLEMS_SHOWN]:
+            self._log.error("configuration problem", problem=problem)
+
+    def _ledger(self, event: LedgerTrouble) -> None:
+        if event.ok == self._ledger_ok:
+            return
+        self._ledger_ok = event.ok
+        if event.ok:
+            self._log.info("state is kept again", detail=event.detail)
+        else:
+            self._log.error("state cannot be kept, polling goes on", detail=event.detail)
+
+    def _clock_moved(self, event: ClockMoved) -> None:
+        self._log.warning(
+            "the clock of this machine was set: waits go on as they were",
+            seconds=round(event.by, 1),
+        )
+
+
+def _outcome(poll: Poll) -> str:
+    match poll.outcome:
+        case Failure() as failure:
+            return failure.reason.value
+        case Unchanged():
+            return "unchanged"
+        case _:
+            return "ok"
+
+
+def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+    memory[key] = value
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

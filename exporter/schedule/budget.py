@@ -1,4 +1,9 @@
-"""Budgets: the throttling state of one host and one credential, as values and steps.
+"""The vendor's window: what its headers say of its own limit, and what follows for our pace.
+
+What remains beyond the reserve must last for all polls until the reset: they slow down ahead of
+it, and stop at the reserve. Times are loop time.
+
+Budgets: the throttling state of one host and one credential, as values and steps.
 
 A budget answers one question, `hold`: may a poll start now, and if not, when and why. It is told
 what happened by `spend` (a poll starts) and `settle` (a poll ended). Times are loop time.
@@ -18,11 +23,110 @@ import msgspec
 
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.reading import RateLimit
-from exporter.schedule import cadence
-from exporter.schedule import window as windows
-from exporter.schedule.backoff import above, backoff
-from exporter.schedule.job import Terms
-from exporter.schedule.window import Window
+from exporter.schedule import state
+from exporter.schedule.job import BudgetLimits
+from exporter.schedule.state import above, backoff
+
+RESET_TOLERANCE = 5.0  # vendors' reset times jitter; a new window moves further
+RESET_MARGIN = 1.0  # resets are told in whole seconds
+UNKNOWN_WINDOW = 300.0  # how long a `remaining` without a reset is believed
+ROOMY = 0.25  # of the limit, beyond the reserve: nobody uses that up in the time of a poll
+WINDOW_EPSILON = 1e-9  # of a request: sums of floats must not cost a turn
+
+
+class Window(msgspec.Struct, frozen=True, gc=False):
+    """What the vendor said of its own limit. `limit` and `reset` are None where it did not say."""
+
+    limit: float | None
+    remaining: float
+    reset: float | None
+    seen: float
+
+    @property
+    def end(self) -> float:
+        """When a new window surely has begun."""
+        if self.reset is None:
+            return self.seen + UNKNOWN_WINDOW
+        return self.reset + RESET_MARGIN
+
+    def over(self, now: float) -> bool:
+        """Tell whether the numbers mean nothing any more."""
+        return now >= self.end
+
+
+def observe(
+    old: Window | None, rate: RateLimit | None, *, now: float, wall: float
+) -> Window | None:
+    """Return the window after an answer; `old` itself if the answer says nothing.
+
+    Answers may overtake each other: within a window `remaining` only falls. `wall` is `now` in
+    epoch seconds, as resets are.
+    """
+    remaining = _count(None if rate is None else rate.remaining)
+    if rate is None or remaining is None:
+        return old
+    reset = None if rate.reset_at is None else now + rate.reset_at - wall
+    if reset is not None and not now <= reset < math.inf:
+        reset = None
+    if old is not None and _same(old, reset, now):
+        remaining, reset = min(remaining, old.remaining), old.reset
+    return Window(_count(rate.limit), remaining, reset, now)
+
+
+def _count(number: float | None) -> float | None:
+    return number if number is not None and 0.0 <= number < math.inf else None
+
+
+def _same(old: Window, reset: float | None, now: float) -> bool:
+    if reset is None or old.reset is None or old.over(now):
+        return False
+    return abs(reset - old.reset) <= RESET_TOLERANCE
+
+
+def closed_until(
+    window: Window, terms: BudgetLimits, now: float, *, cost: float, pledged: float
+) -> float:
+    """Return when a poll of `cost` requests may start; not later than `now` if it may.
+
+    `pledged` are the requests that running polls may still make. A window that ends in weeks is
+    asked again after `max_wait`: the vendor may have changed its mind.
+    """
+    if window.over(now):
+        return -math.inf
+    # A poll that is dearer than all that the reserve leaves must start some time: in a full window.
+    need = cost if window.limit is None else min(cost, window.limit - _kept(window, terms))
+    if _available(window, terms, pledged) >= need - WINDOW_EPSILON:
+        return -math.inf
+    return min(window.end, window.seen + terms.max_wait)
+
+
+def window_roomy(window: Window, terms: BudgetLimits, now: float, pledged: float) -> bool:
+    """Tell whether much is left, by the vendor's own word."""
+    if window.limit is None or window.over(now):
+        return False
+    return _available(window, terms, pledged) >= ROOMY * window.limit
+
+
+def window_pace(
+    window: Window, terms: BudgetLimits, now: float, *, pledged: float, demand: float
+) -> float | None:
+    """Return the requests per second that last until the reset; None if `demand` is less."""
+    if window.reset is None or window.over(now):
+        return None
+    left = window.end - now
+    available = max(_available(window, terms, pledged), WINDOW_EPSILON)
+    return available / left if demand * left > available else None
+
+
+def _available(window: Window, terms: BudgetLimits, pledged: float) -> float:
+    return window.remaining - _kept(window, terms) - pledged
+
+
+def _kept(window: Window, terms: BudgetLimits) -> float:
+    """Return the requests that are the others': the reserve, but never all."""
+    whole = window.remaining if window.limit is None else window.limit
+    return max(0.0, min(math.floor(terms.reserve * whole), whole - 1.0))
+
 
 UNTOLD_MIN = 60.0  # first wait after a refusal without any word: the commonest window, or longer:
 UNTOLD_MAX = 3600.0  # the interval of who was refused, who loses nothing by it; within an hour
@@ -102,10 +206,9 @@ class Cut(msgspec.Struct, frozen=True, gc=False):
     applied: float
 
 
-# ------------------------------------------------------------------------------ may a poll start?
-
-
-def hold(budget: Budget, terms: Terms, now: float, *, cost: float, pledged: float) -> Hold | None:
+def hold(
+    budget: Budget, terms: BudgetLimits, now: float, *, cost: float, pledged: float
+) -> Hold | None:
     """Return what a poll of `cost` requests must wait for, or None: it may start.
 
     `pledged` are the requests that running polls of the budget may still make.
@@ -116,7 +219,7 @@ def hold(budget: Budget, terms: Terms, now: float, *, cost: float, pledged: floa
         return Hold(budget.until, budget.why or Why.THROTTLED)
     holds = [Hold(budget.next_start, budget.paced or Why.PACED)]
     if budget.window is not None:
-        full = windows.closed_until(budget.window, terms, now, cost=cost, pledged=pledged)
+        full = closed_until(budget.window, terms, now, cost=cost, pledged=pledged)
         holds.append(Hold(full, Why.RESERVE))
     if terms.rate is not None:
         missing = min(cost, terms.burst) - _tokens(budget, terms, now)
@@ -126,27 +229,24 @@ def hold(budget: Budget, terms: Terms, now: float, *, cost: float, pledged: floa
     return longest if longest.until > now else None
 
 
-def _tokens(budget: Budget, terms: Terms, now: float) -> float:
+def _tokens(budget: Budget, terms: BudgetLimits, now: float) -> float:
     if budget.tokens is None or terms.rate is None:
         return terms.burst
     return min(terms.burst, budget.tokens + max(0.0, now - budget.stamp) * terms.rate)
 
 
-def roomy(budget: Budget, terms: Terms, now: float, pledged: float) -> bool:
+def roomy(budget: Budget, terms: BudgetLimits, now: float, pledged: float) -> bool:
     """Tell whether so much is left, by the vendor's own word, that polls may run side by side.
 
     Where nothing is known they come one after another: of two polls under way when the limit is
     reached, both are refused.
     """
     window = budget.window
-    return not budget.careful and window is not None and windows.roomy(window, terms, now, pledged)
-
-
-# --------------------------------------------------------------------------------- a poll starts
+    return not budget.careful and window is not None and window_roomy(window, terms, now, pledged)
 
 
 def spend(
-    budget: Budget, terms: Terms, now: float, *, cost: float, pledged: float, demand: float
+    budget: Budget, terms: BudgetLimits, now: float, *, cost: float, pledged: float, demand: float
 ) -> Budget:
     """Return the budget after the start of a poll of `cost` requests.
 
@@ -156,7 +256,7 @@ def spend(
     if now < budget.recovered and demand > 0.0:
         next_start, why = now + cost / (RECOVERY_PACE * demand), Why.RECOVERING
     if budget.window is not None:
-        pace = windows.pace(budget.window, terms, now, pledged=pledged, demand=demand)
+        pace = window_pace(budget.window, terms, now, pledged=pledged, demand=demand)
         if pace is not None:
             latest = min(budget.window.end, now + terms.max_wait)
             next_start, why = min(now + cost / pace, latest), Why.PACED
@@ -166,9 +266,6 @@ def spend(
     return msgspec.structs.replace(
         budget, tokens=tokens, stamp=now, next_start=next_start, paced=why
     )
-
-
-# ----------------------------------------------------------------------------------- a poll ended
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -189,7 +286,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def settle(
-    budget: Budget, terms: Terms, poll: Poll, facts: Settlement
+    budget: Budget, terms: BudgetLimits, poll: Poll, facts: Settlement
 ) -> tuple[Budget, Cut | None]:
     """Return the budget after the end of a poll, and the cut if a wait was too long."""
     after = _charge(_observe(budget, poll.rate, facts), terms, facts)
@@ -221,7 +318,7 @@ def _trust(budget: Budget) -> Budget:
     return msgspec.structs.replace(budget, strikes=0, refusals=0)
 
 
-def _charge(budget: Budget, terms: Terms, facts: Settlement) -> Budget:
+def _charge(budget: Budget, terms: BudgetLimits, facts: Settlement) -> Budget:
     """Correct the tokens that were taken beforehand by what was really spent."""
     if budget.tokens is None or terms.rate is None or facts.cost == facts.spent:
         return budget
@@ -231,14 +328,14 @@ def _charge(budget: Budget, terms: Terms, facts: Settlement) -> Budget:
 
 def _observe(budget: Budget, rate: RateLimit | None, facts: Settlement) -> Budget:
     """Take in what the vendor's headers say of its limit; if they say nothing, count on."""
-    seen = windows.observe(budget.window, rate, now=facts.now, wall=facts.wall)
+    seen = observe(budget.window, rate, now=facts.now, wall=facts.wall)
     if seen is budget.window and seen is not None:
         seen = msgspec.structs.replace(seen, remaining=seen.remaining - facts.spent)
     return budget if seen is budget.window else msgspec.structs.replace(budget, window=seen)
 
 
 def _refuse(
-    budget: Budget, terms: Terms, failure: Failure, told: float | None, facts: Settlement
+    budget: Budget, terms: BudgetLimits, failure: Failure, told: float | None, facts: Settlement
 ) -> tuple[Budget, Cut | None]:
     quota = failure.reason is Reason.QUOTA_EXHAUSTED
     if told is not None:
@@ -273,7 +370,13 @@ def _used_up_until(rate: RateLimit | None) -> float | None:
 
 
 def _stay_away(
-    budget: Budget, terms: Terms, facts: Settlement, *, why: Why, told: float, ours: float = 0.0
+    budget: Budget,
+    terms: BudgetLimits,
+    facts: Settlement,
+    *,
+    why: Why,
+    told: float,
+    ours: float = 0.0,
 ) -> tuple[Budget, Cut | None]:
     wait = min(terms.max_wait, max(ours, above(told, facts.chance)))
     until = facts.now + wait
@@ -292,7 +395,7 @@ def _doubt_key(budget: Budget, facts: Settlement) -> Budget:
     doubted = msgspec.structs.replace(budget, refusals=budget.refusals + 1)
     if not doubted.dead:
         return doubted
-    until = facts.now + cadence.auth_pause(doubted.refusals - 1, facts.chance)
+    until = facts.now + state.auth_pause(doubted.refusals - 1, facts.chance)
     if until <= budget.until:
         return doubted
     return msgspec.structs.replace(doubted, until=until, why=Why.REFUSED)
@@ -306,7 +409,7 @@ def unended(budget: Budget, started: float) -> Budget:
     """
     if not budget.dead:
         return budget
-    until = max(budget.until, started + cadence.auth_pause(budget.refusals, 0.0))
+    until = max(budget.until, started + state.auth_pause(budget.refusals, 0.0))
     return msgspec.structs.replace(
         budget, refusals=budget.refusals + 1, until=until, why=Why.REFUSED
     )
@@ -330,12 +433,12 @@ def idle(budget: Budget, now: float) -> bool:
     return over and all(when <= now for when in bound)
 
 
-def restored(budget: Budget, terms: Terms, now: float) -> Budget:
+def restored(budget: Budget, terms: BudgetLimits, now: float) -> Budget:
     """Return a remembered budget; what lies further ahead than any wait could, is cut.
 
     Such a time comes from a clock that was wrong.
     """
-    furthest = now + max(terms.max_wait, cadence.auth_pause(len(cadence.AUTH_PAUSES), 1.0))
+    furthest = now + max(terms.max_wait, state.auth_pause(len(state.AUTH_PAUSES), 1.0))
     return msgspec.structs.replace(
         budget,
         until=min(budget.until, furthest),

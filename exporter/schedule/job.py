@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from exporter.model.definition import BudgetScope, Throttling
+from exporter.model.definition.ratelimit import BudgetScope, RateLimitRules
 from exporter.model.target import Limit, Target
 
-TYPICAL_THROTTLING = Throttling()
+TYPICAL_THROTTLING = RateLimitRules()
 GUARD = 1.0
 """Seconds after its own deadline at which a poll that has not ended by itself is ended."""
 SMALLEST_SHARE = 0.01  # a reserve of everything would mean no poll at all
@@ -32,7 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     timeout: float = 30.0
     budget: str
     host: str = ""
-    throttling: Throttling = TYPICAL_THROTTLING
+    throttling: RateLimitRules = TYPICAL_THROTTLING
     reserve: float = 0.2
     data_cadence: float | None = None
     adaptive: bool = False
@@ -70,7 +70,7 @@ def _job(target: Target, name: str, host: str) -> Job:
     )
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class BudgetLimits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a budget must keep to: the strictest of the jobs that share it.
 
     `rate` is requests per second for us, the reserve already taken off; `burst` how many may come
@@ -84,14 +84,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     one_key: bool = True
 
 
-def terms_of(jobs: Iterable[Job]) -> Terms:
+def budget_limits_of(jobs: Iterable[Job]) -> BudgetLimits:
     """Return the strictest terms of `jobs`, at least one, that share a budget."""
     distinct = list({(id(job.throttling), job.reserve): job for job in jobs}.values())
     all_throttling = [job.throttling for job in distinct]
     reserve = min(max(0.0, *(job.reserve for job in distinct)), 1.0)
     share = max(1.0 - reserve, SMALLEST_SHARE)
     rates = [throttling.rate for throttling in all_throttling if throttling.rate]
-    return Terms(
+    return BudgetLimits(
         rate=min(rates) * share if rates else None,
         burst=max(1.0, min(throttling.burst for throttling in all_throttling) * share // 1),
         reserve=reserve,

@@ -1,4 +1,8 @@
-"""The runner: one heap of due times, one timer, and the polls that run.
+"""One attempt of a poll, whatever it does: a deadline, and every escape closed.
+
+What the end of a poll means to others: the events of it.
+
+The runner: one heap of due times, one timer, and the polls that run.
 
 The only owner of waiting and retrying. What is decided, the pure modules beside it decide; the
 runner turns them, and sees to it that nothing can stop the turning. Waiting counts in loop time:
@@ -7,24 +11,127 @@ the wall clock is only asked what to show and to store, so that its jumps change
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
 import msgspec
 
-from exporter.model.event import Event, ProcessResumed, RunnerMended
-from exporter.model.outcome import Poll
-from exporter.model.plan import AT_ONCE, Concurrency
-from exporter.schedule import budget as budgets
-from exporter.schedule import cadence, state, tell, view
-from exporter.schedule.agenda import Agenda
-from exporter.schedule.attempt import Attempt, attempt, crashed, place_of
+from exporter.model.events import (
+    Event,
+    PollCrashed,
+    PollFinished,
+    ProcessResumed,
+    RunnerMended,
+    WaitCut,
+)
+from exporter.model.outcome import Failure, Poll, Reason
+from exporter.model.target import AT_ONCE, Concurrency
+from exporter.schedule import budget, state, status
+from exporter.schedule.budget import Cut
 from exporter.schedule.job import Job
-from exporter.schedule.lanes import Entry, Lane, Place, Running, Timer
-from exporter.schedule.memory import Clocks, Snapshot
-from exporter.schedule.roster import Forgotten, Names, Roster
-from exporter.schedule.slots import Slots
-from exporter.schedule.view import JobStatus
+from exporter.schedule.job_table import Forgotten, JobNames, JobTable
+from exporter.schedule.persistence import Clocks, Snapshot
+from exporter.schedule.queue import (
+    BudgetQueue,
+    ConcurrencyLimiter,
+    JobEntry,
+    QueuePlace,
+    RunningPoll,
+    Timer,
+    TimerHeap,
+)
+from exporter.schedule.status import JobStatus
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """How an attempt ended. `error` is type and place of our own bug; "" when there is none."""
+
+    poll: Poll
+    error: str = ""
+
+
+async def run_attempt(
+    poll: Callable[[Job], Awaitable[Poll]], job: Job, *, wall: Callable[[], float]
+) -> Attempt:
+    """Poll once within the job's time. Raises only if it was cancelled, or by Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    at, began = wall(), loop.time()
+    deadline = asyncio.timeout(job.timeout)
+    try:
+        async with deadline:
+            result = await poll(job)
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as raised:  # noqa: BLE001 - a dead task is impossible
+        seconds = loop.time() - began
+        if deadline.expired():
+            detail = f"no complete answer within {job.timeout:g} s"
+            failure = Failure(reason=Reason.TIMEOUT, detail=detail)
+            return Attempt(failed(job, failure, at=at, seconds=seconds))
+        return crashed(job, place_of(raised), at=at, seconds=seconds)
+    if isinstance(result, Poll):
+        return Attempt(result)
+    error = f"a poll returned {type(result).__name__}"  # type: ignore[unreachable]
+    return crashed(job, error, at=at, seconds=loop.time() - began)
+
+
+def crashed(job: Job, error: str, *, at: float, seconds: float) -> Attempt:
+    """Return the attempt of a poll that failed by our own bug."""
+    failure = Failure(reason=Reason.INTERNAL, detail=error)
+    return Attempt(failed(job, failure, at=at, seconds=seconds), error)
+
+
+def failed(job: Job, failure: Failure, *, at: float, seconds: float) -> Poll:
+    """Return the poll of a job of which nothing is known but that it failed."""
+    return Poll(
+        target=job.target,
+        provider=job.provider,
+        collector=job.collector,
+        at=at,
+        seconds=seconds,
+        outcome=failure,
+    )
+
+
+def place_of(error: BaseException) -> str:
+    """Return the type of `error` and where it was raised. Its text may hold values: never that."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = type(error).__name__
+    if trace is None:
+        return name
+    code = trace.tb_frame.f_code
+    return f"{name} in {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
+
+
+def ending_events(
+    entry: JobEntry, ended: Attempt, clocks: Clocks, cut: Cut | None
+) -> Iterator[Event]:
+    """Yield the events of every ended poll: that it crashed, that it ended, that a wait was cut."""
+    job, after = entry.job, entry.state
+    if ended.error:
+        yield crash_event(entry, ended.error)
+    yield PollFinished(
+        poll=ended.poll,
+        failures=after.failures,
+        next_poll=clocks.epoch(max(clocks.now, after.due, entry.lane.budget.until)),
+        lateness=entry.lateness,
+        interval=after.interval,
+    )
+    if cut is not None:
+        yield WaitCut(
+            provider=job.provider, target=job.target, asked=cut.asked, applied=cut.applied
+        )
+
+
+def crash_event(entry: JobEntry, error: str) -> PollCrashed:
+    """Return the event of our own bug in a poll."""
+    job = entry.job
+    return PollCrashed(
+        provider=job.provider, target=job.target, collector=job.collector, error=error
+    )
+
 
 BATCH = 256  # due items in one turn of the loop: after a long sleep it must not stand still
 WATCH = 30.0  # seconds between two looks whether everything still turns
@@ -63,9 +170,9 @@ class Runner:
         self._dice = dice
         self._started = started
         self._loop = asyncio.get_running_loop()
-        self._roster = Roster(seed)
-        self._agenda: Agenda[Entry | Lane | Timer] = Agenda()
-        self._slots = Slots(
+        self._roster = JobTable(seed)
+        self._agenda: TimerHeap[JobEntry | BudgetQueue | Timer] = TimerHeap()
+        self._slots = ConcurrencyLimiter(
             concurrency=concurrency,
             per_budget=per_budget,
             start=self._start,
@@ -82,7 +189,9 @@ class Runner:
 
     # --------------------------------------------------------------------------- what others do
 
-    def swap(self, jobs: Iterable[Job], *, changed: Names = (), replaced: Names = ()) -> Forgotten:
+    def swap(
+        self, jobs: Iterable[Job], *, changed: JobNames = (), replaced: JobNames = ()
+    ) -> Forgotten:
         """Make `jobs` the scheduled ones, at once and as a whole.
 
         Unchanged jobs keep state, timers and budget. Removed ones vanish: their running polls are
@@ -98,7 +207,7 @@ class Runner:
         for entry in change.admitted:
             self._agenda.put(entry, entry.state.due)
         for entry in change.refitted:
-            if entry.place is Place.AGENDA:
+            if entry.place is QueuePlace.AGENDA:
                 self._agenda.put(entry, entry.state.due)
         for lane in change.closed:
             self._agenda.drop(lane)
@@ -117,7 +226,7 @@ class Runner:
         """Poll `target` at once: its secret changed. A wait for throttling stays a wait."""
         now = self._loop.time()
         for entry in self._roster.targets.get(target, ()):
-            entry.lane.budget = budgets.forgive(entry.lane.budget)
+            entry.lane.budget = budget.forgive(entry.lane.budget)
             if entry.running is not None:
                 entry.running.again = entry.running.started < now
             else:
@@ -171,14 +280,16 @@ class Runner:
         clocks, names = self._clocks(), self._roster.targets if targets is None else targets
         entries = [entry for name in names for entry in self._roster.targets.get(name, ())]
         lanes = {entry.lane.key: entry.lane for entry in entries}
-        of_lanes = {key: view.budget_status(lane, clocks) for key, lane in lanes.items()}
-        return tuple(view.job_status(entry, of_lanes[entry.lane.key], clocks) for entry in entries)
+        of_lanes = {key: status.budget_status(lane, clocks) for key, lane in lanes.items()}
+        return tuple(
+            status.job_status(entry, of_lanes[entry.lane.key], clocks) for entry in entries
+        )
 
     def statuses_of(self, target: str) -> tuple[JobStatus, ...]:
         """Return what there is to know of the jobs of one target."""
         clocks = self._clocks()
         return tuple(
-            view.job_status(entry, view.budget_status(entry.lane, clocks), clocks)
+            status.job_status(entry, status.budget_status(entry.lane, clocks), clocks)
             for entry in self._roster.targets.get(target, ())
         )
 
@@ -240,7 +351,7 @@ class Runner:
             if not running.deaf:
                 running.deaf = True
                 running.cancel()
-                self._emit(tell.crash(entry, "a poll went on after its deadline"))
+                self._emit(crash_event(entry, "a poll went on after its deadline"))
             elif entry.running is running:
                 self._conclude(entry, running, self._crash(entry, running, "a poll does not end"))
                 self._arm()
@@ -277,24 +388,24 @@ class Runner:
             match self._agenda.pop_due(now):
                 case None:
                     return
-                case Entry() as entry if entry.state.due < self._resumed and self._is_crowd():
+                case JobEntry() as entry if entry.state.due < self._resumed and self._is_crowd():
                     self._spread(entry)
-                case Entry() as entry:
+                case JobEntry() as entry:
                     self._slots.push(entry)
                     self._slots.pump(entry.lane, now)
-                case Lane() as lane:
+                case BudgetQueue() as lane:
                     self._slots.pump(lane, now)
                 case Timer() as timer:
                     self._call(timer.callback)
 
     def _is_crowd(self) -> bool:
-        return len(self._agenda) > cadence.FIRST_PER_SECOND
+        return len(self._agenda) > state.FIRST_PER_SECOND
 
-    def _spread(self, entry: Entry) -> None:
+    def _spread(self, entry: JobEntry) -> None:
         """Let a poll that came due in a suspension come soon, and not in the same second as all."""
         job = entry.job
-        share = cadence.phase(self._seed, job.target, job.collector)
-        spread = cadence.first_spread(len(self._agenda), job.interval)
+        share = state.phase(self._seed, job.target, job.collector)
+        spread = state.first_spread(len(self._agenda), job.interval)
         due = self._resumed + share * spread
         entry.state = msgspec.structs.replace(entry.state, due=due)
         self._put(entry)
@@ -307,22 +418,22 @@ class Runner:
 
     # ---------------------------------------------------------------------------------- one poll
 
-    def _start(self, entry: Entry, now: float) -> None:
+    def _start(self, entry: JobEntry, now: float) -> None:
         if self._group is None:
             return
         lane, cost = entry.lane, entry.state.cost
-        task = self._group.create_task(attempt(self._poll, entry.job, wall=self._wall))
-        lane.budget = budgets.spend(
+        task = self._group.create_task(run_attempt(self._poll, entry.job, wall=self._wall))
+        lane.budget = budget.spend(
             lane.budget, lane.terms, now, cost=cost, pledged=lane.pledged, demand=lane.demand
         )
-        running = Running(now, cost, lane.host, task.cancel)
+        running = RunningPoll(now, cost, lane.host, task.cancel)
         entry.lateness = max(0.0, now - max(entry.state.due, lane.excused))
         self._slots.take(entry, running)
         task.add_done_callback(partial(self._ended, entry, running))
         if self._started is not None:
             self._call(partial(self._started, entry.job.target))
 
-    def _ended(self, entry: Entry, running: Running, task: asyncio.Task[Attempt]) -> None:
+    def _ended(self, entry: JobEntry, running: RunningPoll, task: asyncio.Task[Attempt]) -> None:
         if entry.running is not running:
             return  # it was given up, and what it brings now is nobody's
         ended: Attempt | None = None
@@ -333,27 +444,27 @@ class Runner:
         self._guard(self._conclude, entry, running, ended)
         self._arm()
 
-    def _crash(self, entry: Entry, running: Running, error: str) -> Attempt:
+    def _crash(self, entry: JobEntry, running: RunningPoll, error: str) -> Attempt:
         seconds = self._loop.time() - running.started
         return crashed(entry.job, error, at=self._wall() - seconds, seconds=seconds)
 
-    def _conclude(self, entry: Entry, running: Running, ended: Attempt | None) -> None:
+    def _conclude(self, entry: JobEntry, running: RunningPoll, ended: Attempt | None) -> None:
         """Take in the end of a poll; None: we called it off."""
         self._slots.free(entry, running)
         clocks = self._clocks()
         if ended is not None:
             self._settle(entry, running, ended, clocks)
-        elif entry.place is not Place.GONE:
+        elif entry.place is not QueuePlace.GONE:
             entry.cut(running.started, stopped=self._group is None)
             self._put(entry)
-        if running.again and entry.place is Place.AGENDA:
+        if running.again and entry.place is QueuePlace.AGENDA:
             self._wake(entry, clocks.now)
         self._release(entry, running, clocks.now)
 
-    def _release(self, entry: Entry, running: Running, now: float) -> None:
+    def _release(self, entry: JobEntry, running: RunningPoll, now: float) -> None:
         """Let those go on who waited for this poll: its siblings, its host, its lane, the line."""
         for sibling in self._roster.targets.get(entry.job.target, ()):
-            if sibling.place is Place.PARKED:
+            if sibling.place is QueuePlace.PARKED:
                 self._slots.push(sibling)
                 self._slots.enlist((sibling.lane,))
         lane = entry.lane
@@ -365,15 +476,17 @@ class Runner:
         self._slots.pass_on(running.host, now)
         self._slots.drain(now)
 
-    def _settle(self, entry: Entry, running: Running, ended: Attempt, clocks: Clocks) -> None:
+    def _settle(
+        self, entry: JobEntry, running: RunningPoll, ended: Attempt, clocks: Clocks
+    ) -> None:
         """Take in how a poll ended: budget, state, events."""
         lane, old, chance = entry.lane, entry.state, self._dice()
         waited = lane.budget.until
         facts = entry.settlement(running, ended.poll, clocks.now, clocks.wall, chance)
-        lane.budget, cut = budgets.settle(lane.budget, lane.terms, ended.poll, facts)
+        lane.budget, cut = budget.settle(lane.budget, lane.terms, ended.poll, facts)
         if lane.budget.until > waited:
             self._call_off(lane.running)
-        if entry.place is Place.GONE:
+        if entry.place is QueuePlace.GONE:
             return
         tick = state.Tick(
             now=clocks.now,
@@ -385,10 +498,10 @@ class Runner:
         entry.state, events = state.step(entry.job, old, ended.poll, tick)
         lane.demand += (entry.state.cost - old.cost) / entry.job.interval
         self._put(entry)
-        for event in (*tell.ending(entry, ended, clocks, cut), *events):
+        for event in (*ending_events(entry, ended, clocks, cut), *events):
             self._emit(event)
 
-    def _call_off(self, entries: Iterable[Entry]) -> None:
+    def _call_off(self, entries: Iterable[JobEntry]) -> None:
         """Cancel polls, and drop what they bring: removed, or their budget must wait.
 
         A poll goes on to its next page, which would be a request inside the wait.
@@ -398,13 +511,13 @@ class Runner:
                 entry.running.dropped = True
                 entry.running.cancel()
 
-    def _put(self, entry: Entry) -> None:
-        entry.place = Place.AGENDA
+    def _put(self, entry: JobEntry) -> None:
+        entry.place = QueuePlace.AGENDA
         self._agenda.put(entry, entry.state.due)
 
-    def _wake(self, entry: Entry, now: float) -> None:
+    def _wake(self, entry: JobEntry, now: float) -> None:
         woken = state.wake(entry.job, entry.state, now)
-        if woken is not entry.state and entry.place is Place.AGENDA:
+        if woken is not entry.state and entry.place is QueuePlace.AGENDA:
             entry.state = woken
             self._put(entry)
 
@@ -438,7 +551,7 @@ class Runner:
         for entry in self._roster.entries():
             if entry.running is None:
                 # Whose poll just ended comes after an interval: a bug must not become a hammer.
-                wait = entry.state.interval if entry.place is Place.RUNNING else PAUSE
-                entry.place = Place.AGENDA
+                wait = entry.state.interval if entry.place is QueuePlace.RUNNING else PAUSE
+                entry.place = QueuePlace.AGENDA
                 self._agenda.put(entry, max(entry.state.due, now + wait))
         self._arm()

@@ -1,17 +1,166 @@
-"""The state of one job, and its one step: how a poll ended decides when the next one comes."""
+"""How often, and at which moment: first phase, interval, alignment, slow cadences.
 
+Everything here moves a poll later than asked for, or keeps it; only `adaptive` makes polls faster,
+and never faster than the vendor's minimum.
+
+How long to stay away after failures: a function of numbers.
+
+The state of one job, and its one step: how a poll ended decides when the next one comes.
+"""
+
+import hashlib
 import math
 from enum import Enum, auto
 from typing import assert_never
 
 import msgspec
 
-from exporter.model.event import TargetBack, TargetDown
+from exporter.kernel.units import Kind
+from exporter.model.events import TargetBack, TargetDown
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
-from exporter.model.reading import Reading
-from exporter.schedule import cadence
-from exporter.schedule.backoff import backoff
+from exporter.model.reading import Known, Reading
+from exporter.model.target import Limit
 from exporter.schedule.job import Job
+
+FIRST_PER_SECOND = 20.0  # first polls after a start: values come soon, vendors see no burst
+FIRST_WITHIN = 30.0  # when readiness stops waiting for first attempts
+FIRST_PER_SECOND_MAX = 200.0  # what a quarter of a core polls
+STEADY_PER_SECOND = 2.0  # later the crowd spreads further
+AUTH_PAUSES = (900.0, 3600.0, 21_600.0)  # a dead key: 6 tries on the first day, then 4 a day
+AUTH_JITTER = 0.1
+ALIGN_FROM = 3600.0  # below that a cadence is how long a vendor caches, not when it publishes
+ALIGN_PHASE = 0.1  # of the vendor's cadence: come a little after its data, not all at once
+ALIGN_PHASE_MAX = 300.0
+NEAR_LIMIT = 0.75  # where the status page turns yellow; polls start to come faster
+AT_LIMIT = 0.9  # where it turns red
+FASTEST = 4.0  # times, at the limit
+
+
+def phase(*names: str) -> float:
+    """Return a number in [0, 1) that looks random and is the same after every start."""
+    digest = hashlib.blake2b("\0".join(names).encode(), digest_size=6).digest()
+    return int.from_bytes(digest) / 2.0**48
+
+
+def first_spread(jobs: int, interval: float) -> float:
+    """Return the seconds over which the first polls of `jobs` are spread."""
+    quick = min(FIRST_WITHIN, max(1.0, jobs / FIRST_PER_SECOND))
+    return min(interval, max(quick, jobs / FIRST_PER_SECOND_MAX))
+
+
+def steady_spread(jobs: int, interval: float) -> float:
+    """Return the seconds over which polls of `jobs` are spread once all had their first.
+
+    First polls come close together, so that there are values; the gap to the second is stretched
+    once, by the difference, so that the crowd does not stay together for ever.
+    """
+    return min(interval, max(first_spread(jobs, interval), jobs / STEADY_PER_SECOND))
+
+
+def auth_pause(refusals: int, chance: float) -> float:
+    """Return the seconds until a refused credential is tried again after so many refusals."""
+    pause = AUTH_PAUSES[min(max(refusals, 1), len(AUTH_PAUSES)) - 1]
+    return pause * (1.0 + AUTH_JITTER * chance)
+
+
+def paced_interval(job: Job, ratio: float | None) -> float:
+    """Return the interval for `job`, of which the fullest resource is at `ratio` of its limit.
+
+    An adaptive job comes up to four times as often near its limit, but neither faster than the
+    vendor allows nor than its data changes.
+    """
+    interval = max(job.interval, job.min_interval)
+    if not job.adaptive or ratio is None or ratio <= NEAR_LIMIT:
+        return interval
+    closeness = min(1.0, (ratio - NEAR_LIMIT) / (AT_LIMIT - NEAR_LIMIT))
+    faster = interval / (1.0 + closeness * (FASTEST - 1.0))
+    return min(interval, max(faster, job.min_interval, job.data_cadence or 0.0))
+
+
+def pressure(job: Job, reading: Reading) -> float | None:
+    """Return used / limit of the fullest resource, by the vendor's limits and the config's."""
+    ratios = [*_usage_ratios(job, reading), *_money_ratios(job, reading)]
+    return max(ratios, default=None)
+
+
+def _usage_ratios(job: Job, reading: Reading) -> list[float]:
+    ratios = [usage.ratio for usage in reading.usages if usage.ratio is not None]
+    for usage in reading.usages:
+        limit = job.limits.get(usage.resource)
+        own = limit.value if limit is not None and limit.kind in (None, usage.kind) else 0.0
+        bound = usage.limit.value if isinstance(usage.limit, Known) else own
+        if usage.used is not None and bound > 0.0:
+            ratios.append(usage.used / bound)
+    return ratios
+
+
+def _money_ratios(job: Job, reading: Reading) -> list[float]:
+    spend = job.limits.get("spend")
+    ratios = []
+    for money in reading.money:
+        bound = money.limit.value if isinstance(money.limit, Known) else _own(spend, money.currency)
+        if money.cost is not None and bound > 0.0:
+            ratios.append(money.cost / bound)
+    return ratios
+
+
+def _own(limit: Limit | None, currency: str) -> float:
+    if limit is None or limit.kind not in (None, Kind.MONEY):
+        return 0.0
+    return limit.value if limit.currency in ("", currency) else 0.0
+
+
+def aligned(job: Job, due: float) -> float:
+    """Return `due` (epoch seconds), moved to shortly after the vendor's data changes.
+
+    Only where data changes as rarely as we poll (the interval is a multiple of the cadence): a
+    poll just before the change would show old data for a whole interval. Later by less than one
+    cadence, never earlier. Cadences are taken to begin at midnight UTC; those of minutes have no
+    such beginning.
+    """
+    cadence = job.data_cadence
+    if not cadence or cadence < ALIGN_FROM or cadence > job.interval or job.interval % cadence:
+        return due
+    share = phase(job.target, job.collector, "cadence")
+    offset = share * min(cadence * ALIGN_PHASE, ALIGN_PHASE_MAX)
+    slack = cadence * ALIGN_PHASE / 2.0  # a poll that started a moment late must not lose a turn
+    turn = math.ceil((due - slack - offset) / cadence)
+    return max(due, turn * cadence + offset)
+
+
+JITTER = 0.25  # of our own steps, upward: clients that failed together come back apart
+WAIT_MARGIN = 1.0  # second: some vendors round their waits down
+WAIT_JITTER = 0.1  # of a wait that the vendor asked for, upward too
+WAIT_JITTER_MAX = 30.0  # seconds
+EXPONENT_MAX = 62  # 2**62 s is far beyond every cap; 2.0**1024 would overflow
+
+
+def backoff(failures: int, chance: float, *, floor: float, base: float, cap: float) -> float:
+    """Return the seconds to wait after so many consecutive failures (1 is the first).
+
+    `base` doubles with each failure; `chance` in [0, 1) spreads the result upward. The result is
+    never below `floor` (a vendor's word, or a minimal interval), which is rounded up to a second
+    and spread upward, and never above `cap`, which wins over all others.
+    """
+    exponent = min(max(failures - 1, 0), EXPONENT_MAX)
+    step = min(base * 2.0**exponent, cap / (1.0 + JITTER))
+    return min(cap, max(step * (1.0 + JITTER * chance), above(floor, chance)))
+
+
+def above(wait: float, chance: float) -> float:
+    """Return `wait` seconds, rounded up and spread upward: a floor is never undercut.
+
+    Vendors round, and reset their counters a moment late; and whoever shares the key was told the
+    same instant. Not a number, negative: 0, as nothing was said.
+    """
+    if not wait > 0.0:
+        return 0.0
+    if math.isinf(wait):
+        return wait
+    return (
+        math.ceil(wait) + WAIT_MARGIN + chance * min(max(1.0, wait * WAIT_JITTER), WAIT_JITTER_MAX)
+    )
+
 
 RETRY_BASE = 300.0  # a first retry comes after this or the interval, whichever is less
 RETRY_CAP = 900.0  # a vendor that is down is asked this often, or at the interval if longer
@@ -52,7 +201,7 @@ def reaction(reason: Reason) -> Reaction:
             assert_never(reason)
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class FailureStreak(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why the last poll failed. `since` is when the first of them ended (loop time).
 
     `alike` counts the failures in a row that ask the same of us.
@@ -76,7 +225,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     due: float
     interval: float
     started: float = -math.inf
-    trouble: Trouble | None = None
+    trouble: FailureStreak | None = None
     last_success: float | None = None
     calls: float = 1.0
     settle: float = 0.0
@@ -133,8 +282,8 @@ def step(
         case Failure() as failure:
             return _fail(job, state, poll, failure, tick)
         case Reading() as reading:
-            ratio = cadence.pressure(job, reading) if job.adaptive else None
-            interval = cadence.paced_interval(job, ratio)
+            ratio = pressure(job, reading) if job.adaptive else None
+            interval = paced_interval(job, ratio)
             period_end = _period_end(reading, tick.wall)
         case Unchanged():
             interval, period_end = state.interval, state.period_end
@@ -156,7 +305,7 @@ def _aligned(job: Job, due: float, tick: Tick) -> float:
     if job.data_cadence is None:
         return due
     ahead = due - tick.now
-    return tick.now + cadence.aligned(job, tick.wall + ahead) - tick.wall
+    return tick.now + aligned(job, tick.wall + ahead) - tick.wall
 
 
 def _period_end(reading: Reading, wall: float) -> float | None:
@@ -216,11 +365,13 @@ def _fail(
     return after, (down,)
 
 
-def _trouble(before: Trouble | None, failure: Failure, now: float) -> Trouble:
+def _trouble(before: FailureStreak | None, failure: Failure, now: float) -> FailureStreak:
     if before is None:
-        return Trouble(reason=failure.reason, detail=failure.detail, since=now, failures=1, alike=1)
+        return FailureStreak(
+            reason=failure.reason, detail=failure.detail, since=now, failures=1, alike=1
+        )
     alike = reaction(before.reason) is reaction(failure.reason)
-    return Trouble(
+    return FailureStreak(
         reason=failure.reason,
         detail=failure.detail,
         since=before.since,
@@ -229,7 +380,7 @@ def _trouble(before: Trouble | None, failure: Failure, now: float) -> Trouble:
     )
 
 
-def _due_after(job: Job, trouble: Trouble, failure: Failure, tick: Tick) -> float:
+def _due_after(job: Job, trouble: FailureStreak, failure: Failure, tick: Tick) -> float:
     """Return when a failed job comes again, its budget apart: each reaction has its own pace."""
     floor = min(failure.wait or 0.0, job.throttling.max_wait)
     match reaction(failure.reason):
@@ -238,7 +389,7 @@ def _due_after(job: Job, trouble: Trouble, failure: Failure, tick: Tick) -> floa
         case Reaction.RETRY:
             base, cap = min(job.interval, RETRY_BASE), max(job.interval, RETRY_CAP)
         case Reaction.PAUSE:
-            pause = cadence.auth_pause(trouble.alike, tick.chance)
+            pause = auth_pause(trouble.alike, tick.chance)
             return tick.now + max(pause, job.interval, floor)
         case Reaction.KEEP_ON:
             base, cap = job.interval, max(job.interval, FIX_CAP)
@@ -246,9 +397,6 @@ def _due_after(job: Job, trouble: Trouble, failure: Failure, tick: Tick) -> floa
             assert_never(other)
     cap = max(cap, floor)
     return tick.now + backoff(trouble.alike, tick.chance, floor=floor, base=base, cap=cap)
-
-
-# ------------------------------------------------------------------- what a change of config does
 
 
 def fresh(job: Job, due: float, *, settle: float = 0.0) -> JobState:
@@ -308,7 +456,7 @@ def stopped(job: Job, state: JobState, started: float) -> JobState:
     """
     wait = max(job.interval, job.min_interval)
     if state.trouble is not None and reaction(state.trouble.reason) is Reaction.PAUSE:
-        wait = max(wait, cadence.auth_pause(state.trouble.alike, 0.0))
+        wait = max(wait, auth_pause(state.trouble.alike, 0.0))
     elif state.last_success is None:
         wait = max(min(job.interval, RETRY_BASE), job.min_interval)
     return msgspec.structs.replace(state, due=started + wait, started=started)
@@ -325,7 +473,7 @@ def unended(state: JobState, started: float) -> JobState:
         again = msgspec.structs.replace(
             trouble, failures=trouble.failures + 1, alike=trouble.alike + 1
         )
-        trouble, wait = again, max(wait, cadence.auth_pause(again.alike, 0.0))
+        trouble, wait = again, max(wait, auth_pause(again.alike, 0.0))
     return msgspec.structs.replace(state, due=started + wait, started=started, trouble=trouble)
 
 
@@ -374,7 +522,7 @@ def _furthest(job: Job, state: JobState, interval: float) -> float:
         case Reaction.WAIT:
             return max(interval, job.throttling.max_wait)
         case Reaction.PAUSE:
-            return max(interval, cadence.auth_pause(state.trouble.alike, 1.0))
+            return max(interval, auth_pause(state.trouble.alike, 1.0))
         case Reaction.RETRY | Reaction.KEEP_ON:
             return max(interval, FIX_CAP)
         case other:

@@ -1,4 +1,19 @@
-"""The memory that survives: readings, schedule and history on disk.
+"""Where no state is kept: a ledger that forgets, and the choice between the two.
+
+SQLite is loaded only where there is a file for it: it takes a megabyte and a half.
+
+What was saved and is not written yet: the latest of each record, bounded whatever the disk does.
+
+Records are written in the order of their last saving, so that what came before a target was
+forgotten, or became another one, cannot come back.
+
+The ledger's file as the one thread sees it that may touch it.
+
+Opened when first needed, begun anew when it is found broken, tidied a little with every batch.
+
+I/O: sqlite3.
+
+The memory that survives: readings, schedule and history on disk.
 
 The event loop only puts records into a queue where a newer one replaces the older; one thread
 writes them all in one transaction, a third of a second after the first. A disk that is full, gone
@@ -14,27 +29,265 @@ import math
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
+from itertools import chain
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import msgspec
 
 from exporter.kernel.override import override
-from exporter.model.event import Event, LedgerNote, LedgerTrouble
+from exporter.model.events import Event, LedgerNote, LedgerTrouble
 from exporter.model.reading import Reading
-from exporter.store import recall
-from exporter.store.database import LockedError
-from exporter.store.ledger_file import ERRORS, LedgerFile
-from exporter.store.recall import History, Restored, StateInUseError
-from exporter.store.records import (
+from exporter.store import sqlite
+from exporter.store.sqlite import (
+    BrokenError,
     ForgetRecord,
+    History,
+    Lock,
+    LockedError,
     PointRecord,
     ReadingRecord,
     Record,
     RenewalRecord,
+    Restored,
     ScheduleRecord,
+    StateInUseError,
+    identity,
+    is_broken,
+    is_to_blame,
+    open_database,
+    real_path,
+    set_aside,
+    transaction,
 )
-from exporter.store.waiting import Batch, Key, Waiting
+
+
+class NoLedger:
+    """Takes everything and keeps nothing."""
+
+    async def load(self, fingerprints: Mapping[str, str], *, since: float, step: float) -> Restored:
+        """Return that nothing is known."""
+        return Restored()
+
+    def save_reading(self, target: str, fingerprint: str, reading: Reading, at: float) -> None:
+        """Keep nothing."""
+
+    def renew(self, target: str, collector: str, at: float) -> None:
+        """Keep nothing."""
+
+    def save_schedule(self, rows: Mapping[str, bytes | None]) -> None:
+        """Keep nothing."""
+
+    def save_history(self, points: Iterable[PointRecord]) -> None:
+        """Keep nothing."""
+
+    async def settle(self, patience: float) -> bool:
+        """Return at once that nothing is on a disk."""
+        return False
+
+    def hasten(self) -> None:
+        """Do nothing: nothing is kept."""
+
+    def forget(self, target: str) -> None:
+        """Do nothing: nothing is known of it."""
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+def open_ledger(
+    path: str,
+    *,
+    emit: Callable[[Event], None],
+    wall: Callable[[], float],
+    begun_anew: Callable[[], object],
+) -> "Ledger | NoLedger":
+    """Return the ledger of the file at `path`, "" for none. To be called in the running loop.
+
+    `begun_anew` is called when what is in memory has to be saved again, into a new file.
+    """
+    if not path:
+        return NoLedger()
+    pass
+
+    return Ledger(path, emit=emit, wall=wall, begun_anew=begun_anew)
+
+
+POINTS = 50_000
+"""Points of the history that may wait; the oldest go first."""
+Key: TypeAlias = tuple[str, ...]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What is written at once. `number` counts everything saved so far."""
+
+    records: dict[Key, Record]
+    points: tuple[PointRecord, ...]
+    number: int
+
+
+class PendingWrites:
+    """A queue of records with one place for each key, and of points."""
+
+    def __init__(self, points: int = POINTS) -> None:
+        self._records: dict[Key, Record] = {}
+        self._points: deque[PointRecord] = deque(maxlen=points)
+        self.saved = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._records or self._points)
+
+    def put(self, key: Key, record: Record) -> None:
+        """Add a record at the end, in the place of an older one of its key."""
+        self.saved += 1
+        self._records.pop(key, None)
+        self._records[key] = record
+
+    def extend(self, points: Iterable[PointRecord]) -> None:
+        """Add points; beyond the limit the oldest are lost."""
+        self.saved += 1
+        self._points.extend(points)
+
+    def take(self) -> Batch:
+        """Return all that waits and begin anew."""
+        batch = Batch(self._records, tuple(self._points), self.saved)
+        self._records = {}
+        self._points.clear()
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Return a batch that could not be written: before what has been saved since."""
+        older = {key: r for key, r in batch.records.items() if key not in self._records}
+        self._records = older | self._records
+        self._points = deque(chain(batch.points, self._points), maxlen=self._points.maxlen)
+
+
+ERRORS = (sqlite3.Error, OSError, BrokenError, LockedError)
+"""What the disk can do to us."""
+TIDY_EVERY = 3600.0
+"""Seconds from the end of one round of tidying to the next."""
+TIDY_SERIES = 500
+"""Series to tidy with one batch, some 10 ms: the next batch must not wait for more."""
+_T = TypeVar("_T")
+
+
+class LedgerFile:
+    """Blocking. Every method may raise ERRORS; a later call tries again.
+
+    `wall` is the clock of epoch seconds. `notify` is told, for people, when the file was broken
+    and set aside, or removed or replaced by somebody else, and a new one begun; `note` what else
+    they should know of it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        wall: Callable[[], float],
+        notify: Callable[[str], object],
+        note: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self._path = path
+        self._wall = wall
+        self._notify = notify
+        self._note = note
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that is open
+        self._lock: Lock | None = None
+        self._inherited = True  # an earlier process may have written it, and so may have spoilt it
+        self._tidy_after: int | None = 0  # the series after which to go on, None between rounds
+        self._tidy_at = 0.0  # of the next round, epoch seconds
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to ask without opening it first."""
+        return self._connection is not None
+
+    def ask(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return the answer; if the file turns out to be broken, that of a new and empty one.
+
+        Of a file that an earlier process left, whatever cannot be read is taken for broken. A file
+        that this process began is at fault only where SQLite says so: else it would be our own
+        bug, and every try would set another file aside.
+        """
+        connection = self._open()
+        try:
+            return question(connection)
+        except Exception as error:
+            if not (is_broken(error) or (self._inherited and is_to_blame(error))):
+                raise
+            what = error
+        self._close_connection()
+        if self._path:
+            aside = set_aside(real_path(self._path), self._wall())
+            self._notify(f"{str(what) or type(what).__name__}; it was set aside as {aside}")
+        self._inherited = False
+        return question(self._open())
+
+    def write(self, batch: Batch) -> int:
+        """Write all or nothing; return how many records cannot be written on any disk."""
+        return self.ask(lambda connection: self._write(connection, batch))
+
+    def close(self) -> None:
+        """Close the file, if it is open, and let other processes use it."""
+        self._close_connection()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        moved = False
+        if self._path:
+            if self._lock is not None and self._lock.lost:
+                self._lock.release()
+                self._lock = None
+            if self._connection is not None:
+                moved = identity(real_path(self._path)) != self._identity
+            if moved:
+                self._close_connection()
+            if self._lock is None:
+                self._lock = Lock(self._path)
+                if self._lock.missing:
+                    self._note(
+                        "the file system has no locks: nothing stops a second exporter from using"
+                        " this file. Make sure that there is one"
+                    )
+        if self._connection is None:
+            self._connection, aside = open_database(self._path, self._wall())
+            self._identity = identity(real_path(self._path)) if self._path else None
+            if aside:
+                self._inherited = False
+                self._notify(aside)
+            elif moved:
+                self._notify("the file was removed or replaced while it was in use")
+        return self._connection
+
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> int:
+        now = self._wall()
+        with transaction(connection):
+            refused = sqlite.write(connection, batch.records.values(), batch.points, now)
+            tidied = self._tidy(connection, now)
+        self._tidy_after, self._tidy_at = tidied
+        return refused
+
+    def _tidy(self, connection: sqlite3.Connection, now: float) -> tuple[int | None, float]:
+        """Return where to go on, and when the next round begins."""
+        after = self._tidy_after
+        if after is None:
+            # A clock that went back ends the pause, too: a round too many costs nothing.
+            if self._tidy_at - TIDY_EVERY <= now < self._tidy_at:
+                return None, self._tidy_at
+            after = 0
+        return sqlite.tidy(connection, now, after, TIDY_SERIES), now + TIDY_EVERY
+
 
 PAUSE = 0.3
 """Seconds in which records gather: with the writing, what a kill can cost."""
@@ -44,10 +297,7 @@ CLOSING = 1.0
 """Seconds that a close may take."""
 STALLED = 5.0
 """Seconds without an answer of the disk after which the process goes on without state."""
-
 _LAST_RETRY = 60.0  # seconds between two tries in trouble, doubling up to this
-
-_T = TypeVar("_T")
 _Given = ParamSpec("_Given")
 
 
@@ -137,7 +387,7 @@ class Ledger:
         self._file = LedgerFile(path, wall, self._in_loop(self._lost), self._in_loop(self._note))
         self._thread = _Thread()
         self._is_loaded = False
-        self._waiting = Waiting()
+        self._waiting = PendingWrites()
         self._written = 0  # how far of what `_waiting` counted as saved is on the disk
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = False  # the timer rang while the last batch was still being written
@@ -167,7 +417,7 @@ class Ledger:
         now = self._wall()
 
         def question(connection: sqlite3.Connection) -> Restored:
-            return recall.load(connection, fingerprints, since, step, now=now)
+            return sqlite.load_state(connection, fingerprints, since, step, now=now)
 
         try:
             restored = await self._ask(question, Restored(), refuse=True)
@@ -189,7 +439,9 @@ class Ledger:
         unless persistence is out.
         """
         await self.flush()
-        return await self._ask(lambda c: recall.history(c, target, fingerprint, since, step), {})
+        return await self._ask(
+            lambda c: sqlite.load_history(c, target, fingerprint, since, step), {}
+        )
 
     # ----------------------------------------------------------------------------------- saving
 

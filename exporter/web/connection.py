@@ -1,26 +1,126 @@
-"""Connections: how many there are, how long they may take, and what their answers may hold.
+"""What every answer has in common: its headers, and the shapes that handlers return.
+
+Connections: how many there are, how long they may take, and what their answers may hold.
 
 aiohttp closes what is idle after an answer, but waits for ever for a request whose headers come
 one byte a minute, takes as many connections as come, and keeps what a client does not read.
 """
 
 import asyncio
+import json as stdlib_json
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, TypeAlias, cast
 
+import msgspec
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
 
 from exporter.kernel.override import override
-from exporter.web import answers
-from exporter.web.answers import Handler
+
+Handler: TypeAlias = Callable[[BaseRequest], Awaitable[StreamResponse]]
+SERVER: Final = "usage-exporter"
+SECURITY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Server": SERVER,  # not "Python/3.11 aiohttp/3.14": no help for whoever looks for holes
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+)
+"""On every answer. No address of ours runs a script, is framed, or loads anything."""
+READ: Final = ("GET", "HEAD")
+CHANGE: Final = ("POST", "PUT")
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers an address, and to which methods."""
+
+    handler: Handler
+    methods: tuple[str, ...] = READ
+
+
+def text_response(
+    body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY
+) -> Response:
+    """Answer with plain text; a newline is added, so that a terminal stays readable."""
+    return _answer(body + "\n", "text/plain; charset=utf-8", status, headers)
+
+
+def json_response(value: object) -> bytes:
+    """Return a struct, or plain values, as JSON."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half of a surrogate pair, in a vendor's text
+        return stdlib_json.dumps(msgspec.to_builtins(value)).encode()
+
+
+class Shared:
+    """A large body that all get who ask while it is being made: `make` runs once for them.
+
+    So many clients cost the time and the memory of one, whether or not they read the answer.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
+        self._make = make
+        self._flight: asyncio.Task[bytes] | None = None
+
+    async def get(self) -> bytes:
+        """Return the body. Raises what `make` raises."""
+        flight = self._flight
+        if flight is None:
+            flight = asyncio.get_running_loop().create_task(self._made())
+            flight.add_done_callback(self._land)
+            self._flight = flight
+        return await asyncio.shield(flight)  # a client that leaves does not take it from the others
+
+    async def _made(self) -> bytes:
+        return await self._make()
+
+    def _land(self, flight: asyncio.Task[bytes]) -> None:
+        self._flight = None
+        if not flight.cancelled():
+            flight.exception()  # seen, also where everybody has left
+
+
+class Turns:
+    """Lets others have the event loop from time to time: work at every size goes in slices."""
+
+    def __init__(self, seconds: float = 0.005) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._began = self._loop.time()
+
+    async def rest(self) -> None:
+        """Give the event loop away if it was held for a slice; to be called in between."""
+        if self._loop.time() - self._began >= self._seconds:
+            await asyncio.sleep(0)
+            self._began = self._loop.time()
+
+
+def method_not_allowed(methods: tuple[str, ...]) -> Response:
+    """Answer 405, in the words of Prometheus, with the methods that the address takes."""
+    return text_response(
+        f"Only {' or '.join(methods)} requests allowed.",
+        status=405,
+        headers={**SECURITY, "Allow": ", ".join(methods)},
+    )
+
+
+def _answer(body: str, kind: str, status: int, headers: Mapping[str, str]) -> Response:
+    # A lone surrogate (a file name of any bytes, in a message) must not end in a 500.
+    content = body.encode("utf-8", "replace")
+    return Response(body=content, status=status, headers={**headers, "Content-Type": kind})
+
 
 READ_HEADERS: Final = 5.0
 """Seconds from the first byte (or the connection) to the last header, as kube-state-metrics."""
@@ -28,14 +128,12 @@ IDLE: Final = 75.0
 """Seconds that a connection is kept between requests: Prometheus comes once a minute."""
 STALLED: Final = 10.0
 """Seconds in which a client has to read the next piece of its answer."""
-
 _LINGER: Final = 1.0  # no address reads a body; this long is one waited for and thrown away
 _READ_BUFFER: Final = 1 << 14  # of a body that nobody reads
 _LONGEST_LINE: Final = 8190
 _MOST_HEADERS: Final = 64
 _LONGEST_HEAD: Final = 1 << 15
 """Bytes of all header lines of a request: 64 lines of 8 kB on each connection are 250 MB."""
-
 _WRITE: Final = 1 << 20
 _SMALL_WRITE: Final = 1 << 15
 _ONE_WRITE: Final = 1 << 18  # a small body is joined: a system call costs more than the copy
@@ -43,9 +141,7 @@ _CROWDED: Final = 8 << 20
 """Unread bytes from which on each client gets small pieces, and nobody waits for the others."""
 _MOST_PRIVATE: Final = 64 << 20
 _MOST_VERSIONS: Final = 64 << 20
-
 _QUIET: Final = 10.0  # seconds without pressure after which it counts as over
-
 Notice: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Told a message and its fields, when pressure begins and when it is over."""
 
@@ -287,7 +383,7 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionResetError("The answer has begun; there is no way to say more.")
         known = status != HTTPStatus.INTERNAL_SERVER_ERROR
-        response = answers.text(
+        response = text_response(
             "Not a valid HTTP request." if known else "Internal error.", status=status
         )
         response.force_close()
@@ -465,7 +561,7 @@ def _timed(handler: Handler) -> Handler:
         connection.request_begun()
         try:
             if sum(len(name) + len(value) for name, value in request.raw_headers) > _LONGEST_HEAD:
-                refusal = answers.text(
+                refusal = text_response(
                     f"The headers are longer than {_LONGEST_HEAD} bytes.", status=431
                 )
                 refusal.force_close()

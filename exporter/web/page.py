@@ -1,21 +1,375 @@
-"""The frame of the status page: head, summary, notes, and the cards that fit."""
+"""HTML in which nothing is forgotten to be escaped: text is text, unless it is `Markup`.
+
+A target on the status page.
+
+The frame of the status page: head, summary, notes, and the cards that fit.
+"""
 
 import heapq
+import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Final, assert_never
 
-from exporter.web import human, style
-from exporter.web.card import card, state
-from exporter.web.markup import Markup, join, tag
-from exporter.web.view import RED, Grade, StatusView, TargetView, grade, worst_ratio
+from exporter.web import format, style
+from exporter.web.view import (
+    RED,
+    YELLOW,
+    ApiView,
+    CollectorView,
+    CostView,
+    FailureView,
+    Grade,
+    ResourceView,
+    StatusView,
+    TargetView,
+    grade,
+    worst_ratio,
+)
+
+
+class Markup(str):
+    """HTML that is finished. Only this module, and constants, make it."""
+
+    __slots__ = ()
+
+
+NOTHING: Final = Markup("")
+
+
+def tag(name: str, *children: str | None, **attributes: str | None) -> Markup:
+    """Return an element. Children that are no `Markup` and all attribute values are escaped.
+
+    ``class_`` is ``class``, ``aria_label`` is ``aria-label``; None leaves the child or the
+    attribute out.
+    """
+    parts = [f"<{name}"]
+    for key, value in attributes.items():
+        if value is not None:
+            parts.append(f' {key.rstrip("_").replace("_", "-")}="{_text(value)}"')
+    parts.append(">")
+    parts += [
+        child if isinstance(child, Markup) else _text(child)
+        for child in children
+        if child is not None
+    ]
+    parts.append(f"</{name}>")
+    return Markup("".join(parts))
+
+
+def join(*children: str | None, separator: str = "") -> Markup:
+    """Return the children one after the other; what is None or empty is left out."""
+    texts = (child if isinstance(child, Markup) else _text(child) for child in children if child)
+    return Markup(_text(separator).join(texts))
+
+
+def _text(value: str) -> str:
+    return escape(value).replace("\0", "�")
+
+
+_COLOURS: Final = {
+    Grade.FINE: "ok",
+    Grade.WAITING: "idle",
+    Grade.YELLOW: "warn",
+    Grade.PAUSED: "warn",
+    Grade.RED: "crit",
+    Grade.DOWN: "crit",
+}
+_NAMES: Final = 3  # what fits in a heading
+_MOST_ROWS: Final = 50
+"""Resources, and amounts of money, on one card: a thousand of them take 50 ms."""
+_NEARNESS: Final = (
+    (math.nextafter(1, 2), "over the limit"),
+    (1.0, "at the limit"),
+    (YELLOW, "near the limit"),
+)
+_CURRENCY_WORDS: Final = (
+    ("cost", "so far"),
+    ("base", "base"),
+    ("overage", "overage"),
+    ("projected", "projected"),
+    ("limit", "budget"),
+)
+
+
+def target_card(target: TargetView, *, now: float, anchor: str) -> Markup:
+    """Return the card of `target`; `anchor` is its id on the page."""
+    rows = [_resource(resource, now) for resource in _worst(target.resources)]
+    return tag(
+        "article",
+        _header(target),
+        *_trouble(target),
+        *rows,
+        None if rows or target.costs else _nothing(target),
+        *(_cost(cost) for cost in target.costs[:_MOST_ROWS]),
+        _left_out(target),
+        _footer(target, now),
+        _details(target, now),
+        class_="card",
+        id=anchor,
+    )
+
+
+def _worst(resources: tuple[ResourceView, ...]) -> Iterable[ResourceView]:
+    """Return the resources in their order, or, of too many, those next to their limits first."""
+    if len(resources) <= _MOST_ROWS:
+        return resources
+    return heapq.nlargest(_MOST_ROWS, resources, key=lambda one: one.ratio or 0.0)
+
+
+def _left_out(target: TargetView) -> Markup | None:
+    more = sum(max(len(all_) - _MOST_ROWS, 0) for all_ in (target.resources, target.costs))
+    return tag("p", f"{more:,} more: see /api/v1/targets.", class_="empty") if more else None
+
+
+def colour(ratio: float) -> str:
+    """Return the class of a bar: green, yellow from 75 %, red from 90 %."""
+    return "crit" if ratio >= RED else "warn" if ratio >= YELLOW else "ok"
+
+
+def target_state(target: TargetView) -> str:
+    """Say in a few words how `target` is."""
+    down = [collector for collector in target.collectors if collector.up is False]
+    match grade(target):
+        case Grade.DOWN:
+            some = "" if len(down) == len(target.collectors) else "partly "
+            return f"{some}down: {', '.join(sorted({one.reason for one in down if one.reason}))}"
+        case Grade.RED | Grade.YELLOW:
+            return _limits(target)
+        case Grade.PAUSED:
+            return "waits"
+        case Grade.WAITING:
+            return "waits for its first poll"
+        case Grade.FINE:
+            return "up"
+        case _ as never:
+            assert_never(never)
+
+
+def _limits(target: TargetView) -> str:
+    worst = worst_ratio(target)
+    floor, words = next(pair for pair in _NEARNESS if worst >= pair[0])
+    names = [one.resource for one in target.resources if (one.ratio or 0.0) >= floor]
+    return f"{', '.join(names)} {words}" if len(names) <= _NAMES else f"{len(names)} {words}"
+
+
+def _header(target: TargetView) -> Markup:
+    kind = _COLOURS[grade(target)]
+    return tag(
+        "header",
+        tag("span", class_=f"dot {kind}"),
+        tag("h2", target.account),
+        tag("span", target.provider, class_="chip", title=target.title or None),
+        tag("span", target.plan, class_="chip", title="plan") if target.plan else None,
+        *(tag("span", f"{key}: {value}", class_="chip") for key, value in target.labels.items()),
+        tag("span", target_state(target), class_=f"state {kind}"),
+    )
+
+
+def _trouble(target: TargetView) -> Iterator[Markup]:
+    for collector in target.collectors:
+        if collector.reason:
+            yield tag("p", f"{collector.collector}: {_error(collector)}", class_="why crit")
+    if target.backoff > 0:
+        reason = f": {target.backoff_reason}" if target.backoff_reason else ""
+        yield tag("p", f"Backs off for {format.span(target.backoff)}{reason}", class_="why warn")
+
+
+def _nothing(target: TargetView) -> Markup:
+    polled = any(collector.last_success for collector in target.collectors)
+    words = "No values: the last ones are too old." if polled else "No values yet."
+    return tag("p", words, class_="empty")
+
+
+def _resource(resource: ResourceView, now: float) -> Markup:
+    name = f"{resource.account} · {resource.resource}" if resource.account else resource.resource
+    return tag(
+        "div",
+        tag(
+            "div",
+            tag("span", name, class_="name"),
+            tag("span", *_amounts(resource), class_="num"),
+            tag("span", _share(resource.ratio), class_=f"pct {_colour_of(resource.ratio)}"),
+            class_="line",
+        ),
+        _bar(resource) if resource.ratio is not None else None,
+        tag("div", *_more(resource, now), class_="sub"),
+        class_="row",
+    )
+
+
+def _colour_of(ratio: float | None) -> str:
+    return "" if ratio is None else colour(ratio)
+
+
+def _share(ratio: float | None) -> str:
+    return "" if ratio is None else format.percent(ratio)
+
+
+def _amounts(resource: ResourceView) -> Iterator[Markup]:
+    if resource.used is not None:
+        yield tag("span", _amount(resource, resource.used), title=f"{resource.used:,.15g}")
+    if resource.limit is not None:
+        slash = " / " if resource.used is not None else "limit "
+        yield tag("i", slash + _amount(resource, resource.limit), title=f"{resource.limit:,.15g}")
+    elif resource.limit_kind == "unlimited":
+        yield tag("i", " / unlimited")
+
+
+def _amount(resource: ResourceView, value: float) -> str:
+    return format.amount(value, resource.kind, resource.unit)
+
+
+def _bar(resource: ResourceView) -> Markup:
+    ratio = resource.ratio or 0.0
+    expected = resource.projected_ratio
+    label = f"{resource.resource}: {format.percent(ratio)} of the limit"
+    return tag(
+        "svg",
+        tag("title", label),
+        _part(expected, f"more {colour(expected)}") if expected is not None else None,
+        _part(ratio, colour(ratio)),
+        _end(expected) if expected is not None and 0 < expected < 1 else None,
+        class_="bar",
+        role="img",
+        aria_label=label,
+    )
+
+
+def _part(ratio: float, kind: str) -> Markup:
+    width = min(max(ratio, 0.0), 1.0) * 100
+    return tag("rect", width=f"{width:.2f}%", height="100%", class_=kind)
+
+
+def _end(ratio: float) -> Markup:
+    return tag("rect", x=f"{ratio * 100:.2f}%", width="2", height="100%", class_="end")
+
+
+def _more(resource: ResourceView, now: float) -> Iterator[Markup]:
+    notes = [note for note in _notes(resource, now) if note]
+    yield join(*notes, separator=" · ")
+
+
+def _notes(resource: ResourceView, now: float) -> Iterator[str | None]:
+    if resource.projected is not None or resource.projected_ratio is not None:
+        yield _projection(resource)
+    if resource.exhaustion is not None:
+        ahead = resource.exhaustion - now
+        when = f"in {format.span(ahead)}" if ahead > 0 else "about now"
+        yield tag("b", f"reaches the limit {when}", title=format.moment(resource.exhaustion))
+    if resource.period_start is not None and resource.period_end is not None:
+        yield f"{format.day(resource.period_start)} to {format.day(resource.period_end - 1)}"
+    if resource.limit is None and resource.ratio is None and resource.limit_kind == "unknown":
+        yield "limit unknown"
+    if resource.limit_kind == "config" and resource.limit is not None:
+        yield "limit from the config"
+    if resource.data_time is not None:
+        yield _time(resource.data_time, f"data of {format.ago(resource.data_time, now)}")
+    if resource.kind == "quantity" and resource.unit not in {"", resource.kind}:
+        yield f"unit: {resource.unit}"
+
+
+def _projection(resource: ResourceView) -> str:
+    amount = "" if resource.projected is None else _amount(resource, resource.projected)
+    share = "" if resource.projected_ratio is None else format.percent(resource.projected_ratio)
+    both = f"{amount} ({share})" if amount and share else amount or share
+    origin = " by the vendor" if resource.projection == "provider" else ""
+    return f"projected {both}{origin}"
+
+
+def _cost(cost: CostView) -> Markup:
+    shown = [
+        tag("div", tag("b", format.money(value, cost.currency)), tag("span", word))
+        for key, word in _CURRENCY_WORDS
+        if (value := getattr(cost, key)) is not None
+    ]
+    account = tag("div", tag("b", cost.account), tag("span", "account")) if cost.account else None
+    return tag("div", account, *shown, class_="costs")
+
+
+def _footer(target: TargetView, now: float) -> Markup:
+    successes = [one.last_success for one in target.collectors if one.last_success is not None]
+    polls = [one.next_poll for one in target.collectors if one.next_poll is not None]
+    return tag(
+        "footer",
+        _time(min(successes), f"updated {format.ago(min(successes), now)}") if successes else None,
+        _time(min(polls), f"next poll {format.until(min(polls), now)}") if polls else None,
+    )
+
+
+def _details(target: TargetView, now: float) -> Markup | None:
+    if not target.collectors:
+        return None
+    errors = f", {_count(len(target.failures), 'recent error')}" if target.failures else ""
+    collectors = _count(len(target.collectors), "collector")
+    return tag(
+        "details",
+        tag("summary", collectors + errors),
+        tag("div", _collectors(target, now), class_="wide"),
+        tag("p", _api(target.api, now), class_="sub") if target.api else None,
+        tag("div", _failures(target.failures, now), class_="wide") if target.failures else None,
+    )
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _collectors(target: TargetView, now: float) -> Markup:
+    heads = ("collector", "state", "every", "last success", "next poll", "last error")
+    rows = (tag("tr", *_collector(collector, now)) for collector in target.collectors)
+    return tag("table", tag("tr", *(tag("th", head) for head in heads)), *rows)
+
+
+def _collector(collector: CollectorView, now: float) -> Iterator[Markup]:
+    words = {True: "up", False: "down", None: "not polled yet"}[collector.up]
+    kind = {True: "ok-text", False: "crit-text", None: None}[collector.up]
+    yield tag("td", collector.collector)
+    yield tag("td", words, class_=kind)
+    yield tag("td", format.span(collector.interval), class_="t")
+    for at, text in ((collector.last_success, format.ago), (collector.next_poll, format.until)):
+        yield tag("td", _time(at, text(at, now)) if at is not None else "never", class_="t")
+    yield tag("td", _error(collector))
+
+
+def _error(collector: CollectorView) -> str:
+    times = f" ({collector.failures} in a row)" if collector.failures > 1 else ""
+    return f"{collector.reason}{times}: {collector.detail}" if collector.reason else ""
+
+
+def _api(api: ApiView, now: float) -> str:
+    others = f"{format.percent(api.reserve)} of it is left to others"
+    if api.remaining is None:
+        return f"The vendor tells no limit of its API; {others} when it does."
+    of = "" if api.limit is None else f" of {format.number(api.limit)}"
+    anew = "" if api.reset is None else f", anew {format.until(api.reset, now)}"
+    return f"The vendor's API: {format.number(api.remaining)}{of} requests left{anew}; {others}."
+
+
+def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:
+    rows = (
+        tag(
+            "tr",
+            tag("td", _time(failure.at, format.ago(failure.at, now)), class_="t"),
+            tag("td", failure.collector),
+            tag("td", failure.reason),
+            tag("td", failure.detail),
+        )
+        for failure in failures
+    )
+    heads = ("error", "collector", "reason", "detail")
+    return tag("table", tag("tr", *(tag("th", head) for head in heads)), *rows)
+
+
+def _time(epoch: float, words: str) -> Markup:
+    return tag("span", words, title=format.moment(epoch))
+
 
 MOST_CARDS: Final = 200
 _MOST_LINKS: Final = 12
 _BATCH: Final = 100
 """Targets that are graded before the caller may let somebody else have the event loop."""
-
-
 _API: Final = "/api/v1/targets"
 _LINKS: Final = (_API, "/config", "/-/healthy", "/-/ready")
 
@@ -39,7 +393,7 @@ class _Overview:
         self.worst = heapq.nlargest(MOST_CARDS, both, key=lambda pair: pair[0])
 
 
-def page(view: StatusView, *, telemetry_path: str) -> Iterator[str]:
+def status_page(view: StatusView, *, telemetry_path: str) -> Iterator[str]:
     """Give the page in parts, none of which takes long to make; some are empty."""
     overview = _Overview()
     for start in range(0, len(view.targets), _BATCH):
@@ -55,7 +409,7 @@ def page(view: StatusView, *, telemetry_path: str) -> Iterator[str]:
     yield join(_reload_note(view), _attention(shown), _cut_note(view.targets, shown))
     yield '<section class="cards">'
     for place, target in enumerate(shown):
-        yield card(target, now=view.now, anchor=_anchor(place))
+        yield target_card(target, now=view.now, anchor=_anchor(place))
     yield "</section>"
     yield join(None if shown else _no_targets(), _foot(view))
     yield "</main></body></html>\n"
@@ -119,7 +473,7 @@ def _reload_note(view: StatusView) -> Markup | None:
 
 def _attention(shown: list[TargetView]) -> Markup | None:
     worst = [
-        tag("a", f"{target.account} ({state(target)})", href=f"#{_anchor(place)}")
+        tag("a", f"{target.account} ({target_state(target)})", href=f"#{_anchor(place)}")
         for place, target in enumerate(shown)
         if grade(target) >= Grade.RED
     ]
@@ -154,8 +508,8 @@ def _foot(view: StatusView) -> Markup:
     loaded = view.config_loaded
     return tag(
         "p",
-        f"As of {human.moment(view.now)}. Running for {human.span(view.now - view.started)}.",
-        None if loaded is None else f" Configuration loaded {human.ago(loaded, view.now)}.",
+        f"As of {format.moment(view.now)}. Running for {format.span(view.now - view.started)}.",
+        None if loaded is None else f" Configuration loaded {format.ago(loaded, view.now)}.",
         " Values are cached between polls: this page asks no vendor.",
         class_="foot",
     )

@@ -8,10 +8,8 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from exporter.web.addresses import Address
-from exporter.web.answers import Handler
-from exporter.web.connection import READ_HEADERS, Connections, Notice
-from exporter.web.refusals import CannotListen
+from exporter.web.address import Address, CannotListen
+from exporter.web.connection import READ_HEADERS, Connections, Handler, Notice
 
 _BACKLOG: Final = 128
 _GRACE: Final = 3.0
@@ -27,7 +25,7 @@ MOST_CONNECTIONS: Final = 512
 _LEAST_CONNECTIONS: Final = 8
 
 
-class Server:
+class WebServer:
     """Answers requests on any number of addresses, from `start` to `stop`."""
 
     def __init__(

@@ -10,7 +10,6 @@ ICON: Final = (
     "%3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='white' stroke-width='2' stroke-linecap='round'/%3E"
     "%3C/svg%3E"
 )
-
 CSS: Final = """
 :root{color-scheme:light dark;--bg:#f5f6f8;--card:#fff;--line:#e3e6ea;--text:#1b1f24;--dim:#5d6672;
 --track:#e9ecf0;--ok:#2f9e5b;--warn:#e0a100;--warn-text:#8a6100;--crit:#d63a3a;--idle:#8b95a1;

@@ -4,16 +4,26 @@ The schema is prometheus/exporter-toolkit's (``docs/web-configuration.md``), so 
 works for node_exporter works here, and what is accepted here ``promtool check web-config``
 accepts too. What Python's TLS cannot do (asking for a client certificate without checking it,
 TLS 1.0, several curves) is refused and not ignored.
+
+TLS for the server: contexts made of the web configuration, and certificates that change.
+
+Reads the file of ``--web.config.file``, with the line of every problem in it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
 
 import msgspec
+import yaml
 
-from exporter.kernel.durations import parse_duration
-from exporter.kernel.problems import did_you_mean
+from exporter.kernel.calendar import parse_duration
+from exporter.kernel.override import override
+from exporter.kernel.problems import Position, Problem, did_you_mean
+from exporter.kernel.secrets import hide_tokens, hide_value, looks_secret
+from exporter.web.address import BadWebConfig
 
 CIPHERS: Final[Mapping[str, str]] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -27,7 +37,6 @@ CIPHERS: Final[Mapping[str, str]] = {
     "TLS_CHACHA20_POLY1305_SHA256": "",
 }
 """Go's names of the cipher suites that are still safe, and OpenSSL's."""
-
 CURVES: Final[Mapping[str, str]] = {
     "CurveP256": "prime256v1",
     "CurveP384": "secp384r1",
@@ -35,7 +44,6 @@ CURVES: Final[Mapping[str, str]] = {
 }
 VERSIONS: Final = ("TLS12", "TLS13")
 CLIENT_AUTH: Final = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
-
 HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
@@ -165,3 +173,224 @@ def _rate(limit: RateLimit) -> Iterator[Finding]:
         yield "rate_limit.interval", str(error)
     if limit.burst < 0:
         yield "rate_limit.burst", "a number of requests is not below zero."
+
+
+_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_CLIENT_AUTH: Final = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+def make_context(tls: Tls) -> ssl.SSLContext:
+    """Return a server's context. Raises OSError (ssl's own included) naming the bad file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.min_version]
+    context.maximum_version = _VERSIONS[tls.max_version]
+    suites = ":".join(CIPHERS[suite] for suite in tls.cipher_suites if CIPHERS[suite])
+    if suites:
+        context.set_ciphers(suites)
+    for curve in tls.curve_preferences:
+        context.set_ecdh_curve(CURVES[curve])
+    if not tls.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    _load(tls, context)
+    return context
+
+
+def files_of(tls: Tls) -> tuple[str, ...]:
+    """Return the files that a context is made of."""
+    return tuple(path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path)
+
+
+def _load(tls: Tls, context: ssl.SSLContext) -> None:
+    try:
+        # Without a password a key that has one would ask the terminal for it.
+        context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"tls_server_config: cannot use {hide_tokens(tls.cert_file)} with"
+            f" {hide_tokens(tls.key_file)}: {_words(error)}."
+            " Both must be readable PEM files, the key without a password, and belong together."
+        ) from error
+    context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
+    if context.verify_mode is ssl.CERT_NONE:
+        return
+    if not tls.client_ca_file:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        return
+    try:
+        context.load_verify_locations(tls.client_ca_file)
+    except OSError as error:
+        raise OSError(
+            f"tls_server_config.client_ca_file: cannot use {hide_tokens(tls.client_ca_file)}:"
+            f" {_words(error)}."
+            " It must be a readable PEM file of CA certificates."
+        ) from error
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM").replace("_", " ").lower()
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+class Rotating(ssl.SSLContext):
+    """A context that gives each new connection whatever context is current.
+
+    What is set on this one itself is never used: the event loop asks it for a connection's TLS
+    object, and gets one of the current context. So a renewed certificate, another client CA and
+    another policy hold from the next handshake on, and no connection is dropped.
+    """
+
+    _current: Callable[[], ssl.SSLContext]
+
+    def __new__(cls, current: Callable[[], ssl.SSLContext]) -> Self:
+        rotating = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        rotating._current = current
+        return rotating
+
+    @override
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return self._current().wrap_bio(*args, **kwargs)
+
+
+_AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`")
+_FIELDS: Final = {
+    "": WebConfig,
+    "tls_server_config": Tls,
+    "http_server_config": Http,
+    "rate_limit": RateLimit,
+}
+_SECTIONS: Final = {*_FIELDS, "basic_auth_users", "http_server_config.headers"}
+_NULL: Final = "tag:yaml.org,2002:null"  # a section without content is as good as none
+
+
+def read_web_config(path: str) -> WebConfig:
+    """Return the configuration in `path`, its own paths made absolute.
+
+    Raises BadWebConfig with all problems, OSError when the file cannot be read.
+    """
+    document = _Document(path, _text(path))
+    config = document.convert()
+    found = findings(config)
+    if found:
+        raise BadWebConfig(document.problem(finding) for finding in found)
+    return resolved(config, Path(path).parent)
+
+
+def resolved(config: WebConfig, folder: Path) -> WebConfig:
+    """Return `config` with the paths of its files relative to `folder` made absolute."""
+    tls = config.tls_server_config
+    if tls is None:
+        return config
+    absolute = {
+        key: str(folder / getattr(tls, key)) if getattr(tls, key) else ""
+        for key in ("cert_file", "key_file", "client_ca_file")
+    }
+    return msgspec.structs.replace(
+        config, tls_server_config=msgspec.structs.replace(tls, **absolute)
+    )
+
+
+def _text(path: str) -> str:
+    content = Path(path).read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 ({error}). Save the file as UTF-8."
+        raise BadWebConfig([Problem(Position(path, 0, 0), "", what)]) from error
+
+
+class _Document:
+    """A YAML document as plain values, with the place of each key."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._places: dict[str, Position] = {"": Position(path, 1, 1)}
+        self._problems: list[Problem] = []
+        self._value: object = None
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._value = {} if node is None else self._plain(node, "")
+        except (yaml.YAMLError, RecursionError) as error:
+            raise BadWebConfig([self._broken(error)]) from error
+
+    def convert(self) -> WebConfig:
+        """Return the typed configuration. Raises BadWebConfig."""
+        if not self._problems:
+            try:
+                return msgspec.convert(self._value, WebConfig, strict=False)
+            except msgspec.ValidationError as error:
+                self._problems.append(self.problem(_explain(str(error))))
+        raise BadWebConfig(self._problems)
+
+    def problem(self, finding: Finding) -> Problem:
+        """Return `finding` with the place of the nearest key that the file has."""
+        path, what = finding
+        place = path
+        while place not in self._places:
+            place = place.rpartition(".")[0]
+        # A password or key may stand in the wrong place, also in that of a name.
+        value: object = self._value
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and looks_secret(value):
+            what = hide_value(what, value)
+        return Problem(self._places[place], hide_tokens(path), hide_tokens(what))
+
+    def _plain(self, node: yaml.Node, path: str) -> object:
+        # Scalars stay text: of "0", "yes" and "1e3" the schema says what they are.
+        self._places.setdefault(path, self._position(node.start_mark))
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._pairs(node, path))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(child, f"{path}[]") for child in node.value]
+        return str(node.value)
+
+    def _pairs(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, object]]:
+        seen = set()
+        for key_node, value_node in node.value:
+            key = str(getattr(key_node, "value", ""))
+            inner = f"{path}.{key}" if path else key
+            self._places[inner] = self._position(key_node.start_mark)
+            if key in seen:
+                what = "the key is there twice. Keep one."
+                self._problems.append(self.problem((inner, what)))
+            seen.add(key)
+            if inner not in _SECTIONS or value_node.tag != _NULL:
+                yield key, self._plain(value_node, inner)
+
+    def _position(self, mark: yaml.Mark) -> Position:
+        return Position(self._path, mark.line + 1, mark.column + 1)
+
+    def _broken(self, error: Exception) -> Problem:
+        mark = getattr(error, "problem_mark", None)
+        position = Position(self._path, 0, 0) if mark is None else self._position(mark)
+        # The parser's own words differ from version to version, and quote what may be a password.
+        what = (
+            "not YAML here"
+            if not isinstance(error, RecursionError)
+            else "nested too deeply, or an alias (*) that holds itself"
+        )
+        return Problem(position, "", f"{what}. Write YAML as promtool check web-config takes it.")
+
+
+def _explain(message: str) -> Finding:
+    """Return the path and the words of a message of msgspec's."""
+    found = _AT.fullmatch(message)
+    path = ((found and found["path"]) or "").removeprefix("$").removeprefix(".")
+    what = found["what"] if found else message
+    unknown = _UNKNOWN.fullmatch(what)
+    if unknown is None:
+        return path.replace("[...]", ""), f"{what}."
+    key = unknown["key"]
+    hint = did_you_mean(key, _FIELDS[path].__struct_fields__)
+    return f"{path}.{key}".removeprefix("."), f"unknown key.{hint}"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter.config.load import load_plan
-from exporter.model.plan import Plan
+from exporter.config.plan import load_plan
+from exporter.model.target import Plan
 
 ROUNDS = 5
 

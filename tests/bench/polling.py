@@ -17,13 +17,13 @@ import msgspec
 import uvloop
 
 from exporter.app.engine import Engine, World
+from exporter.app.observability import Observability
 from exporter.app.options import Options
-from exporter.app.telling import Telling
 from exporter.config.files import SecretReader
-from exporter.config.load import load_text
+from exporter.config.plan import load_text
 from exporter.kernel.secrets import Redactor
-from exporter.model.event import Event, PollFinished
-from exporter.model.plan import Plan
+from exporter.model.events import Event, PollFinished
+from exporter.model.target import Plan
 from tests.bench.starts import configuration
 
 TARGETS, PACE = 300, 1.0
@@ -81,7 +81,7 @@ async def engine(origin: str, state_file: str) -> float:
     """Poll as the daemon does."""
     polls = itertools.count()
     clock = asyncio.get_running_loop().time
-    telling = Telling(
+    telling = Observability(
         Options(listen=()), stream=sys.stderr, wall=time.time, clock=clock, redactor=Redactor()
     )
 

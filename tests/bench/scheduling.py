@@ -15,7 +15,7 @@ import tracemalloc
 
 import uvloop
 
-from exporter.model.event import Event, PollFinished
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Poll, Unchanged
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner

@@ -15,15 +15,15 @@ import time
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
-from exporter.app.scrape import Scrape
+from exporter.app.daemon import Scrape
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import PrefixCache
-from exporter.store.shelf import Shelf
-from exporter.web import metrics
-from exporter.web.addresses import parse_address
-from exporter.web.answers import Route
-from exporter.web.dispatch import Dispatch
-from exporter.web.server import Server
+from exporter.web import routes
+from exporter.web.address import parse_address
+from exporter.web.connection import Route
+from exporter.web.routes import Dispatch
+from exporter.web.server import WebServer
 from tests.bench import shape
 from tests.support.stalls import Stopwatch
 
@@ -32,7 +32,7 @@ class Shop:
     """A shelf, and the caches that a publisher keeps."""
 
     def __init__(self, series: int) -> None:
-        self.shelf = Shelf()
+        self.shelf = ExpositionCache()
         self.each = shape.per_target(series)
         self.caches: list[PrefixCache] = []
         for number, samples in enumerate(shape.targets(series)):
@@ -67,7 +67,7 @@ async def serve(port: int, series: int) -> None:
     watch = Stopwatch()
     watch.install()
 
-    scraped = metrics.handler(scrape.everything)
+    scraped = routes.metrics_handler(scrape.everything)
 
     async def changed(request: BaseRequest) -> StreamResponse:
         shop.change()
@@ -83,7 +83,7 @@ async def serve(port: int, series: int) -> None:
         "/changed": Route(handler=changed),
         "/longest": Route(handler=longest),
     }
-    server = Server(Dispatch(table, failed=lambda path, error: None))
+    server = WebServer(Dispatch(table, failed=lambda path, error: None))
     await server.start([parse_address(f"127.0.0.1:{port}")])
     await asyncio.Event().wait()
 

@@ -6,7 +6,7 @@ resources a target. A line has 106 bytes on average.
 
 from collections.abc import Iterator
 
-from exporter.model.sample import Sample
+from exporter.model.families import Sample
 
 FAMILIES = (
     "usage_bytes",

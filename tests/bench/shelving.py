@@ -11,9 +11,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from exporter.store.deflate import deflate
-from exporter.store.exposition import PrefixCache
-from exporter.store.shelf import Shelf
+from exporter.store.cache import ExpositionCache
+from exporter.store.exposition import PrefixCache, deflate
 from tests.bench import shape
 
 ROUNDS = 20
@@ -29,9 +28,9 @@ def best(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def filled(series: int) -> tuple[Shelf, list[PrefixCache]]:
+def filled(series: int) -> tuple[ExpositionCache, list[PrefixCache]]:
     """Return a shelf of so many series, and the caches that a publisher keeps."""
-    shelf, caches = Shelf(), []
+    shelf, caches = ExpositionCache(), []
     for number, samples in enumerate(shape.targets(series)):
         caches.append(PrefixCache())
         shelf.put(str(number), caches[-1].render(samples))

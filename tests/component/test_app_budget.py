@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.model.outcome import Reason
 from tests.support.meter import DEFINITION, TOKEN, Meter, row, rows, target, write_config
 from tests.support.rig import plan_of, running
@@ -11,7 +11,7 @@ from tests.support.warp import warped
 NEXT = "usage_next_poll_timestamp_seconds"
 
 
-def refused(seconds: int = 900) -> Answer:
+def refused(seconds: int = 900) -> VendorResponse:
     return json_answer({"detail": "slow down"}, status=429, headers={"Retry-After": str(seconds)})
 
 
@@ -48,7 +48,7 @@ async def test_both_targets_of_a_throttled_key_say_when_they_come_again(tmp_path
 
 @warped
 async def test_another_key_of_the_vendor_is_not_held_back(tmp_path: Path) -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: VendorRequest) -> VendorResponse:
         throttled = asked.headers["authorization"].endswith(TOKEN)
         return refused() if throttled else rows()
 
@@ -114,7 +114,7 @@ async def test_a_403_that_means_throttling_holds_the_key_and_is_waited_for(tmp_p
 
 @warped
 async def test_a_throttled_page_asks_for_no_further_page(tmp_path: Path) -> None:
-    def pages(asked: Asked) -> Answer:
+    def pages(asked: VendorRequest) -> VendorResponse:
         page = int(asked.argument("page", "1"))
         if page == 3:
             return refused()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Close, Pause, json_answer
-from exporter.fetch.wire import Answer, Wire
+from exporter.demo.server import Close, Pause, json_answer
+from exporter.fetch.http import HttpRequest, HttpResponse
 from tests.support.daemon import exporting
 from tests.support.exposed import Exposed
 from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
@@ -107,7 +107,7 @@ def test_polls_come_shortly_after_the_vendors_data(tmp_path: Path) -> None:
     definition = DEFINITION.replace("interval: 5m\n", "interval: 6h\ndata_cadence: 6h\n", 1)
     asked: list[float] = []
 
-    async def vendor(wire: Wire) -> Answer:
+    async def vendor(wire: HttpRequest) -> HttpResponse:
         asked.append(clock())
         return reply(wire, {"rows": [{"name": "traffic", "used": 1}]})
 
@@ -133,7 +133,7 @@ def test_a_used_up_quota_waits_for_the_period_and_says_why(tmp_path: Path) -> No
     end = EPOCH + 10 * HOUR
     asked: list[float] = []
 
-    async def vendor(wire: Wire) -> Answer:
+    async def vendor(wire: HttpRequest) -> HttpResponse:
         asked.append(clock())
         if len(asked) > 1 and clock() < end:
             return reply(wire, {"detail": "upgrade"}, status=402)

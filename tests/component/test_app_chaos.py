@@ -17,11 +17,17 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.demo.cues import Cues
-from exporter.demo.server import FakeVendors
+from exporter.demo.faults import Cues
+from exporter.demo.server import (
+    FakeVendors,
+    Script,
+    VendorRequest,
+    VendorResponse,
+    json_answer,
+    plainly,
+)
 from exporter.demo.vendors import TOKENS, VENDORS
-from exporter.demo.wire import Answer, Asked, Script, json_answer, plainly
-from exporter.model.event import TargetDown
+from exporter.model.events import TargetDown
 from exporter.model.outcome import Reason
 from exporter.model.reading import RateLimit
 from tests.support.exposed import Exposed
@@ -116,7 +122,7 @@ def test_a_period_that_ends_while_the_pages_are_turned_is_no_sum(tmp_path: Path)
     async def story() -> None:
         ended = [False]
 
-        def pages(asked: Asked) -> Answer:
+        def pages(asked: VendorRequest) -> VendorResponse:
             old = row(used=100, start=END - 86_400 * 30, end=END)
             if asked.argument("page") != "2":
                 return rows(old, next=f"{asked.origin}/usage?page=2")
@@ -144,7 +150,7 @@ def test_a_vendor_whose_clock_jumps_into_the_next_month_between_pages_spoils_not
     async def story() -> None:
         stage = Stage()
 
-        def new_year(asked: Asked, answer: Answer, now: float) -> Script:
+        def new_year(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
             stage.ahead += END - NOW + 1
             return plainly(answer)
 

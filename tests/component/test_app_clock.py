@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.event import ClockMoved, Event, ValuesExpired
-from exporter.model.plan import Plan
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.events import ClockMoved, Event, ValuesExpired
+from exporter.model.target import Plan
 from tests.support.meter import DEFINITION
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
@@ -28,7 +28,7 @@ class World:
         self.latency = 0.1
         self.asked: list[float] = []
 
-    async def vendor(self, wire: Wire) -> Answer:
+    async def vendor(self, wire: HttpRequest) -> HttpResponse:
         self.asked.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.latency)
         document = {"rows": [{"name": "traffic", "used": 250}]}

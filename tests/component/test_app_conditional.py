@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.plan import Plan
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.target import Plan
 from tests.support.exposed import Exposed
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
@@ -24,7 +24,7 @@ items:
 TAG = '"one"'
 
 
-async def vendor(wire: Wire) -> Answer:
+async def vendor(wire: HttpRequest) -> HttpResponse:
     if wire.headers.get("If-None-Match") == TAG:
         return reply(wire, b"", status=304, etag=TAG)
     return reply(wire, {"used": 5, "sites": [{"name": "north", "used": 5}]}, etag=TAG)

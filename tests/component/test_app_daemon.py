@@ -10,7 +10,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.demo.wire import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_answer
 from tests.support.daemon import exporting
 from tests.support.exposed import Exposed
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
@@ -268,7 +268,7 @@ async def test_an_address_that_fails_is_logged_and_answers_500(
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
             await exporter.until(is_up)
-            monkeypatch.setattr("exporter.app.view.samples", grumble)
+            monkeypatch.setattr("exporter.app.view.target_samples", grumble)
             answer = await exporter.get("/api/v1/targets")
             assert (await exporter.get("/metrics")).status == 200
             log = exporter.log

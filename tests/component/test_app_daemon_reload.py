@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Close, Pause
+from exporter.demo.server import Close, Pause
 from tests.support.daemon import Exporter, exporting
 from tests.support.meter import TOKEN, Meter, target, write_config
 from tests.support.warp import jump, warped

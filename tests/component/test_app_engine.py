@@ -4,16 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Close, Pause, Send, head, json_answer
-from exporter.model.event import (
-    PollCrashed,
-    PollFinished,
-    SeriesDropped,
-    TargetBack,
-    TargetDown,
-)
+from exporter.demo.server import Close, Pause, Send, VendorResponse, head, json_answer
+from exporter.model.events import PollCrashed, PollFinished, SeriesDropped, TargetBack, TargetDown
+from exporter.model.families import Sample
 from exporter.model.outcome import Failure, Reason
-from exporter.model.sample import Sample
 from exporter.model.target import Target
 from tests.support.meter import Meter, row, rows, target, write_config
 from tests.support.polled import one
@@ -114,7 +108,7 @@ async def test_a_vendor_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
 async def test_an_answer_that_drips_ends_at_the_deadline_of_the_whole_poll(tmp_path: Path) -> None:
     body = b'{"rows": []}'
     drips = (
-        Send(head(Answer(), length=len(body))),
+        Send(head(VendorResponse(), length=len(body))),
         *[step for byte in body for step in (Send(bytes([byte])), Pause(20.0))],
     )
     meter = Meter(usage=drips)
@@ -143,7 +137,7 @@ async def test_a_crash_in_a_poll_is_counted_and_the_next_poll_comes(
     meter = Meter()
     async with one(meter, tmp_path) as rig:
         with monkeypatch.context() as patch:
-            patch.setattr("exporter.pipeline.read", crash)
+            patch.setattr("exporter.pipeline.read_payload", crash)
             seen = await rig.first()
         assert seen.get("usage_up", account="home") == 0
         assert rig.reasons() == {"home": Reason.INTERNAL}
@@ -189,7 +183,7 @@ async def test_a_fault_while_publishing_does_not_hide_the_poll(
         raise ZeroDivisionError
 
     meter = Meter()
-    monkeypatch.setattr("exporter.app.publisher.samples", crash)
+    monkeypatch.setattr("exporter.app.publisher.target_samples", crash)
     async with one(meter, tmp_path) as rig:
         await rig.first()
     assert len(rig.told(PollFinished)) == 1
@@ -231,7 +225,7 @@ async def test_series_that_cannot_be_written_cost_the_target_its_values_alone(
     def found(target: Target, *rest: object) -> tuple[list[Sample], tuple[()]]:
         return (twice if target.name == "home" else twice[:0], ())
 
-    monkeypatch.setattr("exporter.app.publisher.samples", found)
+    monkeypatch.setattr("exporter.app.publisher.target_samples", found)
     async with good.vendor, bad.vendor:
         path = write_config(tmp_path, target(bad, "home"), target(good, "work"))
         async with running(plan_of(path)) as rig:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.event import Event, ValuesExpired
-from exporter.model.plan import Plan
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.events import Event, ValuesExpired
+from exporter.model.target import Plan
 from tests.support.meter import DEFINITION
 from tests.support.schedule import EPOCH
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
@@ -23,7 +23,7 @@ class World:
         self.end = end
         self.events: list[Event] = []
 
-    async def __call__(self, wire: Wire) -> Answer:
+    async def __call__(self, wire: HttpRequest) -> HttpResponse:
         if self.down:
             return reply(wire, {}, status=500)
         row = {"name": "traffic", "used": 1, "start": EPOCH - 1e6, "end": self.end}

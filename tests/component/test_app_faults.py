@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.faults import FAULTS
-from exporter.demo.server import FakeVendors
-from exporter.demo.tpstreams import TOKEN
-from exporter.demo.vendors import VENDORS
-from exporter.demo.wire import Answer, Asked, Script
-from exporter.model.event import PollFinished
+from exporter.demo.server import FakeVendors, Script, VendorRequest, VendorResponse
+from exporter.demo.vendors import TPSTREAMS_TOKEN, VENDORS
+from exporter.model.events import PollFinished
 from exporter.model.outcome import Failure, Reason
 from tests.support.exposed import Exposed
 from tests.support.faults_expected import EXPECTED
@@ -29,7 +27,7 @@ def config(folder: Path, origin: str) -> Path:
         "name": "video",
         "provider": "tpstreams",
         "base_url": f"{origin}/tpstreams",
-        "credentials": {"token": TOKEN},
+        "credentials": {"token": TPSTREAMS_TOKEN},
         "params": {"organization_id": "9q94nm"},
         "limits": {"bandwidth": "5 TB"},
         "poll_interval": "5m",
@@ -49,7 +47,7 @@ class Spoiler:
         self._fault = FAULTS[fault]
         self._page = page
 
-    def __call__(self, _vendor: str, asked: Asked, answer: Answer) -> Script | None:
+    def __call__(self, _vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
         if not self.active or asked.argument("page", "1") != self._page:
             return None
         self.spoilt += 1

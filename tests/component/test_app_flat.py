@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.app.observers import Observers
+from exporter.app.observability import Observability, Observers
 from exporter.app.options import Options
-from exporter.app.telling import Telling
 from exporter.demo.faults import FAULTS
-from exporter.demo.wire import Answer as Reply
-from exporter.demo.wire import Asked, Script, json_answer
-from exporter.fetch.wire import Answer, Wire
+from exporter.demo.server import Script, VendorRequest, json_answer
+from exporter.demo.server import VendorResponse as Reply
+from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Redactor
-from exporter.model.event import Event, PollFinished
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
-from exporter.model.plan import Plan
+from exporter.model.target import Plan
 from tests.support.meter import DEFINITION, Meter, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.schedule import EPOCH
@@ -74,7 +73,7 @@ class Life:
         self.failures = 0
         self.sizes: list[Size] = []
 
-    async def vendor(self, wire: Wire) -> Answer | Failure:
+    async def vendor(self, wire: HttpRequest) -> HttpResponse | Failure:
         self.requests += 1
         turn = self.requests
         await asyncio.sleep(0.05)
@@ -85,7 +84,7 @@ class Life:
         found = [{"name": name, "used": turn, "limit": 1e9, **period} for name in names]
         return reply(wire, {"rows": found}, X_RateLimit_Limit="5000", X_RateLimit_Remaining="4000")
 
-    def break_(self, wire: Wire, turn: int) -> Answer | Failure:
+    def break_(self, wire: HttpRequest, turn: int) -> HttpResponse | Failure:
         match turn % 6:
             case 0:
                 return reply(wire, {"detail": f"no, for the {turn}th time"}, status=500)
@@ -122,7 +121,9 @@ class Life:
     async def live(self) -> None:
         clock = asyncio.get_running_loop().time
         options = Options(listen=())
-        telling = Telling(options, stream=Sink(), wall=self.clock, clock=clock, redactor=Redactor())
+        telling = Observability(
+            options, stream=Sink(), wall=self.clock, clock=clock, redactor=Redactor()
+        )
         tell = Observers(telling.observers(), telling.log)
 
         def emit(event: Event) -> None:
@@ -167,7 +168,7 @@ def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: P
 async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Path) -> None:
     turns = [0]
 
-    def usage(asked: Asked) -> Reply | Script:
+    def usage(asked: VendorRequest) -> Reply | Script:
         turns[0] += 1
         if turns[0] % 2:
             return rows()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.event import Event, TargetBack, TargetDown
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.events import Event, TargetBack, TargetDown
 from tests.support.exposed import Exposed
 from tests.support.meter import DEFINITION
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
@@ -30,7 +30,7 @@ class World:
         self.headers: dict[str, str] = {}
         self.asked = 0
 
-    async def vendor(self, wire: Wire) -> Answer:
+    async def vendor(self, wire: HttpRequest) -> HttpResponse:
         self.asked += 1
         await asyncio.sleep(self.latency)
         status = self.status.get(wire.headers["Authorization"], 200)

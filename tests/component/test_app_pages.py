@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.model.outcome import Reason
 from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
 from tests.support.rig import Rig, plan_of, running
@@ -17,14 +17,16 @@ NUMBERED = "{kind: page_number, param: page, size: 2, rows: rows, total_rows: to
 CURSOR = "{kind: cursor, cursor: next, param: page, rows: rows}"
 
 
-def linked(asked: Asked) -> Answer:
+def linked(asked: VendorRequest) -> VendorResponse:
     """Answer with one of nine pages, each with one byte of traffic."""
     page = int(asked.argument("page", "1"))
     more = {"next": f"{asked.origin}/usage?page={page + 1}"} if page < PAGES else {}
     return rows(row(used=1), **more)
 
 
-def spoilt(page: int, answer: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
+def spoilt(
+    page: int, answer: Callable[[VendorRequest], VendorResponse]
+) -> Callable[[VendorRequest], VendorResponse]:
     """Return `linked` with another answer on one page."""
     return lambda asked: (
         answer(asked) if asked.argument("page", "1") == str(page) else linked(asked)
@@ -68,7 +70,7 @@ async def test_a_refusal_on_page_7_of_9_keeps_the_sum_and_is_waited_for(tmp_path
     ],
 )
 def test_a_last_page_that_is_none_is_no_smaller_sum(
-    tmp_path: Path, answer: Callable[[Asked], Answer]
+    tmp_path: Path, answer: Callable[[VendorRequest], VendorResponse]
 ) -> None:
     @warped
     async def story() -> None:
@@ -84,7 +86,7 @@ def test_a_last_page_that_is_none_is_no_smaller_sum(
 
 @warped
 async def test_a_total_that_changes_between_pages_is_no_smaller_sum(tmp_path: Path) -> None:
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         counted = 4 if number == 1 or not changed else 3
         left = 2 if number == 1 or not changed else 1
@@ -104,7 +106,7 @@ async def test_a_total_that_changes_between_pages_is_no_smaller_sum(tmp_path: Pa
 async def test_an_empty_page_in_the_middle_is_no_end_where_the_vendor_counts(
     tmp_path: Path,
 ) -> None:
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         found = [] if number == 2 else [row(used=1)]
         return json_answer({"rows": found, "pages": 3})
@@ -117,7 +119,7 @@ async def test_an_empty_page_in_the_middle_is_no_end_where_the_vendor_counts(
 
 @warped
 async def test_a_cursor_that_comes_again_is_no_sum(tmp_path: Path) -> None:
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         following = {"": "a", "a": "b", "b": "a" if stuck else ""}[asked.argument("page", "")]
         return rows(row(used=1), next=following)
 

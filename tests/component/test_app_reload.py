@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.demo.wire import Close, Pause, json_answer
-from exporter.model.plan import Plan
+from exporter.demo.server import Close, Pause, json_answer
+from exporter.model.target import Plan
 from tests.support.meter import Meter, row, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.warp import jump, warped

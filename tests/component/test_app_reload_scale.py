@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from exporter.config.load import load_text
-from exporter.model.plan import Plan
+from exporter.config.plan import load_text
+from exporter.model.target import Plan
 from tests.support.meter import Meter, target, write_config
 from tests.support.rig import Rig, plan_of, running
 from tests.support.vendor import NOW

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from exporter.app.engine import PRUNED_EVERY
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.plan import Plan
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.target import Plan
 from exporter.store.ledger import GATHER
 from tests.support.meter import DEFINITION
 from tests.support.schedule import DAY
@@ -33,7 +33,7 @@ class World:
         self.status = 200
         self.headers: dict[str, str] = {}
 
-    async def vendor(self, wire: Wire) -> Answer:
+    async def vendor(self, wire: HttpRequest) -> HttpResponse:
         self.asked.append(asyncio.get_running_loop().time())
         self.bell.set()
         await asyncio.sleep(LATENCY)

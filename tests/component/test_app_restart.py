@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.demo.wire import json_answer
-from exporter.model.event import LedgerTrouble
+from exporter.demo.server import json_answer
+from exporter.model.events import LedgerTrouble
 from exporter.model.outcome import Reason
-from exporter.model.plan import Plan
+from exporter.model.target import Plan
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
 from tests.support.rig import plan_of, running
 from tests.support.vendor import NOW

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.fetch.wire import Answer, Wire
-from exporter.model.plan import Plan
+from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.model.target import Plan
 from tests.support.meter import DEFINITION
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
@@ -19,7 +19,7 @@ class Throttled:
     def __init__(self) -> None:
         self.asked: list[float] = []
 
-    async def __call__(self, wire: Wire) -> Answer:
+    async def __call__(self, wire: HttpRequest) -> HttpResponse:
         self.asked.append(asyncio.get_running_loop().time())
         if wire.headers["Authorization"] == "Bearer new":
             return reply(wire, {}, status=429, Retry_After=str(WAIT))

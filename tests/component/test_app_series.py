@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.wire import Answer, json_answer
+from exporter.demo.server import VendorResponse, json_answer
 from tests.support.exposed import Exposed
 from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
 from tests.support.polled import one
@@ -46,7 +46,7 @@ async def test_odd_names_are_labels_that_prometheus_reads(tmp_path: Path) -> Non
 @warped
 async def test_bytes_that_are_no_utf8_cost_no_more_than_a_letter(tmp_path: Path) -> None:
     body = b'{"rows": [{"name": "traffic", "used": 1, "part": "caf\xe9"}]}'
-    seen = await shown(Meter(usage=Answer(body=body)), tmp_path, items=True)
+    seen = await shown(Meter(usage=VendorResponse(body=body)), tmp_path, items=True)
     assert seen.get("usage_item_bytes", item="caf�") == 1
 
 

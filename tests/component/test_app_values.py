@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, Close, Pause, json_answer
-from exporter.model.event import (
-    SchemaNote,
-    ValuesExpired,
-)
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.model.events import SchemaNote, ValuesExpired
 from tests.support.meter import MONTH_END, MONTH_START, Meter, row, rows, target, write_config
 from tests.support.polled import one
 from tests.support.rig import plan_of, running
@@ -19,12 +16,12 @@ DOWN = json_answer({"detail": "maintenance"}, status=503)
 HANGS = (Pause(3600.0), Close())
 
 
-def seats(asked: Asked) -> Answer:
+def seats(asked: VendorRequest) -> VendorResponse:
     """Answer with a version, and 304 to who has it."""
     version = (("ETag", '"v1"'),)
     if asked.headers.get("if-none-match") == '"v1"':
-        return Answer(status=304, headers=version)
-    return Answer(headers=version, body=b'{"used": 3, "limit": 5}')
+        return VendorResponse(status=304, headers=version)
+    return VendorResponse(headers=version, body=b'{"used": 3, "limit": 5}')
 
 
 @warped
@@ -102,7 +99,7 @@ async def test_a_series_that_a_complete_answer_lacks_goes(tmp_path: Path) -> Non
 
 @warped
 async def test_a_partial_answer_publishes_nothing_new(tmp_path: Path) -> None:
-    def pages(asked: Asked) -> Answer:
+    def pages(asked: VendorRequest) -> VendorResponse:
         if asked.argument("page") == "2":
             return second[0]
         return rows(row("traffic", first[0]), next=f"{asked.origin}/usage?page=2")

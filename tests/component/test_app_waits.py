@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from tests.support.daemon import exporting
 from tests.support.exposed import Exposed
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
@@ -72,7 +72,7 @@ async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
 async def test_a_good_answer_that_leaves_nothing_is_the_last_until_the_reset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def usage(asked: Asked) -> Answer:
+    def usage(asked: VendorRequest) -> VendorResponse:
         left = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
         return json_answer({"rows": [row()]}, headers={**left, "X-RateLimit-Reset": "1800"})
 

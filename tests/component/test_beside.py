@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.wire import Answer
-from exporter.fetch.beside import LARGE, Beside
-from exporter.fetch.verdict import Judged, judge
-from exporter.mapping.read import read
+from exporter.demo.server import VendorResponse
+from exporter.fetch.classify import Classified, classify_response
+from exporter.fetch.offload import LARGE, Offload
+from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure
 from exporter.model.reading import Reading
 from tests.support.daemon import exporting
@@ -28,7 +28,7 @@ class Works:
     """Works that last until they are let go, and what became of them."""
 
     def __init__(self) -> None:
-        self.beside = Beside()
+        self.beside = Offload()
         self.order: list[str] = []
         self.gate = threading.Event()
 
@@ -54,7 +54,7 @@ async def test_what_is_small_is_done_at_once() -> None:
     def here() -> bool:
         return threading.current_thread() is threading.main_thread()
 
-    assert await Beside().call(here, size=LARGE)
+    assert await Offload().call(here, size=LARGE)
 
 
 async def test_large_works_are_done_one_by_one_and_what_is_begun_is_finished_first() -> None:
@@ -119,16 +119,16 @@ class Held:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = self.most = 0
-        patch.setattr("exporter.fetch.attempt.judge", self.judge)
-        patch.setattr("exporter.pipeline.read", self.read)
+        patch.setattr("exporter.fetch.client.classify_response", self.judge)
+        patch.setattr("exporter.pipeline.read_payload", self.read)
 
-    def judge(self, *arguments: Any, **more: Any) -> Judged:
+    def judge(self, *arguments: Any, **more: Any) -> Classified:
         self.now += 1
         self.most = max(self.most, self.now)
-        return judge(*arguments, **more)
+        return classify_response(*arguments, **more)
 
     def read(self, *arguments: Any) -> Reading | Failure:
-        found = read(*arguments)
+        found = read_payload(*arguments)
         self.now -= 1
         return found
 
@@ -142,7 +142,7 @@ async def test_scrapes_have_their_turn_while_fifty_polls_read_five_megabytes_eac
         return sum(one.value for one in seen.all(POLLS))
 
     tokens = [f"meter-token-{number}" for number in range(50)]
-    meter = Meter(usage=Answer(body=LARGE_BODY))
+    meter = Meter(usage=VendorResponse(body=LARGE_BODY))
     meter.accepted.update(tokens)
     scrapes: list[float] = []
     held = Held(monkeypatch)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from exporter.cli.main import main
-from exporter.demo.wire import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_answer
 from tests.support.exposed import Exposed
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
 from tests.support.process import ROOT, Done, exporter

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from tests.support.meter import Meter, row, target, write_config
 
 INTERVAL = 3.0
@@ -51,8 +51,8 @@ class Times(list[float]):
             pass
 
 
-def noting(times: Times, answer: Answer) -> Callable[[Asked], Answer]:
-    def reply(_: Asked) -> Answer:
+def noting(times: Times, answer: VendorResponse) -> Callable[[VendorRequest], VendorResponse]:
+    def reply(_: VendorRequest) -> VendorResponse:
         times.note()
         return answer
 

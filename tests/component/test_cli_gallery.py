@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.server import FakeVendors, Vendor
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import FakeVendors, Vendor, VendorRequest, VendorResponse, json_answer
 from tests.support.process import Done, once
 from tests.support.vendor import NOW
 
@@ -24,24 +23,24 @@ ROW = {
 }
 
 
-def page(*rows: Mapping[str, Any], following: str | None = None, **more: Any) -> Answer:
+def page(*rows: Mapping[str, Any], following: str | None = None, **more: Any) -> VendorResponse:
     return json_answer({"count": 1, "next": following, "results": [*rows], **more})
 
 
-def raw(body: bytes, kind: str = "application/json") -> Answer:
-    return Answer(headers=(("Content-Type", kind),), body=body)
+def raw(body: bytes, kind: str = "application/json") -> VendorResponse:
+    return VendorResponse(headers=(("Content-Type", kind),), body=body)
 
 
-def to_itself(asked: Asked) -> Answer:
+def to_itself(asked: VendorRequest) -> VendorResponse:
     query = "&".join(f"{name}={value}" for name, value in asked.query)
     return page(ROW, following=f"{asked.origin}{asked.path}?{query}")
 
 
-def deep_inside(levels: int) -> Answer:
+def deep_inside(levels: int) -> VendorResponse:
     return raw(b'{"results": [], "x": ' + b"[" * levels + b"]" * levels + b"}")
 
 
-BAD: Mapping[str, tuple[Callable[[Asked], Answer], str, str]] = {
+BAD: Mapping[str, tuple[Callable[[VendorRequest], VendorResponse], str, str]] = {
     "html": (
         lambda asked: raw(b"<html><title>Sign in</title></html>", "text/html"),
         "not_json",
@@ -93,7 +92,7 @@ BAD: Mapping[str, tuple[Callable[[Asked], Answer], str, str]] = {
     ),
     "next_is_itself": (to_itself, "paging", "is one that was read already"),
 }
-FINE: Mapping[str, Callable[[Asked], Answer]] = {
+FINE: Mapping[str, Callable[[VendorRequest], VendorResponse]] = {
     "texts": lambda asked: page({name: str(value) for name, value in ROW.items()}),
     "large": lambda asked: page(ROW, filler="x" * 5_000_000),
     "nested": lambda asked: raw(
@@ -109,7 +108,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return asyncio.run(play(tmp_path_factory.mktemp("gallery")))
 
 
-def vendor(answer: Callable[[Asked], Answer]) -> Vendor:
+def vendor(answer: Callable[[VendorRequest], VendorResponse]) -> Vendor:
     return lambda asked, now: answer(asked)
 
 

@@ -7,7 +7,7 @@ import pty
 import sys
 from pathlib import Path
 
-from exporter.config.catalogue import shipped
+from exporter.config.library import shipped_names
 from tests.support.process import ROOT, exporter
 from tests.support.vendor import NOW
 
@@ -15,7 +15,7 @@ from tests.support.vendor import NOW
 async def test_the_list_is_one_line_a_provider_in_a_pipe() -> None:
     done = await exporter("providers", "list", environ={"COLUMNS": ""})
     assert (done.code, done.err) == (0, "")
-    assert [line.split()[0] for line in done.out.splitlines()] == ["PROVIDER", *shipped()]
+    assert [line.split()[0] for line in done.out.splitlines()] == ["PROVIDER", *shipped_names()]
 
 
 async def test_a_terminal_gets_a_table_that_fits() -> None:

@@ -7,23 +7,15 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, Close, Pause, Send, json_answer
-from exporter.fetch.exchanges import Watch
+from exporter.demo.server import Close, Pause, Send, VendorRequest, VendorResponse, json_answer
+from exporter.fetch.exchange import Watch
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
-    BasicAuth,
-    Cursor,
-    DigestAuth,
-    Format,
-    LinkHeader,
-    Match,
-    NextUrl,
-    PageNumber,
-    Param,
-    QueryAuth,
-    Verdict,
-)
+from exporter.model.definition.auth import BasicAuth, DigestAuth, QueryAuth
+from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, PageNumber
+from exporter.model.definition.provider import Format
+from exporter.model.definition.request import Param
+from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Exchange, Reason
 from exporter.model.reading import RateLimit
 from exporter.model.target import SecretSource
@@ -45,7 +37,7 @@ from tests.support.fetching import (
 from tests.support.vendor import NOW, Vendor
 
 NEXT = NextUrl(next=paths("next"), max_pages=10)
-ABSENT = Verdict(absent=(Match(statuses=frozenset({404})),))
+ABSENT = ResponseRules(absent=(Match(statuses=frozenset({404})),))
 
 
 def numbers(fetched: Any) -> list[Any]:
@@ -68,7 +60,7 @@ async def test_one_page_is_asked_for_with_the_credential() -> None:
 
 
 async def test_next_urls_are_followed_to_the_end() -> None:
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         link = f"{asked.origin}/usage?page={number + 1}" if number < 3 else None
         return json_answer({"page": number, "next": link})
@@ -84,7 +76,7 @@ async def test_next_urls_are_followed_to_the_end() -> None:
 
 
 async def test_links_in_a_header_are_followed() -> None:
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         more = "true" if number < 2 else "false"
         link = f'<{asked.origin}/usage?page={number + 1}>; rel="next"; results="{more}"'
@@ -260,7 +252,9 @@ async def test_a_page_that_was_named_and_is_absent_is_a_failure() -> None:
 
 
 async def test_headers_can_be_the_answer() -> None:
-    answer = Answer(headers=(("RateLimit-Limit", "100;w=21600"), ("X-A", "1"), ("X-A", "2")))
+    answer = VendorResponse(
+        headers=(("RateLimit-Limit", "100;w=21600"), ("X-A", "1"), ("X-A", "2"))
+    )
     request = a_request("/manifests/latest", method="HEAD")
     async with Vendor(answer) as vendor:
         collector = a_collector(request=request, format=Format.HEADERS)
@@ -274,7 +268,9 @@ async def test_headers_can_be_the_answer() -> None:
 
 async def test_a_packed_answer_is_unpacked() -> None:
     packed = gzip.compress(b'{"used": 1}')
-    async with Vendor(Answer(headers=(("Content-Encoding", "gzip"),), body=packed)) as vendor:
+    async with Vendor(
+        VendorResponse(headers=(("Content-Encoding", "gzip"),), body=packed)
+    ) as vendor:
         fetched = await fetch(a_target(vendor.base_url))
     assert documents(fetched) == [{"used": 1}]
     assert fetched.exchanges[0].size == len(b'{"used": 1}')
@@ -305,7 +301,7 @@ async def test_basic_is_sent_and_digest_answers_the_challenge() -> None:
     assert packed not in repr(fetched)
 
     challenge = 'Digest realm="x", nonce="n1", qop="auth", algorithm=MD5'
-    denied = Answer(status=401, headers=(("WWW-Authenticate", challenge),))
+    denied = VendorResponse(status=401, headers=(("WWW-Authenticate", challenge),))
     async with Vendor(denied, json_answer({"used": 1})) as vendor, a_client() as client:
         auth_digest = DigestAuth(username=user, password=password, needs=needs)
         target = a_target(vendor.base_url, auth=auth_digest, secrets=secrets)

@@ -1,7 +1,9 @@
 """Fan-out: each account's answer, or none at all."""
 
-from exporter.demo.wire import Answer, Asked, json_answer
-from exporter.model.definition import Accounts, NextUrl, Rows, Step
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.provider import Accounts
+from exporter.model.definition.rows import Rows, Step
 from exporter.model.outcome import Reason
 from tests.support.fetching import (
     a_collector,
@@ -24,7 +26,7 @@ DEFINITION = a_definition(accounts=ORGANIZATIONS)
 EACH = a_collector("/{account.id}/usage")
 
 
-def answer(asked: Asked) -> Answer:
+def answer(asked: VendorRequest) -> VendorResponse:
     if asked.path == "/organizations/":
         if asked.argument("page") == "2":
             return json_answer({"results": [{"uuid": "b/2", "name": "Beta"}], "next": None})
@@ -59,7 +61,7 @@ async def test_a_request_that_names_no_account_is_made_once() -> None:
 
 
 async def test_one_account_that_fails_fails_all() -> None:
-    def one_fails(asked: Asked) -> Answer:
+    def one_fails(asked: VendorRequest) -> VendorResponse:
         return json_answer({}, status=500) if asked.path.startswith("/b") else answer(asked)
 
     async with Vendor(one_fails) as vendor:

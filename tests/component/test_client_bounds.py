@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from exporter.demo.wire import json_answer
+from exporter.demo.server import json_answer
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import DigestAuth
+from exporter.model.definition.auth import DigestAuth
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_client, a_collector, a_target, documents, failure, fetch
 from tests.support.vendor import NOW, Vendor

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.fetch.client import Client
-from exporter.model.definition import Collector, LinkHeader, Match, NextUrl, Paging, Verdict
+from exporter.model.definition.paging import LinkHeader, NextUrl, Paging
+from exporter.model.definition.provider import Collector
+from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Fetched, Unchanged
 from exporter.model.target import Target
 from tests.support.fetching import (
@@ -24,9 +26,9 @@ from tests.support.vendor import NOW, Vendor
 ETAG = 'W/"77aa"'
 
 
-def tagged(asked: Asked) -> Answer:
+def tagged(asked: VendorRequest) -> VendorResponse:
     if asked.headers.get("if-none-match") == ETAG:
-        return Answer(status=304, headers=(("ETag", ETAG),))
+        return VendorResponse(status=304, headers=(("ETag", ETAG),))
     return json_answer({"used": 1, "next": None}, headers={"ETag": ETAG})
 
 
@@ -80,7 +82,7 @@ async def test_a_failure_forgets_the_version() -> None:
 
 
 async def test_an_absent_answer_forgets_the_version() -> None:
-    absent = Verdict(absent=(Match(statuses=frozenset({404})),))
+    absent = ResponseRules(absent=(Match(statuses=frozenset({404})),))
     async with Vendor(tagged, json_answer({}, status=404), tagged) as vendor, a_client() as client:
         target, collector = a_target(vendor.base_url), conditional(verdict=absent)
         for _ in range(3):
@@ -117,7 +119,7 @@ async def test_one_page_of_many_is_one_answer() -> None:
 
 
 async def test_several_pages_are_asked_for_whole() -> None:
-    async def asked_twice(paging: Paging, *answers: Answer) -> list[bool]:
+    async def asked_twice(paging: Paging, *answers: VendorResponse) -> list[bool]:
         async with Vendor(*answers, *answers) as vendor, a_client() as client:
             target, collector = a_target(vendor.base_url), conditional(paging=paging)
             for _ in range(2):
@@ -132,5 +134,5 @@ async def test_several_pages_are_asked_for_whole() -> None:
 
 
 async def test_not_modified_that_nobody_asked_for_is_a_failure() -> None:
-    async with Vendor(Answer(status=304)) as vendor, a_client() as client:
+    async with Vendor(VendorResponse(status=304)) as vendor, a_client() as client:
         assert failure(await poll(client, a_target(vendor.base_url))).status == 304

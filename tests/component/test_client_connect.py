@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.demo.wire import json_answer
+from exporter.demo.server import json_answer
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http, Tls
 from tests.support.fetching import a_client, a_target, documents, failure, fetch

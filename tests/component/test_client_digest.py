@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
-from exporter.fetch.digest import challenges
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.fetch.authorize import challenges
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import DigestAuth
+from exporter.model.definition.auth import DigestAuth
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_client, a_target, documents, failure, fetch
 from tests.support.vendor import Vendor
@@ -25,14 +25,16 @@ SHA = 'Digest realm="r, s", nonce="n1", qop="auth-int,auth", algorithm=SHA-256'
 ODD = 'Digest realm="r, s", nonce="n1", algorithm=WHIRLPOOL'
 
 
-def asking(*lines: str) -> Callable[[Asked], Answer]:
+def asking(*lines: str) -> Callable[[VendorRequest], VendorResponse]:
     """Answer what is not signed with the challenges, and what is signed well with a value."""
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: VendorRequest) -> VendorResponse:
         signed = asked.headers.get("authorization", "")
         if signed.startswith("Digest ") and _fits(_parts(signed), asked.method):
             return json_answer({"used": 1})
-        return Answer(status=401, headers=tuple(("WWW-Authenticate", line) for line in lines))
+        return VendorResponse(
+            status=401, headers=tuple(("WWW-Authenticate", line) for line in lines)
+        )
 
     return answer
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
-from exporter.model.definition import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_collector, a_target, failure, fetch, paths
 from tests.support.vendor import Vendor
@@ -14,11 +14,11 @@ MOST = 5
 NEXT, MORE, ROWS, LAST = paths("next", "more", "rows", "rows[-1]")
 
 
-def endless() -> Callable[[Asked], Answer]:
+def endless() -> Callable[[VendorRequest], VendorResponse]:
     """Return a vendor each page of which is full and names another that is new."""
     count = 0
 
-    def page(asked: Asked) -> Answer:
+    def page(asked: VendorRequest) -> VendorResponse:
         nonlocal count
         count += 1
         link = f"{asked.origin}/usage?at={count}"

@@ -6,8 +6,16 @@ from collections.abc import Callable
 import pytest
 
 from exporter.demo.faults import FAULTS
-from exporter.demo.wire import Answer, Asked, Close, Pause, Script, Send, json_answer
-from exporter.model.definition import NextUrl
+from exporter.demo.server import (
+    Close,
+    Pause,
+    Script,
+    Send,
+    VendorRequest,
+    VendorResponse,
+    json_answer,
+)
+from exporter.model.definition.paging import NextUrl
 from exporter.model.outcome import Failure, Reason
 from tests.support.fetching import (
     a_client,
@@ -95,8 +103,8 @@ PASSES = {
 """Fetching has no opinion of these; the mapping has."""
 
 
-def spoilt(name: str) -> Callable[[Asked], Script]:
-    def reply(asked: Asked) -> Script:
+def spoilt(name: str) -> Callable[[VendorRequest], Script]:
+    def reply(asked: VendorRequest) -> Script:
         return FAULTS[name](asked, HONEST, NOW)
 
     return reply
@@ -202,7 +210,7 @@ async def test_chunks_that_never_end_properly_are_no_answer() -> None:
 async def test_a_wait_on_a_later_page_is_kept() -> None:
     async with Vendor(
         lambda asked: json_answer({"next": f"{asked.origin}/usage?page=2"}),
-        Answer(status=429, headers=(("Retry-After", "77"),)),
+        VendorResponse(status=429, headers=(("Retry-After", "77"),)),
     ) as vendor:
         found = failure(await fetch(a_target(vendor.base_url), PAGED))
     assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 77)

@@ -6,14 +6,10 @@ import pytest
 from yarl import URL
 
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
-    BasicAuth,
-    Format,
-    HeaderAuth,
-    NextUrl,
-    TokenAuth,
-    Verdict,
-)
+from exporter.model.definition.auth import BasicAuth, HeaderAuth, TokenAuth
+from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.provider import Format
+from exporter.model.definition.responses import ResponseRules
 from exporter.model.outcome import Reason
 from exporter.model.reading import RateLimit
 from tests.support.aioresponses_shim import answers
@@ -53,7 +49,7 @@ DOCKER_HUB = TokenAuth(
 )
 PULLS = a_collector(
     request=a_request("/v2/ratelimitpreview/test/manifests/latest", method="HEAD"),
-    verdict=Verdict(accepted=frozenset({200, 429})),
+    verdict=ResponseRules(accepted=frozenset({200, 429})),
     format=Format.HEADERS,
 )
 LOG_IN_URL = (

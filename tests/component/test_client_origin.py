@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
-from exporter.model.definition import Accounts, Collector, NextUrl, Param, Rows
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.provider import Accounts, Collector
+from exporter.model.definition.request import Param
+from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Reason
 from exporter.model.target import Target
 from tests.support.fetching import (
@@ -48,13 +51,13 @@ HOSTILE: dict[str, Callable[[str, str], str]] = {
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 async def test_an_account_id_never_leads_elsewhere(hostile: str) -> None:
-    other_asked: list[Asked] = []
+    other_asked: list[VendorRequest] = []
 
-    def elsewhere(asked: Asked) -> Answer:
+    def elsewhere(asked: VendorRequest) -> VendorResponse:
         other_asked.append(asked)
         return json_answer({})
 
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path.endswith("/accounts"):
             return json_answer({"id": HOSTILE[hostile](vendor.base_url, other.base_url)})
         return json_answer({})
@@ -70,7 +73,7 @@ async def test_an_account_id_never_leads_elsewhere(hostile: str) -> None:
 
 
 async def test_an_account_id_may_be_an_address_of_the_same_api() -> None:
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/v1/accounts":
             return json_answer({"id": f"{vendor.base_url}/v1/a/7"})
         return json_answer({"path": asked.path})
@@ -82,7 +85,7 @@ async def test_an_account_id_may_be_an_address_of_the_same_api() -> None:
 
 
 async def test_what_stands_in_an_id_is_quoted() -> None:
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         return json_answer({"id": "a/b?c#d"} if asked.path == "/v1/accounts" else {})
 
     async with Vendor(reply) as vendor:
@@ -118,12 +121,12 @@ LINKS = [
 async def test_a_link_stays_with_the_account_that_was_asked(
     link: str, way: str, *, followed: bool
 ) -> None:
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         if len(vendor.asked) > 1:
             return json_answer({"rows": []})
         if way == "next":
             return json_answer({"next": placed(link)})
-        return Answer(status=302, headers=(("Location", placed(link)),))
+        return VendorResponse(status=302, headers=(("Location", placed(link)),))
 
     params = {"org": Param(name="org", description="", required=True)}
     definition = a_definition(auth=BEARER, params=params)
@@ -159,7 +162,7 @@ async def test_a_link_stays_with_the_account_that_was_asked(
     ],
 )
 async def test_a_path_without_parameters_stays_too(link: str, *, followed: bool) -> None:
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         return json_answer({"next": placed(link)} if len(vendor.asked) == 1 else {})
 
     paging = NextUrl(next=paths("next"), max_pages=3)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.demo.wire import Answer, json_answer
+from exporter.demo.server import VendorResponse, json_answer
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http
 from tests.support.fetching import (
@@ -57,7 +57,7 @@ async def test_a_request_goes_through_the_proxy() -> None:
 
 
 async def test_a_proxy_that_wants_a_password_is_no_fault_of_the_vendors() -> None:
-    async with Vendor(Answer(status=407)) as proxy:
+    async with Vendor(VendorResponse(status=407)) as proxy:
         target = a_target("http://vendor.invalid/v", http=through(proxy))
         found = failure(await fetch(target))
     assert (found.reason, found.status) == (Reason.CONNECT, 407)
@@ -115,7 +115,7 @@ RFC_9209 = (("Proxy-Status", "corp; error=http_request_denied"), ("Via", "1.1 co
 async def test_a_403_of_the_proxy_is_no_word_on_the_credential(
     headers: tuple[tuple[str, str], ...], body: bytes, reason: Reason
 ) -> None:
-    async with Vendor(Answer(status=403, headers=headers, body=body)) as proxy:
+    async with Vendor(VendorResponse(status=403, headers=headers, body=body)) as proxy:
         found = failure(await fetch(a_target("http://vendor.invalid/v", http=through(proxy))))
     assert found.reason is reason
     assert f"answered 403 Forbidden (through the proxy {proxy.host})" in found.detail

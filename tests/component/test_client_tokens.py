@@ -5,20 +5,14 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.fetch.client import Client
-from exporter.fetch.exchanges import Watch
+from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
-    Auth,
-    BasicAuth,
-    HeaderAuth,
-    Match,
-    NextUrl,
-    Param,
-    TokenAuth,
-    Verdict,
-)
+from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, TokenAuth
+from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.request import Param
+from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Exchange, Reason
 from exporter.model.target import Target
 from tests.support.fetching import (
@@ -70,7 +64,7 @@ class TokenVendor:
         self.good = good
         self.answer = answer
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: VendorRequest) -> VendorResponse:
         if asked.path == "/login/":
             self.log_ins += 1
             return json_answer({"token": f"token-{self.log_ins}-secret", **self.answer})
@@ -174,7 +168,7 @@ async def test_a_token_that_is_refused_again_is_a_failure_of_the_credential() ->
 
 
 async def test_a_used_up_quota_with_401_does_not_renew_the_token() -> None:
-    quota = Verdict(quota_exhausted=(Match(statuses=frozenset({401})),))
+    quota = ResponseRules(quota_exhausted=(Match(statuses=frozenset({401})),))
     desk = TokenVendor(good=set())
     async with Vendor(desk) as vendor, a_client() as client:
         collector = a_collector(verdict=quota)
@@ -200,7 +194,7 @@ async def test_a_wrong_password_is_tried_once_a_minute() -> None:
 
 
 async def test_a_new_password_is_tried_at_once() -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: VendorRequest) -> VendorResponse:
         if b"right-password" in asked.body:
             return json_answer({"token": "good-token"})
         status = 200 if asked.path == "/usage" else 401
@@ -213,7 +207,7 @@ async def test_a_new_password_is_tried_at_once() -> None:
 
 
 async def test_a_throttled_log_in_waits_as_long_as_it_says() -> None:
-    slow = Answer(status=429, headers=(("Retry-After", "90"),), body=b"slow down")
+    slow = VendorResponse(status=429, headers=(("Retry-After", "90"),), body=b"slow down")
     async with Vendor(slow) as vendor, a_client() as client:
         found = failure(await poll(client, target_of(vendor.base_url)))
     assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 90)
@@ -239,7 +233,7 @@ async def test_a_log_in_whose_host_is_down_is_a_failure_to_connect() -> None:
 
 
 async def test_a_log_in_that_is_redirected_away_is_a_failure() -> None:
-    away = Answer(status=302, headers=(("Location", "https://sso.example/"),))
+    away = VendorResponse(status=302, headers=(("Location", "https://sso.example/"),))
     async with Vendor(away) as vendor:
         found = failure(await fetch(target_of(vendor.base_url)))
     assert found.reason is Reason.HTTP_4XX
@@ -283,7 +277,7 @@ async def test_the_rate_of_a_log_in_is_not_that_of_the_api() -> None:
 
 
 async def test_all_pages_are_signed_with_one_token() -> None:
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: VendorRequest) -> VendorResponse:
         return json_answer({"token": "t-1", "next": None if asked.query else "?page=2"})
 
     async with Vendor(answer) as vendor:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.demo.wire import Reset, json_answer
-from exporter.model.definition import NextUrl
+from exporter.demo.server import Reset, json_answer
+from exporter.model.definition.paging import NextUrl
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_collector, a_target, failure, fetch, paths
 from tests.support.vendor import Vendor

@@ -13,9 +13,9 @@ import pytest
 
 from exporter.app.demo import demo
 from exporter.app.options import Options
-from exporter.config.load import load_text
+from exporter.config.plan import load_text
 from exporter.demo.vendors import config
-from exporter.model.plan import Plan
+from exporter.model.target import Plan
 from tests.support.daemon import Exporter
 from tests.support.exposed import Exposed
 from tests.support.vendor import NOW

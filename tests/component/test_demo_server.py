@@ -8,14 +8,22 @@ from collections.abc import AsyncIterator
 
 import trustme
 
-from exporter.demo.server import FakeVendors
-from exporter.demo.wire import Answer, Asked, Close, Pause, Reset, Script, Send
+from exporter.demo.server import (
+    Close,
+    FakeVendors,
+    Pause,
+    Reset,
+    Script,
+    Send,
+    VendorRequest,
+    VendorResponse,
+)
 from tests.support.vendor import NOW
 
 
-def echo(asked: Asked, now: float) -> Answer:
+def echo(asked: VendorRequest, now: float) -> VendorResponse:
     text = f"{asked.method} {asked.path} {asked.query} {asked.origin} {now:.0f} "
-    return Answer(body=text.encode() + asked.body)
+    return VendorResponse(body=text.encode() + asked.body)
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +78,7 @@ async def test_who_speaks_no_http_is_left_alone() -> None:
 
 
 async def play(script: Script) -> bytes:
-    def spoil(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+    def spoil(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
         return script
 
     async with (
@@ -98,7 +106,7 @@ async def test_a_reset_is_no_orderly_end() -> None:
 async def test_it_ends_while_a_script_pauses() -> None:
     begun = asyncio.Event()
 
-    def spoil(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+    def spoil(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
         begun.set()
         return (Pause(60.0), Close())
 

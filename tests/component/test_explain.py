@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from exporter.app.explain import MOST_ACCOUNTS, MOST_EXCHANGES, MOST_SERIES, Story, explain
-from exporter.config.load import load_text
-from exporter.demo.wire import Answer, Asked, Close, Pause, json_answer
-from exporter.model.plan import Plan
+from exporter.config.plan import load_text
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.model.target import Plan
 from tests.support.leaks import leaks
 from tests.support.vendor import Reply, Vendor
 
@@ -59,7 +59,7 @@ def text(told: Story) -> str:
     return "\n".join(told.lines)
 
 
-def rows(*found: dict[str, Any], **more: Any) -> Answer:
+def rows(*found: dict[str, Any], **more: Any) -> VendorResponse:
     return json_answer({"rows": list(found), **more})
 
 
@@ -96,7 +96,7 @@ async def test_a_good_poll_is_told_from_the_request_to_the_series(tmp_path: Path
             json_answer({"detail": "slow"}, status=429, headers={"Retry-After": "90"}),
             ["retry-after: 90", "✗ rate_limited: ", "the vendor says: come again in 90 s"],
         ),
-        (Answer(body=b"<html><title>Sorry</title>"), ["✗ not_json: ", "Sorry"]),
+        (VendorResponse(body=b"<html><title>Sorry</title>"), ["✗ not_json: ", "Sorry"]),
         ((Close(),), ["← no answer, after ", "✗ connect: "]),
         (
             rows({"name": "disk", "used": "plenty"}),
@@ -161,7 +161,7 @@ accounts: {collector: {request: {path: /accounts}}, each: accounts, id: id, labe
 
 
 async def test_each_account_is_told_up_to_a_few(tmp_path: Path) -> None:
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/accounts":
             return json_answer({"accounts": [{"id": n, "name": f"team {n}"} for n in range(9)]})
         return rows({"name": "disk", "used": int(asked.path.rpartition("/")[2])})
@@ -182,7 +182,7 @@ async def test_each_account_is_told_up_to_a_few(tmp_path: Path) -> None:
 async def test_many_pages_are_told_by_the_first_and_the_last(tmp_path: Path) -> None:
     number = itertools.count(2)
 
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         here = next(number)
         link = f"/v/usage?page={here}" if here <= 30 else None
         return rows({"name": "disk", "used": 1}, next=link)
@@ -223,7 +223,7 @@ LOG_IN = """{kind: login, token: access,
 async def test_no_secret_is_told_wherever_it_goes_and_comes_back(tmp_path: Path, auth: str) -> None:
     secrets = [KEY]
 
-    def reply(asked: Asked) -> Answer:
+    def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/login":
             secrets.append("issued-canary/token==")
             return json_answer({"access": secrets[-1], "note": KEY})

@@ -10,13 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model.event import Event
-from exporter.store.board import Board
-from exporter.store.ledger import Ledger
-from exporter.store.ledger_file import TIDY_EVERY, LedgerFile
-from exporter.store.recall import Restored
-from exporter.store.records import ReadingRecord, Record
-from exporter.store.waiting import Batch, Key
+from exporter.model.events import Event
+from exporter.store.ledger import TIDY_EVERY, Batch, Key, Ledger, LedgerFile
+from exporter.store.readings import ReadingCache
+from exporter.store.sqlite import ReadingRecord, Record, Restored
 from tests.support.ledgers import NOW, PAUSE, a_point, a_reading, oks, opened, restored, until
 
 
@@ -56,7 +53,7 @@ async def test_what_was_saved_is_there_after_a_restart(file: Path) -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 3))))
 def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
     async def live_and_restored() -> None:
-        board, again = Board(), Board()
+        board, again = ReadingCache(), ReadingCache()
         ledger = Ledger("", emit=lambda event: None, wall=lambda: NOW, pause=PAUSE)
         for turn, (target, collector, used) in enumerate(polls):
             at = NOW + turn

@@ -12,11 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter.model.event import Event, LedgerNote
-from exporter.schedule.memory import BudgetMemo, JobMemo
-from exporter.schedule.rows import assemble, budget_key, job_key
-from exporter.store.recall import Restored
-from exporter.store.records import PointRecord
+from exporter.model.events import Event, LedgerNote
+from exporter.schedule.persistence import BudgetMemo, JobMemo, assemble, budget_key, job_key
+from exporter.store.sqlite import PointRecord, Restored
 from tests.support.ledgers import NOW, a_reading, oks, opened
 
 TARGETS = tuple(f"target-{number}" for number in range(12))
@@ -234,7 +232,7 @@ async def test_a_bug_of_ours_sets_one_file_aside_and_not_one_a_try(
     def buggy(*_: object) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("exporter.store.records.write", buggy)
+    monkeypatch.setattr("exporter.store.sqlite.write", buggy)
     events: list[Event] = []
     async with opened(good, events) as ledger:
         for turn in range(5):

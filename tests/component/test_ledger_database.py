@@ -8,13 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store.database import (
-    APPLICATION_ID,
-    MIGRATIONS,
-    open_database,
-    set_aside,
-    transaction,
-)
+from exporter.store.sqlite import APPLICATION_ID, MIGRATIONS, open_database, set_aside, transaction
 
 NOW = 1_763_208_000.0
 STAMP = "20251115T120000Z"

@@ -21,12 +21,10 @@ import msgspec
 import pytest
 
 from exporter.kernel.units import Kind
-from exporter.model.event import Event, LedgerTrouble
+from exporter.model.events import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
-from exporter.store.database import open_database
 from exporter.store.ledger import Ledger
-from exporter.store.recall import load
-from exporter.store.records import PointRecord
+from exporter.store.sqlite import PointRecord, load_state, open_database
 
 ROOT = Path(__file__).parents[2]
 SLOTS = 12
@@ -110,7 +108,7 @@ def saved_by(pipe: int) -> list[tuple[int, float]]:
 def number_in(path: Path) -> int:
     """Return the number that all parts of the file agree on; -1 if they do not."""
     connection, aside = open_database(str(path), NOW)
-    restored = load(connection, FINGERPRINTS)
+    restored = load_state(connection, FINGERPRINTS)
     last = connection.execute("SELECT max(at) FROM history").fetchone()[0]
     connection.close()
     if not restored.schedule:

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Item, Known, Money, Note, Reading, Unlimited, Usage
-from exporter.store import recall, records
-from exporter.store.database import open_database
-from exporter.store.recall import Restored
-from exporter.store.records import (
+from exporter.store import sqlite
+from exporter.store.sqlite import (
     ForgetRecord,
     PointRecord,
     ReadingRecord,
     Record,
     RenewalRecord,
+    Restored,
     ScheduleRecord,
+    open_database,
 )
 
 NOW = 1_763_208_000.0
@@ -91,15 +91,15 @@ def write(
     points: list[PointRecord] | None = None,
     now: float = NOW,
 ) -> int:
-    return records.write(ledger, batch, points or [], now)
+    return sqlite.write(ledger, batch, points or [], now)
 
 
 def load(ledger: sqlite3.Connection, **fingerprints: str) -> Restored:
-    return recall.load(ledger, fingerprints)
+    return sqlite.load_state(ledger, fingerprints)
 
 
 def points_of(ledger: sqlite3.Connection, step: float = 0.0) -> tuple[tuple[float, float], ...]:
-    return recall.history(ledger, "a", "f", 0.0, step).get(("", "b"), ())
+    return sqlite.load_history(ledger, "a", "f", 0.0, step).get(("", "b"), ())
 
 
 # ------------------------------------------------------------------------------------ readings
@@ -135,7 +135,7 @@ def test_a_renewal_moves_the_age_alone(ledger: sqlite3.Connection) -> None:
 def test_values_of_another_account_do_not_come_back(ledger: sqlite3.Connection) -> None:
     write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=[a_point(NOW)])
     assert load(ledger, a="other").readings == {}
-    assert recall.history(ledger, "a", "other", 0.0, 0.0) == {}
+    assert sqlite.load_history(ledger, "a", "other", 0.0, 0.0) == {}
     assert load(ledger, a="f").readings
 
 
@@ -245,11 +245,11 @@ def test_points_come_back_by_account_and_resource_in_order(ledger: sqlite3.Conne
         ReadingRecord("a", "f", a_reading(), NOW),
         points=[a_point(NOW, 1), a_point(NOW + 60, 2), other, a_point(NOW + 120, 4)],
     )
-    assert recall.history(ledger, "a", "f", 0.0, 0.0) == {
+    assert sqlite.load_history(ledger, "a", "f", 0.0, 0.0) == {
         ("", "b"): ((NOW, 1.0), (NOW + 60, 2.0), (NOW + 120, 4.0)),
         ("team", "seats"): ((NOW, 5.0),),
     }
-    assert recall.history(ledger, "a", "f", NOW + 60, 0.0) == {
+    assert sqlite.load_history(ledger, "a", "f", NOW + 60, 0.0) == {
         ("", "b"): ((NOW + 60, 2.0), (NOW + 120, 4.0))
     }
 
@@ -275,12 +275,12 @@ def test_the_histories_of_all_targets_are_loaded_on_demand(ledger: sqlite3.Conne
         points=points,
     )
     prints = {"a": "f", "b": "other", "c": "f"}
-    assert recall.load(ledger, prints).histories == {}
-    assert recall.load(ledger, prints, NOW).histories == {"a": {("", "b"): ((NOW, 2.0),)}}
+    assert sqlite.load_state(ledger, prints).histories == {}
+    assert sqlite.load_state(ledger, prints, NOW).histories == {"a": {("", "b"): ((NOW, 2.0),)}}
     prints["b"] = "f"
-    for name, found in recall.load(ledger, prints, 0.0, 60.0).histories.items():
-        assert found == recall.history(ledger, name, "f", 0.0, 60.0)
-    assert list(recall.load(ledger, prints, 0.0).histories) == ["a", "b"]
+    for name, found in sqlite.load_state(ledger, prints, 0.0, 60.0).histories.items():
+        assert found == sqlite.load_history(ledger, name, "f", 0.0, 60.0)
+    assert list(sqlite.load_state(ledger, prints, 0.0).histories) == ["a", "b"]
 
 
 def test_a_point_without_a_reading_of_its_target_is_dropped(ledger: sqlite3.Connection) -> None:
@@ -316,7 +316,7 @@ def test_history_is_thinned_to_the_last_of_each_hour_and_ends_after_35_days(
     steps = int(40 * DAY / 600)
     points = [a_point(start + step * 600.0, float(step)) for step in range(steps)]
     write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=points)
-    assert records.tidy(ledger, NOW, 0, 10) is None
+    assert sqlite.tidy(ledger, NOW, 0, 10) is None
     kept = points_of(ledger)
     old = [at for at, _ in kept if at < (NOW - 2 * DAY) // HOUR * HOUR]
     fine = [at for at, _ in kept if at >= (NOW - 2 * DAY) // HOUR * HOUR]
@@ -325,7 +325,7 @@ def test_history_is_thinned_to_the_last_of_each_hour_and_ends_after_35_days(
     assert len(old) == len({at // HOUR for at in old}) == 33 * 24
     assert len(fine) == 2 * 24 * 6
     assert set(kept) <= {(point.at, point.used) for point in points}
-    assert records.tidy(ledger, NOW, 0, 10) is None
+    assert sqlite.tidy(ledger, NOW, 0, 10) is None
     assert points_of(ledger) == kept
 
 
@@ -335,7 +335,7 @@ def test_tidying_goes_on_where_it_stopped(ledger: sqlite3.Connection) -> None:
     after: int | None = 0
     left = []
     while after is not None:
-        after = records.tidy(ledger, NOW, after, 2)
+        after = sqlite.tidy(ledger, NOW, after, 2)
         left.append(ledger.execute("SELECT count(*) FROM history").fetchone()[0])
     assert left == [3, 1, 0]
 
@@ -346,7 +346,7 @@ def test_a_target_that_nobody_polled_for_35_days_is_deleted(ledger: sqlite3.Conn
         ReadingRecord("old", "f", a_reading(), NOW - 36 * DAY),
         ReadingRecord("a", "f", a_reading(), NOW - 34 * DAY),
     )
-    records.tidy(ledger, NOW, 0, 10)
+    sqlite.tidy(ledger, NOW, 0, 10)
     assert list(load(ledger, old="f", a="f").readings) == ["a"]
 
 
@@ -360,7 +360,7 @@ def test_collectors_and_resources_that_are_no_more_are_deleted_after_35_days(
         ReadingRecord("a", "f", a_reading(), NOW),
         points=[a_point(NOW - 36 * DAY, resource="gone"), a_point(NOW)],
     )
-    records.tidy(ledger, NOW, 0, 10)
+    sqlite.tidy(ledger, NOW, 0, 10)
     collectors = ledger.execute("SELECT collector FROM readings").fetchall()
     resources = ledger.execute("SELECT resource FROM series").fetchall()
     assert collectors == [(a_reading().collector,)]

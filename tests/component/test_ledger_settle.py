@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.model.event import Event
-from exporter.store.ledger import GATHER, Ledger
-from exporter.store.no_ledger import NoLedger
-from exporter.store.waiting import Batch
+from exporter.model.events import Event
+from exporter.store.ledger import GATHER, Batch, Ledger, NoLedger
 from tests.support.ledgers import opened, restored, until
 
 

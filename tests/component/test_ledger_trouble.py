@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.model.event import Event
-from exporter.store.ledger import Ledger
-from exporter.store.recall import Restored
-from exporter.store.waiting import Batch
+from exporter.model.events import Event
+from exporter.store.ledger import Batch, Ledger
+from exporter.store.sqlite import Restored
 from tests.support.ledgers import NOW, PAUSE, a_point, a_reading, oks, opened, restored, until
 
 

@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from exporter.demo.server import FakeVendors
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_answer
 from tests.support.exposed import Exposed
 from tests.support.process import Done, once
 from tests.support.vendor import NOW
@@ -100,7 +99,7 @@ PROVIDERS = {"billing_usage": BILLING, "thousandeyes": THOUSANDEYES, "tpstreams"
 class Round:
     """One run of ``once`` on all cases."""
 
-    def __init__(self, done: Done, asked: Mapping[str, Asked]) -> None:
+    def __init__(self, done: Done, asked: Mapping[str, VendorRequest]) -> None:
         self.done = done
         self.asked = asked
         self.seen: Exposed = done.exposed()
@@ -112,8 +111,8 @@ class Round:
         return self.done.line(f"account={account} ", *words)
 
 
-def _answering(name: str, document: object, heard: dict[str, Asked]) -> Any:
-    def answer(asked: Asked, now: float) -> Answer:
+def _answering(name: str, document: object, heard: dict[str, VendorRequest]) -> Any:
+    def answer(asked: VendorRequest, now: float) -> VendorResponse:
         heard[name] = asked
         return json_answer(document)
 
@@ -126,7 +125,7 @@ async def _play(folder: Path) -> Round:
         for provider, found in PROVIDERS.items()
         for name, case in found.items()
     }
-    heard: dict[str, Asked] = {}
+    heard: dict[str, VendorRequest] = {}
     vendors = {name: _answering(name, document, heard) for name, (_, document, _) in cases.items()}
     async with FakeVendors(vendors, wall=lambda: NOW) as server:
         targets = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Answer, Asked, Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
 from exporter.fetch.client import Client
-from exporter.mapping.read import read
+from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.pipeline import Pipeline
@@ -56,7 +56,7 @@ async def test_an_answer_that_cannot_be_read_is_a_failure(tmp_path: Path) -> Non
 
 
 async def test_the_deadline_tells_how_far_it_came(tmp_path: Path) -> None:
-    def pages(asked: Asked) -> Answer | tuple[Pause | Close, ...]:
+    def pages(asked: VendorRequest) -> VendorResponse | tuple[Pause | Close, ...]:
         if asked.argument("page") == "3":
             return (Pause(60.0), Close())
         page = int(asked.argument("page", "1")) + 1
@@ -72,11 +72,11 @@ async def test_the_deadline_tells_how_far_it_came(tmp_path: Path) -> None:
 
 
 async def test_an_unchanged_answer_is_told_as_one(tmp_path: Path) -> None:
-    def seats(asked: Asked) -> Answer:
+    def seats(asked: VendorRequest) -> VendorResponse:
         version = (("ETag", '"v1"'),)
         if "if-none-match" in asked.headers:
-            return Answer(status=304, headers=version)
-        return Answer(headers=version, body=b'{"used": 3}')
+            return VendorResponse(status=304, headers=version)
+        return VendorResponse(headers=version, body=b'{"used": 3}')
 
     meter = Meter(seats=seats)
     async with meter.vendor, a_client() as client:
@@ -87,7 +87,7 @@ async def test_an_unchanged_answer_is_told_as_one(tmp_path: Path) -> None:
 
 
 async def test_what_could_not_be_read_is_asked_for_as_a_whole_again(tmp_path: Path) -> None:
-    meter = Meter(seats=Answer(headers=(("ETag", '"v1"'),), body=b'{"used": "plenty"}'))
+    meter = Meter(seats=VendorResponse(headers=(("ETag", '"v1"'),), body=b'{"used": "plenty"}'))
     async with meter.vendor, a_client() as client:
         poller = Poller(tmp_path, meter, client)
         polls = [await poller.poll("seats") for _ in range(2)]
@@ -103,9 +103,9 @@ async def test_large_answers_are_read_beside_the_loop(
 
     def noted(*arguments: object) -> object:
         threads.append(threading.current_thread() is threading.main_thread())
-        return read(*arguments)  # type: ignore[arg-type]
+        return read_payload(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("exporter.pipeline.read", noted)
+    monkeypatch.setattr("exporter.pipeline.read_payload", noted)
     meter = Meter(usage=rows(*[row()] * count))
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
@@ -113,7 +113,9 @@ async def test_large_answers_are_read_beside_the_loop(
     assert threads == [here]
 
 
-@pytest.mark.parametrize("where", ["exporter.pipeline.read", "exporter.fetch.client.Client.fetch"])
+@pytest.mark.parametrize(
+    "where", ["exporter.pipeline.read_payload", "exporter.fetch.client.Client.fetch"]
+)
 async def test_our_own_bug_is_a_failure_that_names_no_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.model.event import (
-    PollFinished,
-)
+from exporter.model.events import PollFinished
 from exporter.model.outcome import Reason, Unchanged
-from exporter.model.plan import Concurrency
 from exporter.model.reading import RateLimit
+from exporter.model.target import Concurrency
 from tests.support.schedule import (
     EPOCH,
     World,

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.model.outcome import Reason, Unchanged
-from exporter.schedule.view import JobStatus
+from exporter.schedule.status import JobStatus
 from tests.support.schedule import World, a_failure, a_job
 
 pytestmark = pytest.mark.looptime

@@ -6,13 +6,10 @@ from collections import Counter
 
 import pytest
 
-from exporter.model.event import (
-    Event,
-    PollFinished,
-)
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Poll, Reason, Unchanged
 from exporter.schedule.job import Job
-from exporter.schedule.memory import JobMemo, Snapshot
+from exporter.schedule.persistence import JobMemo, Snapshot
 from tests.support.schedule import (
     DAY,
     EPOCH,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.model.event import Event, PollFinished
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job

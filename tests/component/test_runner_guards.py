@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model.event import (
-    Event,
-    PollCrashed,
-    RunnerMended,
-)
+from exporter.model.events import Event, PollCrashed, RunnerMended
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.schedule.job import Job
 from tests.support.schedule import (

@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 import pytest
 
-from exporter.model.event import PollFinished
+from exporter.model.events import PollFinished
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job

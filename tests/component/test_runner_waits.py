@@ -5,15 +5,11 @@ import itertools
 
 import pytest
 
-from exporter.model.event import (
-    TargetBack,
-    TargetDown,
-    WaitCut,
-)
+from exporter.model.events import TargetBack, TargetDown, WaitCut
 from exporter.model.outcome import Poll, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule.job import Job
-from exporter.schedule.view import JobStatus
+from exporter.schedule.status import JobStatus
 from tests.support.schedule import (
     EPOCH,
     World,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.model.event import Event
+from exporter.model.events import Event
 from exporter.store.ledger import Ledger
-from exporter.store.recall import Restored, StateInUseError
+from exporter.store.sqlite import Restored, StateInUseError
 from tests.support.ledgers import NOW, PAUSE, a_reading, oks, opened, restored, until
 from tests.support.live import exporter
 from tests.support.live import until as sooner_or_later

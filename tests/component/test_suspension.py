@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import uvloop
 
+from exporter.app.daemon import serve
 from exporter.app.options import Options
-from exporter.app.serve import serve
 from exporter.cli.daemon import suspend_aware
-from exporter.config.load import load_plan
-from exporter.demo.wire import json_answer
-from exporter.model.event import ProcessResumed
+from exporter.config.plan import load_plan
+from exporter.demo.server import json_answer
+from exporter.model.events import ProcessResumed
 from exporter.model.outcome import Poll, Unchanged
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from exporter.web import config, health, lifecycle, metrics, probe
-from exporter.web.answers import CHANGE, Route
-from exporter.web.metrics import Body
+from exporter.web import routes
+from exporter.web.connection import CHANGE, Route
 from exporter.web.negotiate import Format
+from exporter.web.routes import Body, metrics_handler
 from tests.support.serving import Answer, ask, serving
 
 TEXT = b"# TYPE usage_up gauge\nusage_up 1\n"
@@ -25,7 +25,7 @@ async def asked(
         return await ask(port, path, method=method, headers=headers)
 
 
-METRICS = Route(handler=metrics.handler(scrape))
+METRICS = Route(handler=routes.metrics_handler(scrape))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_body_of_many_megabytes_arrives_whole() -> None:
     async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         return pieces
 
-    answer = await asked(Route(handler=metrics.handler(huge)))
+    answer = await asked(Route(handler=routes.metrics_handler(huge)))
     assert answer.body == b"".join(pieces)
 
 
@@ -96,7 +96,7 @@ async def test_scrapes_at_once_do_not_mix() -> None:
         await asyncio.sleep(0.01)
         return kind.value.encode() * 10_000
 
-    routes = {"/metrics": Route(handler=metrics.handler(slow))}
+    routes = {"/metrics": Route(handler=metrics_handler(slow))}
     async with serving(routes) as port, asyncio.TaskGroup() as group:
         asks = [
             group.create_task(ask(port, "/metrics", headers={"Accept": kind.value}))
@@ -108,17 +108,17 @@ async def test_scrapes_at_once_do_not_mix() -> None:
 
 
 async def test_alive_is_said_in_words() -> None:
-    answer = await asked(Route(handler=health.healthy))
+    answer = await asked(Route(handler=routes.healthy_handler))
     assert (answer.status, answer.text) == (200, "usage-exporter is Healthy.\n")
 
 
 async def test_ready_says_why_not() -> None:
     waiting = await asked(
-        Route(handler=health.ready(lambda: "3 targets wait for their first poll."))
+        Route(handler=routes.ready_handler(lambda: "3 targets wait for their first poll."))
     )
     assert waiting.status == 503
     assert waiting.text == "usage-exporter is not Ready: 3 targets wait for their first poll.\n"
-    ready = await asked(Route(handler=health.ready(lambda: "")))
+    ready = await asked(Route(handler=routes.ready_handler(lambda: "")))
     assert (ready.status, ready.text) == (200, "usage-exporter is Ready.\n")
 
 
@@ -126,7 +126,7 @@ async def reloaded(*problems: str) -> Answer:
     async def reload() -> Sequence[str]:
         return problems
 
-    return await asked(Route(handler=lifecycle.handler(reload), methods=CHANGE), method="POST")
+    return await asked(Route(handler=routes.reload_handler(reload), methods=CHANGE), method="POST")
 
 
 async def test_a_reload_that_works_is_200() -> None:
@@ -145,7 +145,7 @@ async def test_a_reload_that_fails_is_500_with_every_problem() -> None:
 
 
 async def test_a_reload_is_403_while_the_lifecycle_is_off() -> None:
-    off = Route(handler=lifecycle.handler(None), methods=CHANGE)
+    off = Route(handler=routes.reload_handler(None), methods=CHANGE)
     for method in ("POST", "PUT"):
         answer = await asked(off, method=method)
         assert answer.status == 403
@@ -153,7 +153,7 @@ async def test_a_reload_is_403_while_the_lifecycle_is_off() -> None:
 
 
 async def test_a_reload_takes_no_get() -> None:
-    answer = await asked(Route(handler=lifecycle.handler(None), methods=CHANGE))
+    answer = await asked(Route(handler=routes.reload_handler(None), methods=CHANGE))
     assert (answer.status, answer.text) == (405, "Only POST or PUT requests allowed.\n")
 
 
@@ -161,7 +161,7 @@ async def probed(query: str) -> Answer:
     async def one(name: str, kind: Format) -> Body | None:
         return b"usage_up 1\n" if name == "video-prod" else None
 
-    route = Route(handler=probe.handler(one, lambda: ["video-prod", "network"]))
+    route = Route(handler=routes.probe_handler(one, lambda: ["video-prod", "network"]))
     return await asked(route, f"/probe{query}")
 
 
@@ -193,7 +193,7 @@ async def test_a_probe_of_no_target_is_400_with_what_is_known(query: str, words:
 
 
 async def test_the_configuration_is_shown_as_text() -> None:
-    route = Route(handler=config.handler(lambda: "token: <secret>\nname: é\ud800\n"))
+    route = Route(handler=routes.config_handler(lambda: "token: <secret>\nname: é\ud800\n"))
     answer = await asked(route)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text == "token: <secret>\nname: é?\n"
@@ -207,7 +207,7 @@ async def test_a_scrape_that_breaks_is_500_and_the_next_one_works() -> None:
             return TEXT
         raise RuntimeError("no")
 
-    async with serving({"/metrics": Route(handler=metrics.handler(fragile))}) as port:
+    async with serving({"/metrics": Route(handler=routes.metrics_handler(fragile))}) as port:
         assert (await ask(port, "/metrics")).status == 500
         assert (await ask(port, "/metrics")).status == 200
 
@@ -216,5 +216,5 @@ async def test_a_large_body_is_not_sent_for_head() -> None:
     async def huge(kind: Format, compress: bool) -> Body:  # noqa: FBT001 - the signature of a scrape
         return (b"x" * 3_000_000, b"y")
 
-    answer = await asked(Route(handler=metrics.handler(huge)), method="HEAD")
+    answer = await asked(Route(handler=routes.metrics_handler(huge)), method="HEAD")
     assert (answer.headers["content-length"], answer.body) == ("3000001", b"")

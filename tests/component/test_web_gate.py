@@ -7,8 +7,9 @@ import bcrypt
 import pytest
 from aiohttp import web
 
-from exporter.web import answers, passwords
-from exporter.web.answers import Route
+from exporter.web import access, connection
+from exporter.web import access as passwords
+from exporter.web.connection import Route
 from tests.support.house import House
 from tests.support.serving import ask, serving
 
@@ -18,7 +19,7 @@ def hashed(password: str) -> str:
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return answers.text("hello")
+    return connection.text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello), "/-/healthy": Route(handler=hello)}
@@ -76,7 +77,7 @@ async def test_a_password_is_checked_once_whether_good_or_bad(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = []
-    compare = passwords._bcrypt
+    compare = access._bcrypt
 
     def counting(password: bytes, against: str) -> bool:
         checked.append(password)
@@ -130,7 +131,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    compare = passwords._bcrypt
+    compare = access._bcrypt
 
     def slow(password: bytes, against: str) -> bool:
         if password != b"wonder":

@@ -7,19 +7,18 @@ import pytest
 from aiohttp import web
 
 from exporter.kernel.override import override
-from exporter.web import answers
-from exporter.web.addresses import Address, parse_address
-from exporter.web.answers import Route
-from exporter.web.dispatch import Dispatch
-from exporter.web.refusals import CannotListen
-from exporter.web.server import Server
+from exporter.web import connection
+from exporter.web.address import Address, CannotListen, parse_address
+from exporter.web.connection import Route
+from exporter.web.routes import Dispatch
+from exporter.web.server import WebServer
 from tests.support.serving import LOOPBACK, Broken, ask, parse, serving
 
 CANARY = "canary-5f1e"
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return answers.text("hello")
+    return connection.text_response("hello")
 
 
 async def hang(request: web.BaseRequest) -> web.StreamResponse:
@@ -35,7 +34,7 @@ ROUTES = {
     "/": Route(handler=hello),
     "/hang": Route(handler=hang),
     "/crash": Route(handler=crash),
-    "/change": Route(handler=hello, methods=answers.CHANGE),
+    "/change": Route(handler=hello, methods=connection.CHANGE),
 }
 
 
@@ -123,7 +122,7 @@ async def test_a_report_that_breaks_is_500_too() -> None:
     def report(path: str, error: BaseException) -> None:
         raise RuntimeError(CANARY)
 
-    server = Server(Dispatch(ROUTES, failed=report), grace=0.2)
+    server = WebServer(Dispatch(ROUTES, failed=report), grace=0.2)
     (address,) = await server.start([LOOPBACK])
     try:
         answer = await ask(address.port, "/crash")
@@ -275,7 +274,7 @@ async def test_a_hundred_clients_at_once_are_all_answered() -> None:
 
 
 async def test_several_addresses_and_every_interface() -> None:
-    server = Server(hello)
+    server = WebServer(hello)
     first, second = await server.start([parse_address(":0"), LOOPBACK])
     try:
         assert (await ask(first.port, "/")).text == "hello\n"
@@ -288,7 +287,7 @@ async def test_several_addresses_and_every_interface() -> None:
 
 
 async def test_a_name_of_this_machine_is_listened_on() -> None:
-    server = Server(hello)
+    server = WebServer(hello)
     (address,) = await server.start([Address("localhost", 0)])
     try:
         assert (await ask(address.port, "/")).status == 200
@@ -299,7 +298,7 @@ async def test_a_name_of_this_machine_is_listened_on() -> None:
 async def test_a_port_in_use_says_so_and_what_to_do_and_leaves_nothing_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = Server(hello)
+        server = WebServer(hello)
         with pytest.raises(CannotListen) as raised:
             await server.start([LOOPBACK, Address("127.0.0.1", port)])
     assert str(raised.value) == (
@@ -311,7 +310,7 @@ async def test_a_port_in_use_says_so_and_what_to_do_and_leaves_nothing_open() ->
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
 async def test_an_address_that_is_not_ours_says_what_to_write(host: str) -> None:
     with pytest.raises(CannotListen, match="Write an address of this machine"):
-        await Server(hello).start([Address(host, 0)])
+        await WebServer(hello).start([Address(host, 0)])
 
 
 @pytest.mark.parametrize(
@@ -329,8 +328,8 @@ async def test_other_refusals_of_the_system_are_told(
 
     monkeypatch.setattr(socket, "create_server", refuse)
     with pytest.raises(CannotListen, match=instead):
-        await Server(hello).start([LOOPBACK])
+        await WebServer(hello).start([LOOPBACK])
 
 
 async def test_a_server_that_never_started_stops_quietly() -> None:
-    await Server(hello).stop()
+    await WebServer(hello).stop()

@@ -7,9 +7,8 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 
-from exporter.web.metrics import Body
 from exporter.web.negotiate import Format
-from exporter.web.site import Site, routes
+from exporter.web.routes import Body, Site, routes
 from exporter.web.view import StatusView
 from tests.support.serving import Broken, ask, serving
 from tests.support.views import a_status, a_target, gallery

@@ -10,17 +10,17 @@ import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
-from exporter.web import answers
-from exporter.web.answers import Route
-from exporter.web.dispatch import Dispatch
-from exporter.web.gate import Gate
-from exporter.web.server import Server
+from exporter.web import connection
+from exporter.web.access import AccessGate
+from exporter.web.connection import Route
+from exporter.web.routes import Dispatch
+from exporter.web.server import WebServer
 from tests.support.house import House
 from tests.support.serving import LOOPBACK, Answer, Broken, ask, parse, serving
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return answers.text("hello")
+    return connection.text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello)}
@@ -37,9 +37,9 @@ STRICT = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyCl
 
 
 @asynccontextmanager
-async def listening(gate: Gate) -> AsyncIterator[int]:
+async def listening(gate: AccessGate) -> AsyncIterator[int]:
     broken = Broken()
-    server = Server(Dispatch(ROUTES, failed=broken.report, guard=gate), grace=0.2)
+    server = WebServer(Dispatch(ROUTES, failed=broken.report, guard=gate), grace=0.2)
     (address,) = await server.start([LOOPBACK], tls=gate.context)
     try:
         yield address.port

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.document import parse
-from exporter.config.grammar.definition import DefinitionText
-from exporter.config.load import compile_text
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.app import replay as answers
+from exporter.config.plan import compile_text
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 from exporter.kernel.templates import DATE_WORDS, FORMATS, ROOTS, TOKEN
 from exporter.kernel.units import find_unit
-from exporter.model.plan import Rejected
+from exporter.kernel.yamlfile import parse_yaml
+from exporter.model.definition.provider import DefinitionText
+from exporter.model.target import Rejected
 from tests.support.pages import ROOT, Block, blocks, code, rows
 from tests.support.vendor import NOW, Vendor
 
@@ -111,13 +112,15 @@ def fits(line: str, start: str, end: str, *, whole: bool) -> bool:
     return line == start if whole else line.startswith(start) and line.endswith(end)
 
 
-def pigeon(asked: Asked) -> Answer:
+def pigeon(asked: VendorRequest) -> VendorResponse:
     """Answer what the page says that it answers."""
     listing = next(one for one in blocks(TEXT) if one.kind == "json")
     signed = asked.headers.get("authorization") == "Bearer made-up-key"
     if not signed or asked.path != "/v1/usage":
         return json_answer({"error": {"message": "no"}}, status=401 if not signed else 404)
-    return Answer(headers=(("Content-Type", "application/json"),), body=listing.text.encode())
+    return VendorResponse(
+        headers=(("Content-Type", "application/json"),), body=listing.text.encode()
+    )
 
 
 @pytest.mark.slow
@@ -180,8 +183,10 @@ def test_a_snippet_of_a_collector_compiles(row: list[str]) -> None:
 )
 def test_the_definition_that_a_snippet_points_at_does_so(row: list[str]) -> None:
     name = row[2].partition("[")[2].partition("]")[0]
-    document = parse((ROOT / "exporter" / "providers" / f"{name}.yaml").read_text("utf-8"), name)
-    wanted = keys(parse(f"{{{snippet(row)}}}", "x").tree) - {"used", "name", "GBs", "users"}
+    document = parse_yaml(
+        (ROOT / "exporter" / "providers" / f"{name}.yaml").read_text("utf-8"), name
+    )
+    wanted = keys(parse_yaml(f"{{{snippet(row)}}}", "x").tree) - {"used", "name", "GBs", "users"}
     assert wanted - keys(document.tree) == set()
 
 
@@ -215,9 +220,9 @@ def test_every_unit_that_is_named_is_one() -> None:
 
 def test_the_folder_of_answers_is_told_as_it_is_read() -> None:
     told = {one for row in rows(TEXT, "in the folder of answers", "is") for one in code(row[0])}
-    from exporter.app import answers, recorded, rehearsal  # noqa: PLC0415 - for this alone
+    from exporter.app import replay  # noqa: PLC0415 - for this alone
 
-    assert {rehearsal.EXPECTED, rehearsal.CONFIG, recorded.INDEX, "accounts.json"} <= told
+    assert {replay.EXPECTED, replay.CONFIG, replay.INDEX, "accounts.json"} <= told
     assert answers.__doc__ is not None
     for name in ("usage.json", "usage.1.json", "usage.headers.json", "usage.1.headers.json"):
         assert name in told

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.wire import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_answer
 from tests.support.live import Exporter, ask, exporter, until
 from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
 

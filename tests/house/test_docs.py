@@ -16,11 +16,11 @@ import yaml
 from docs.pages.metrics import self_metrics
 from exporter.cli import exits
 from exporter.cli.main import COMMANDS
-from exporter.config.load import load_plan
-from exporter.config.schema import config_schema
-from exporter.model.plan import Plan
-from exporter.model.sample import FAMILIES
-from exporter.web.site import routes
+from exporter.config.plan import load_plan
+from exporter.config.settings import config_schema
+from exporter.model.families import FAMILIES
+from exporter.model.target import Plan
+from exporter.web.routes import routes
 from tests.support.pages import ROOT, anchors, blocks, code, links, pages, prose, rows
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")

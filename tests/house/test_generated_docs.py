@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 
 from docs.generate import FOLDER, definitions, pages
 from docs.pages.metrics import self_metrics
-from exporter.app.pages.asks import as_sent
-from exporter.config.catalogue import shipped, text
-from exporter.model.sample import FAMILIES
+from exporter.app.provider_page import as_sent
+from exporter.config.library import shipped_names, shipped_text
+from exporter.model.families import FAMILIES
 from tests.support.catalogue import PROVIDERS, exchanges_of
 from tests.support.replay import Exchange
 
@@ -39,8 +39,8 @@ def test_every_family_has_its_line_and_every_line_its_family() -> None:
 
 def test_every_provider_has_a_page_and_a_line_in_the_index() -> None:
     index = PAGES["providers/README.md"]
-    assert [one.name for one in definitions()] == list(shipped())
-    for name in shipped():
+    assert [one.name for one in definitions()] == list(shipped_names())
+    for name in shipped_names():
         assert f"[`{name}`]({name}.md)" in index
 
 
@@ -49,13 +49,15 @@ def test_a_schema_is_a_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(json.loads(PAGES[f"schema/{name}.json"]))
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_names())
 def test_a_shipped_definition_meets_the_schema_and_names_it(name: str) -> None:
     validator = Draft202012Validator(json.loads(PAGES["schema/provider.json"]))
     modeline = "# yaml-language-server: $schema=../../docs/schema/provider.json"
 
-    assert [error.message for error in validator.iter_errors(yaml.safe_load(text(name)))] == []
-    assert text(name).splitlines()[0] == modeline
+    assert [
+        error.message for error in validator.iter_errors(yaml.safe_load(shipped_text(name)))
+    ] == []
+    assert shipped_text(name).splitlines()[0] == modeline
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.document import FAST, Tree, parse
-from exporter.config.redaction import redacted
+from exporter.config.plan import redacted
+from exporter.kernel.yamlfile import FAST, Tree, parse_yaml
 
 SCALARS = (
     st.none()
@@ -32,7 +32,7 @@ YAMLISH = st.text(
 @given(MAPS)
 def test_json_is_read_as_what_it_says(tree: dict[str, Tree]) -> None:
     text = msgspec.json.encode(tree).decode()
-    document = parse(text, "x.yaml")
+    document = parse_yaml(text, "x.yaml")
     if not document.problems:  # control characters are not for YAML
         assert document.tree == msgspec.json.decode(text)
 
@@ -41,7 +41,7 @@ def test_json_is_read_as_what_it_says(tree: dict[str, Tree]) -> None:
 def test_the_text_of_config_reads_back_as_the_tree(tree: dict[str, Tree]) -> None:
     """``/config`` shows what is in force: parse(render(tree)) is the tree."""
     tree = {f"x{key}": value for key, value in tree.items()}
-    document = parse(redacted(tree), "x.yaml")
+    document = parse_yaml(redacted(tree), "x.yaml")
     if not document.problems:
         assert document.tree == tree
 
@@ -51,13 +51,13 @@ def test_pyyaml_reads_the_text_of_config_alike(tree: dict[str, Tree]) -> None:
     """Other YAML readers, with their older rules, must not see anything else."""
     texts = {f"x{number}": key for number, key in enumerate(tree)}
     text = redacted(dict(texts))
-    if not parse(text, "x.yaml").problems:
+    if not parse_yaml(text, "x.yaml").problems:
         assert yaml.safe_load(text) == texts
 
 
 @given(YAMLISH)
 def test_any_text_is_answered_with_a_tree_or_a_problem(text: str) -> None:
-    document = parse(text, "x.yaml")
+    document = parse_yaml(text, "x.yaml")
     assert document.tree is not None or document.problems or text.strip()
     for problem in document.problems:
         assert problem.position.line <= text.count("\n") + 2
@@ -65,7 +65,10 @@ def test_any_text_is_answered_with_a_tree_or_a_problem(text: str) -> None:
 
 @given(YAMLISH)
 def test_both_parsers_read_the_same_or_refuse(text: str) -> None:
-    fast, pure = parse(text, "x.yaml", loader=FAST), parse(text, "x.yaml", loader=yaml.SafeLoader)
+    fast, pure = (
+        parse_yaml(text, "x.yaml", loader=FAST),
+        parse_yaml(text, "x.yaml", loader=yaml.SafeLoader),
+    )
     if not fast.problems and not pure.problems:
         assert fast.tree == pure.tree
 
@@ -73,7 +76,7 @@ def test_both_parsers_read_the_same_or_refuse(text: str) -> None:
 @given(MAPS)
 def test_every_position_lies_in_the_text(tree: dict[str, Tree]) -> None:
     text = yaml.safe_dump(tree, allow_unicode=True)
-    document = parse(text, "x.yaml")
+    document = parse_yaml(text, "x.yaml")
     if document.problems:
         return
     lines = text.splitlines()

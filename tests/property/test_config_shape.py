@@ -5,16 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import catalogue
-from exporter.config.document import Tree, parse
-from exporter.config.findings import Findings, Place
-from exporter.config.grammar.definition import DefinitionText
-from exporter.config.load import compile_text, load_text
+from exporter.config import library
+from exporter.config.convert import to_struct
+from exporter.config.plan import compile_text, load_text
 from exporter.config.settings import ConfigText
-from exporter.config.shape import read
-from exporter.kernel.problems import Position
-from exporter.model.definition import Definition
-from exporter.model.plan import Plan, Rejected
+from exporter.kernel.problems import ErrorLocation, Findings, Position
+from exporter.kernel.yamlfile import Tree, parse_yaml
+from exporter.model.definition.provider import Definition, DefinitionText
+from exporter.model.target import Plan, Rejected
 
 CONFIG = """\
 global: {poll_interval: 5m, max_series: 5, reserve: 20%}
@@ -34,8 +32,8 @@ ODDITIES: list[Tree] = [None, True, 0, -1, 1.5, "", "no", "x: y", [], {}, [None]
 KINDS: list[Tree] = [{"kind": "x"}, {"a": None}]
 ODD = st.sampled_from([*ODDITIES, *KINDS])
 TREES: dict[type, Tree] = {
-    ConfigText: parse(CONFIG, "x.yaml").tree,
-    DefinitionText: parse(catalogue.text("thousandeyes"), "x.yaml").tree,
+    ConfigText: parse_yaml(CONFIG, "x.yaml").tree,
+    DefinitionText: parse_yaml(library.shipped_text("thousandeyes"), "x.yaml").tree,
 }
 
 
@@ -60,7 +58,7 @@ def test_what_is_refused_is_explained_and_the_rest_is_kept(
 ) -> None:
     tree = data.draw(damaged(TREES[wanted]))
     findings = Findings(lambda path, *, at_key=False: Position("x", len(path), 0))
-    found = read(Place(findings), tree, wanted)
+    found = to_struct(ErrorLocation(findings), tree, wanted)
     try:
         msgspec.convert(tree, wanted)
     except msgspec.ValidationError:

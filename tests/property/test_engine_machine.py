@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from exporter.app.engine import MOVED
 from exporter.kernel.override import override
-from exporter.model.event import Event, LedgerTrouble, PollCrashed, PollFinished, RunnerMended
+from exporter.model.events import Event, LedgerTrouble, PollCrashed, PollFinished, RunnerMended
 from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Reading
 from tests.support.simulation import Clock, Process, SimulatedLoop, plan_from

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model.sample import FAMILIES, FAMILY, Sample
+from exporter.model.families import FAMILIES, FAMILY, Sample
 from exporter.store.exposition import (
     DuplicateError,
     Format,

@@ -6,7 +6,7 @@ import gzip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.inflate import InflateError, inflate
+from exporter.fetch.transport import InflateError, inflate
 
 
 @given(st.binary(), st.sampled_from(["gzip", "deflate", "", "br"]))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.paging import Done, Next, Seen, first, next_step
-from exporter.fetch.values import Pairs
-from exporter.model.definition import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
+from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.request import Pairs
+from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from exporter.model.outcome import Failure
 from tests.support.fetching import paths
 
@@ -92,7 +92,7 @@ def test_it_ends_whatever_a_vendor_says(kind: str) -> None:
 
     @given(PAGINGS[kind], HONEST, st.data())
     def turn(paging: Paging, honest: int, data: st.DataObject) -> None:
-        step: Next | Done | Failure = first(paging)
+        step: Next | Done | Failure = first_page(paging)
         seen: list[tuple[object, ...]] = []
         while isinstance(step, Next):
             assert asked(step) not in seen
@@ -115,7 +115,7 @@ def test_it_ends_whatever_a_vendor_says(kind: str) -> None:
 def rows_of(paging: Paging, pages: dict[str, dict[str, Any]], key: str) -> list[int]:
     """Turn the pages of an honest vendor, and return the rows that came."""
     rows: list[int] = []
-    step: Next | Done | Failure = first(paging)
+    step: Next | Done | Failure = first_page(paging)
     while isinstance(step, Next):
         arguments: Pairs = step.query
         document = pages[str(dict(arguments).get(key, "first"))]

@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.waits import rate, wait
-from exporter.model.definition import ResetKind, Throttling
+from exporter.fetch.ratelimit import rate_limit_of, wait_of
+from exporter.model.definition.ratelimit import RateLimitRules, ResetKind
 from tests.support.vendor import NOW
 
 NAMES = st.sampled_from(
@@ -37,7 +37,7 @@ STRUCTURED = st.from_regex(r'("[a-z]*"|[a-z]+)(\s*;\s*[rtqw]\s*=\s*-?\d*)*(, *)?
 TEXTS = st.one_of(NUMBERS, STRUCTURED, st.text(max_size=60), st.dates().map(str))
 HEADERS = st.lists(st.tuples(NAMES, TEXTS), max_size=8).map(tuple)
 THROTTLINGS = st.builds(
-    Throttling,
+    RateLimitRules,
     reset_kind=st.sampled_from(ResetKind),
     limit_headers=st.just(()) | st.tuples(NAMES),
     remaining_headers=st.just(()) | st.tuples(NAMES),
@@ -47,17 +47,17 @@ THROTTLINGS = st.builds(
 
 @given(HEADERS, THROTTLINGS)
 def test_a_wait_is_finite_and_not_negative(
-    headers: tuple[tuple[str, str], ...], throttling: Throttling
+    headers: tuple[tuple[str, str], ...], throttling: RateLimitRules
 ) -> None:
-    seconds = wait(headers, NOW, throttling)
+    seconds = wait_of(headers, NOW, throttling)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 
 
 @given(HEADERS, THROTTLINGS)
 def test_a_rate_is_finite_and_not_negative(
-    headers: tuple[tuple[str, str], ...], throttling: Throttling
+    headers: tuple[tuple[str, str], ...], throttling: RateLimitRules
 ) -> None:
-    told = rate(headers, NOW, throttling)
+    told = rate_limit_of(headers, NOW, throttling)
     if told is not None:
         numbers = (told.limit, told.remaining, told.reset_at)
         assert any(number is not None for number in numbers[:2])
@@ -68,5 +68,5 @@ def test_a_rate_is_finite_and_not_negative(
 def test_retry_after_is_a_floor(headers: tuple[tuple[str, str], ...], seconds: int) -> None:
     told = (*headers, ("retry-after", str(seconds)))
     others = [name for name, _ in headers if name.startswith("retry-after-ms")]
-    found = wait(told, NOW, Throttling())
+    found = wait_of(told, NOW, RateLimitRules())
     assert others or (found is not None and found >= seconds)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.mapping.forecast import flow
 
 HOUR = 3600.0

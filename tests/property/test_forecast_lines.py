@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.cycles import Cycle, Span, find_zone, span
+from exporter.kernel.calendar import Cycle, Span, find_zone, span
 from exporter.mapping.forecast import MIN_ELAPSED, MIN_FRACTION, Points, flow, level, vendors
 
 INSTANTS = st.integers(min_value=946684800, max_value=4102444800)  # 2000 to 2100

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.kernel import select
-from exporter.kernel.closures import NotCompiled, closure
+from exporter.kernel import jmes
+from exporter.kernel.jmes import NotCompiled, closure
 
 scalars = (
     st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, 0.5, "", "a", "1"])
@@ -66,13 +66,13 @@ def test_a_closure_finds_what_the_interpreter_finds(text: str, document: object)
         parsed = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError:
         return  # no expression at all
-    ours = found(closure(parsed.parsed, select._FUNCTIONS.call_function), document)
-    theirs = found(lambda value: parsed.search(value, select._OPTIONS), document)
+    ours = found(closure(parsed.parsed, jmes._FUNCTIONS.call_function), document)
+    theirs = found(lambda value: parsed.search(value, jmes._OPTIONS), document)
     assert same(ours, theirs)
 
 
 def test_what_is_not_compiled_is_left_to_the_interpreter() -> None:
     parsed = jmespath.compile("max_by(@, &a).a")
     with pytest.raises(NotCompiled, match="expref"):
-        closure(parsed.parsed, select._FUNCTIONS.call_function)
-    assert select.compile_path("max_by(@, &a).a")([{"a": 1}, {"a": 3}, {"a": 2}]) == 3
+        closure(parsed.parsed, jmes._FUNCTIONS.call_function)
+    assert jmes.compile_path("max_by(@, &a).a")([{"a": 1}, {"a": 3}, {"a": 2}]) == 3

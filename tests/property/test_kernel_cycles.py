@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.kernel.cycles import Cycle, Span, add_months, span
+from exporter.kernel.calendar import Cycle, Span, add_months, span
 
 ZONES: list[tzinfo] = [
     UTC,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.durations import format_duration, parse_duration
+from exporter.kernel.calendar import format_duration, parse_duration
 
 LONGEST = 292 * 365 * 86_400_000
 

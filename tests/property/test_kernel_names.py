@@ -3,8 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.snake import snake
-from exporter.kernel.units import find_unit, parse_amount
+from exporter.kernel.units import find_unit, parse_amount, snake
 
 
 @given(st.text())

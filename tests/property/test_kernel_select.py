@@ -4,7 +4,7 @@ import jmespath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.kernel.select import SelectError, compile_path
+from exporter.kernel.jmes import SelectError, compile_path
 
 # Few keys, so that paths and documents meet; some need quotes in a path.
 KEYS = ["a", "b", "_x1", "GB-hours", "used (total)", "a.b", "", "ключ", 'say "hi"', "\\"]

@@ -4,7 +4,7 @@ from email.utils import format_datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.kernel.timestamps import format_rfc3339, parse_timestamp
+from exporter.kernel.calendar import format_rfc3339, parse_timestamp
 
 LATEST = 253402300799
 instants = st.integers(min_value=1, max_value=LATEST)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.cycles import Cycle
-from exporter.mapping.join import expires_at, samples
-from exporter.mapping.read import drift, read
+from exporter.kernel.calendar import Cycle
+from exporter.mapping.read import drift, read_payload
+from exporter.mapping.samples import expires_at, target_samples
+from exporter.model.families import FAMILY, Sample
 from exporter.model.outcome import Failure
 from exporter.model.reading import Reading
-from exporter.model.sample import FAMILY, Sample
 from tests.unit.mapping.factories import (
     NOW,
     config_limit,
@@ -112,7 +112,7 @@ OF = target(
 
 
 def read_all(documents: list[object]) -> Reading | Failure:
-    return read(OF, "usage", (payload(*documents),), NOW)
+    return read_payload(OF, "usage", (payload(*documents),), NOW)
 
 
 def check(found: tuple[Sample, ...]) -> None:
@@ -134,7 +134,7 @@ def test_any_answer_is_read_or_refused_in_one_line(documents: list[object]) -> N
             assert failure.detail.isprintable()
             assert 0 < len(failure.detail) <= 400
         case Reading() as reading:
-            found, _ = samples(OF, {"usage": reading}, NOW)
+            found, _ = target_samples(OF, {"usage": reading}, NOW)
             check(found)
             assert drift(reading, reading) == ()
 
@@ -145,8 +145,8 @@ def test_what_is_published_only_gets_less_with_time(document: object, later: flo
     if isinstance(reading, Failure):
         return
     readings: Mapping[str, Reading] = {"usage": reading}
-    now, _ = samples(OF, readings, NOW)
-    then, _ = samples(OF, readings, NOW + later)
+    now, _ = target_samples(OF, readings, NOW)
+    then, _ = target_samples(OF, readings, NOW + later)
     check(then)
     ends = expires_at(readings, after=NOW)
     if ends is None or NOW + later < ends:

@@ -3,12 +3,10 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.select import compile_path
-from exporter.mapping.labels import MAX_LABEL, label
-from exporter.mapping.misfit import Misfit, told
-from exporter.mapping.reduce import reduced
-from exporter.mapping.values import UNLIMITED, amount, converted
-from exporter.model.definition import How, Reduce, Value
+from exporter.kernel.jmes import compile_path
+from exporter.mapping.rows import MappingError, quoted
+from exporter.mapping.values import MAX_LABEL, UNLIMITED, amount_of, clean_label, converted, reduced
+from exporter.model.definition.values import How, Reduce, Value
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -21,7 +19,7 @@ PATH = (compile_path("n"),)
 
 def read(found: object, factor: float = 1.0, **more: object) -> object:
     rule = Value(paths=PATH, **more)  # type: ignore[arg-type]
-    return converted(amount(rule, {"n": found}, set()), factor)
+    return converted(amount_of(rule, {"n": found}, set()), factor)
 
 
 @given(FINITE)
@@ -43,7 +41,7 @@ def test_whatever_is_found_is_a_finite_number_or_nothing_or_refused(found: objec
     message = ""
     try:
         number = read(found)
-    except Misfit as misfit:
+    except MappingError as misfit:
         message = str(misfit)
     assert len(message) < 400
     assert number is None or (isinstance(number, float) and math.isfinite(number))
@@ -53,7 +51,7 @@ def test_whatever_is_found_is_a_finite_number_or_nothing_or_refused(found: objec
 def test_a_conversion_is_finite_or_refused(number: float, factor: float) -> None:
     try:
         assert read(number, factor) == number * factor
-    except Misfit:
+    except MappingError:
         assert math.isinf(number * factor)
 
 
@@ -81,15 +79,15 @@ def test_the_order_of_rows_does_not_change_a_sum_or_an_extreme(numbers: list[flo
 
 @given(st.text() | st.text(alphabet=st.characters(categories=["Cs", "Cc", "Zl", "Zp", "L"])))
 def test_a_label_is_always_clean(text: str) -> None:
-    found, cut = label(text, "x")
+    found, cut = clean_label(text, "x")
     found.encode()
     assert len(found) <= MAX_LABEL
     assert cut is (len(text) > MAX_LABEL)
     assert not any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in found)
-    assert label(found, "x") == (found, False)
+    assert clean_label(found, "x") == (found, False)
 
 
 @given(JSON)
 def test_anything_can_be_told_in_a_line(found: object) -> None:
-    assert len(told(found)) < 120
-    assert told(found).isprintable()
+    assert len(quoted(found)) < 120
+    assert quoted(found).isprintable()

@@ -5,10 +5,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from exporter.kernel.cycles import Cycle, Span
-from exporter.mapping.asked import Asked
-from exporter.mapping.period import billing
-from exporter.mapping.publish import period_name
+from exporter.kernel.calendar import Cycle, Span
+from exporter.mapping.period import RequestVariables, billing_period
+from exporter.mapping.samples import period_name
 from exporter.model.reading import Note
 from tests.unit.mapping.factories import instant, period, target
 
@@ -32,7 +31,9 @@ CYCLES = st.sampled_from(list(Cycle))
 
 def span_of(view: object, at: float, **rule: Any) -> Span:
     notes: list[Note] = []
-    found = billing(period(**rule), view, Asked(target(), "", at), seen=set(), notes=notes).period
+    found = billing_period(
+        period(**rule), view, RequestVariables(target(), "", at), seen=set(), notes=notes
+    ).period
     assert found is not None, notes
     assert found.start < found.end
     return found

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exporter.kernel.override import override
-from exporter.model.event import PollCrashed, RunnerMended
+from exporter.model.events import PollCrashed, RunnerMended
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
-from exporter.model.plan import Concurrency
 from exporter.model.reading import RateLimit
+from exporter.model.target import Concurrency
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner
 from tests.support.schedule import (

@@ -8,14 +8,21 @@ from hypothesis import strategies as st
 
 from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import RateLimit
-from exporter.schedule import budget as budgets
-from exporter.schedule import cadence, state
-from exporter.schedule.backoff import JITTER, backoff
-from exporter.schedule.budget import Budget, Settlement, Why
-from exporter.schedule.job import Terms
-from exporter.schedule.memory import Clocks, Snapshot, recall, snapshot
-from exporter.schedule.state import JobState, Tick, Trouble
-from exporter.schedule.window import RESET_MARGIN, Window
+from exporter.schedule import budget, state
+from exporter.schedule.budget import (
+    FRESH,
+    RESET_MARGIN,
+    Budget,
+    Settlement,
+    Why,
+    Window,
+    hold,
+    settle,
+    spend,
+)
+from exporter.schedule.job import BudgetLimits
+from exporter.schedule.persistence import Clocks, Snapshot, recall, take_snapshot
+from exporter.schedule.state import JITTER, FailureStreak, JobState, Tick, backoff
 from tests.support.schedule import EPOCH, a_job, a_poll
 
 failures = st.integers(0, 10**9)
@@ -73,7 +80,7 @@ def test_no_pressure_undercuts_the_minimum_or_exceeds_the_interval(
     interval: float, minimum: float, data_cadence: float | None, ratio: float | None
 ) -> None:
     job = a_job(interval=interval, min_interval=minimum, data_cadence=data_cadence, adaptive=True)
-    paced = cadence.paced_interval(job, ratio)
+    paced = state.paced_interval(job, ratio)
     assert minimum <= paced <= max(interval, minimum)
 
 
@@ -82,9 +89,9 @@ def test_alignment_moves_a_poll_later_by_less_than_a_cadence(
     times: int, data_cadence: float, due: float
 ) -> None:
     job = a_job(interval=times * data_cadence, data_cadence=data_cadence)
-    aligned = cadence.aligned(job, due)
+    aligned = state.aligned(job, due)
     assert due <= aligned < due + data_cadence
-    assert cadence.aligned(job, aligned) == aligned
+    assert state.aligned(job, aligned) == aligned
 
 
 # ----------------------------------------------------------------------------------- one job's step
@@ -102,10 +109,12 @@ def test_no_failure_brings_the_next_poll_before_the_minimum_or_the_told_wait(
 ) -> None:
     minimum, wait = min(paces), outcome.wait
     job = a_job(interval=max(paces), min_interval=minimum)
-    trouble = Trouble(reason=outcome.reason, detail="", since=0.0, failures=count, alike=count)
+    trouble = FailureStreak(
+        reason=outcome.reason, detail="", since=0.0, failures=count, alike=count
+    )
     before = msgspec.structs.replace(state.fresh(job, 0.0), trouble=trouble if count else None)
     facts = Settlement(now=took, wall=EPOCH + took, chance=chance, cost=1.0, spent=1.0)
-    after, _ = budgets.settle(budgets.FRESH, Terms(), a_poll(job, outcome), facts)
+    after, _ = budget.settle(budget.FRESH, BudgetLimits(), a_poll(job, outcome), facts)
     tick = Tick(now=took, wall=EPOCH + took, started=0.0, until=after.until, chance=chance)
     stepped, _ = state.step(job, before, a_poll(job, outcome), tick)
     due = max(stepped.due, after.until)
@@ -126,16 +135,16 @@ polls = st.lists(st.tuples(st.floats(0.0, 30.0), st.integers(1, 5)), min_size=1,
 def test_no_span_of_time_holds_more_requests_than_the_declared_rate_allows(
     rate: float, burst: int, polls: list[tuple[float, int]]
 ) -> None:
-    terms = Terms(rate=rate, burst=float(burst))
-    budget, now, made = budgets.FRESH, 0.0, [(0.0, 0)]
+    terms = BudgetLimits(rate=rate, burst=float(burst))
+    budget, now, made = FRESH, 0.0, [(0.0, 0)]
     for pause, cost in polls:
         now += pause
-        held = budgets.hold(budget, terms, now, cost=cost, pledged=0.0)
+        held = hold(budget, terms, now, cost=cost, pledged=0.0)
         if held is not None:
             assert held.until > now
             now = held.until
-            assert budgets.hold(budget, terms, now, cost=cost, pledged=0.0) is None
-        budget = budgets.spend(budget, terms, now, cost=cost, pledged=0.0, demand=1.0)
+            assert hold(budget, terms, now, cost=cost, pledged=0.0) is None
+        budget = spend(budget, terms, now, cost=cost, pledged=0.0, demand=1.0)
         made.append((now, cost))
     dearest = max(cost for _, cost in polls)
     for first in range(len(made)):
@@ -156,27 +165,27 @@ def test_no_span_of_time_holds_more_requests_than_the_declared_rate_allows(
 def test_the_reserve_is_never_touched_by_our_doing(
     limit: int, reserve: float, demand: float, turns: list[tuple[float, int]]
 ) -> None:
-    terms = Terms(reserve=reserve)
+    terms = BudgetLimits(reserve=reserve)
     kept = min(math.floor(reserve * limit), limit - 1)
     remaining, reset, now = limit, 600.0, 0.0
-    budget = budgets.FRESH
+    budget = FRESH
     for pause, others in turns:
         now += pause
-        held = budgets.hold(budget, terms, now, cost=1.0, pledged=0.0)
+        held = hold(budget, terms, now, cost=1.0, pledged=0.0)
         if held is not None:
             now = held.until
             assert now <= reset + RESET_MARGIN + 1e-6
         if now >= reset:
             remaining, reset = limit, reset + 600.0
-        if held is not None and budgets.hold(budget, terms, now, cost=1.0, pledged=0.0):
+        if held is not None and hold(budget, terms, now, cost=1.0, pledged=0.0):
             continue
         if budget.window is not None:
             assert remaining - 1 >= kept
-        budget = budgets.spend(budget, terms, now, cost=1.0, pledged=0.0, demand=demand)
+        budget = spend(budget, terms, now, cost=1.0, pledged=0.0, demand=demand)
         remaining = max(0, remaining - 1 - others)  # the answer tells of the others' requests
         rate = RateLimit(limit=limit, remaining=remaining, reset_at=EPOCH + reset)
         facts = Settlement(now=now, wall=EPOCH + now, chance=0.0, cost=1.0, spent=1.0)
-        budget, _ = budgets.settle(budget, terms, a_poll(a_job(), Unchanged(), rate=rate), facts)
+        budget, _ = settle(budget, terms, a_poll(a_job(), Unchanged(), rate=rate), facts)
 
 
 numbers = st.none() | floors
@@ -192,20 +201,20 @@ outcomes = st.just(Unchanged()) | st.builds(
 def test_whatever_a_vendor_says_polls_go_on_within_a_day(
     answers: list[tuple[Failure | Unchanged, RateLimit | None, float]], chance: float
 ) -> None:
-    terms = Terms(rate=1.0, burst=2.0)
-    budget, now = budgets.FRESH, 0.0
+    terms = BudgetLimits(rate=1.0, burst=2.0)
+    budget, now = FRESH, 0.0
     for outcome, rate, took in answers:
-        held = budgets.hold(budget, terms, now, cost=1.0, pledged=0.0)
+        held = hold(budget, terms, now, cost=1.0, pledged=0.0)
         steps = 0
         while held is not None:
             assert now < held.until <= now + 86_401.0
             now, steps = held.until, steps + 1
             assert steps < 10
-            held = budgets.hold(budget, terms, now, cost=1.0, pledged=0.0)
-        budget = budgets.spend(budget, terms, now, cost=1.0, pledged=0.0, demand=0.01)
+            held = hold(budget, terms, now, cost=1.0, pledged=0.0)
+        budget = spend(budget, terms, now, cost=1.0, pledged=0.0, demand=0.01)
         now += took
         facts = Settlement(now=now, wall=EPOCH + now, chance=chance, cost=1.0, spent=2.0)
-        budget, _ = budgets.settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts)
+        budget, _ = settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts)
 
 
 # ------------------------------------------------------------------------------------- the restart
@@ -213,7 +222,7 @@ def test_whatever_a_vendor_says_polls_go_on_within_a_day(
 
 times = st.integers(0, 10**9).map(lambda milliseconds: milliseconds / 1000.0)
 troubles = st.builds(
-    Trouble,
+    FailureStreak,
     reason=reasons,
     detail=st.text(max_size=9),
     since=times,
@@ -258,9 +267,9 @@ def rounded(thing: object) -> object:
 def test_what_is_remembered_is_what_was(
     kept: JobState, budget: Budget, now: float, passed: float
 ) -> None:
-    memo = snapshot([], {("a", "b"): kept}, {"c": budget}, Clocks(now=now, wall=EPOCH))
+    memo = take_snapshot([], {("a", "b"): kept}, {"c": budget}, Clocks(now=now, wall=EPOCH))
     written = msgspec.json.decode(msgspec.json.encode(memo), type=Snapshot)
     again = recall(written, Clocks(now=now + passed, wall=EPOCH + passed))
     assert rounded(again.states["a", "b"]) == rounded(kept)
-    found = again.budgets.get("c", budgets.FRESH)
+    found = again.budgets.get("c", FRESH)
     assert rounded(found) == rounded(msgspec.structs.replace(budget, paced=None))

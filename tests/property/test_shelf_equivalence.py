@@ -6,10 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.model.sample import FAMILIES, Sample
-from exporter.store.deflate import assemble_gzip, deflate
-from exporter.store.exposition import Format, PrefixCache, render
-from exporter.store.shelf import Shelf
+from exporter.model.families import FAMILIES, Sample
+from exporter.store.cache import ExpositionCache
+from exporter.store.exposition import Format, PrefixCache, assemble_gzip, deflate, render
 
 ACCOUNTS = st.sampled_from(["a", "b", "c"])
 PICKS = st.dictionaries(st.sampled_from([f.name for f in FAMILIES]), st.integers(1, 4), max_size=5)
@@ -30,7 +29,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shelf = Shelf()
+        self.shelf = ExpositionCache()
         self.caches: dict[str, PrefixCache] = {}
         self.truth: dict[str, list[Sample]] = {}
 
@@ -63,7 +62,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @invariant()
     def bodies_are_those_of_a_fresh_shelf(self) -> None:
-        fresh = Shelf()
+        fresh = ExpositionCache()
         for account, held in self.truth.items():
             fresh.put(account, render(held))
         for form in Format:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.config.catalogue import shipped
-from exporter.mapping.join import samples
+from exporter.config.library import shipped_names
+from exporter.mapping.samples import target_samples
 from exporter.model.outcome import Reason
 from exporter.model.reading import Reading
+from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import render
-from exporter.store.shelf import Shelf
 from tests.support import expected
 from tests.support.catalogue import (
     NOW,
@@ -35,7 +35,7 @@ def golden_lines(folder: Path) -> list[str]:
 
 
 def test_every_shipped_definition_has_its_answers() -> None:
-    assert provider_names() == list(shipped())
+    assert provider_names() == list(shipped_names())
 
 
 @pytest.mark.parametrize("name", provider_names())
@@ -129,8 +129,8 @@ async def test_the_exposition_is_read_by_prometheus_parser(name: str) -> None:
         poll.collector: poll.outcome for poll in trial.polls if isinstance(poll.outcome, Reading)
     }
     target = target_of(PROVIDERS / name, "http://vendor.invalid", {})
-    shelf = Shelf()
-    shelf.put("test", render(samples(target, readings, NOW)[0]))
+    shelf = ExpositionCache()
+    shelf.put("test", render(target_samples(target, readings, NOW)[0]))
 
     families = text_string_to_metric_families(shelf.body().decode())
 

@@ -18,16 +18,15 @@ import msgspec
 import yaml
 
 from exporter.config.files import SecretReader
-from exporter.config.load import load_text
+from exporter.config.plan import load_text
 from exporter.fetch.client import Client
-from exporter.kernel.timestamps import parse_timestamp
-from exporter.mapping.join import samples
-from exporter.model.definition import Definition
+from exporter.kernel.calendar import parse_timestamp
+from exporter.mapping.samples import target_samples
+from exporter.model.definition.provider import Definition
+from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Poll
-from exporter.model.plan import Plan
 from exporter.model.reading import Note, Reading
-from exporter.model.sample import FAMILIES
-from exporter.model.target import Target
+from exporter.model.target import Plan, Target
 from exporter.pipeline import Pipeline
 from exporter.store.exposition import render
 from tests.support.replay import Exchange, Replay, read_exchanges
@@ -139,7 +138,7 @@ async def _poll(target: Target, collectors: list[str], now: float) -> list[Poll]
 
 def _trial(target: Target, polls: list[Poll], now: float, replay: Replay) -> Trial:
     readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
-    found, notes = samples(target, readings, now)
+    found, notes = target_samples(target, readings, now)
     blocks = render(found)
     text = b"".join(blocks.get(family.name, b"") for family in FAMILIES).decode()
     notes += tuple(note for reading in readings.values() for note in reading.notes)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from exporter.app.daemon import serve
 from exporter.app.options import Options
-from exporter.app.serve import serve
-from exporter.config.load import load_plan
-from exporter.model.plan import Plan, Rejected
-from exporter.web.addresses import Address
+from exporter.config.plan import load_plan
+from exporter.model.target import Plan, Rejected
+from exporter.web.address import Address
 from tests.support.exposed import Exposed
 from tests.support.rig import plan_of
 from tests.support.serving import Answer, ask

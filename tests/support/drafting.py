@@ -6,17 +6,17 @@ from typing import Any, cast
 
 import msgspec
 
-from exporter.app.rehearsal import target_for
-from exporter.config.document import parse
-from exporter.config.load import compile_text
+from exporter.app.replay import target_for
+from exporter.config.plan import compile_text
 from exporter.config.skeleton import skeleton
 from exporter.config.sketch.guess import sketch
 from exporter.config.sketch.sample import Sample
-from exporter.mapping.read import read
-from exporter.model.definition import Definition
+from exporter.kernel.yamlfile import parse_yaml
+from exporter.mapping.read import read_payload
+from exporter.model.definition.provider import Definition
 from exporter.model.outcome import Failure, Page, Payload
-from exporter.model.plan import Rejected
 from exporter.model.reading import Reading
+from exporter.model.target import Rejected
 from tests.support.vendor import NOW
 
 
@@ -28,7 +28,7 @@ def drafted(document: object, *, lines: bool = False) -> str:
 
 def tree(text: str) -> Mapping[str, Any]:
     """Return the text as a definition's reader sees it."""
-    document = parse(text, "acme.yaml")
+    document = parse_yaml(text, "acme.yaml")
     assert document.problems == ()
     return cast("Mapping[str, Any]", document.tree)
 
@@ -53,7 +53,7 @@ def learned(text: str, document: object, folder: Path) -> Reading | Failure:
     target = target_for(compiled(text), file, {})
     assert not isinstance(target, Rejected)
     payload = Payload(pages=(Page(document=document, headers={}),))
-    return read(target, "usage", (payload,), NOW)
+    return read_payload(target, "usage", (payload,), NOW)
 
 
 def values(reading: Reading | Failure, field: str = "used") -> dict[str, Any]:

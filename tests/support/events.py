@@ -1,6 +1,6 @@
 """Events with sensible values, of which a test names what it is about."""
 
-from exporter.model.event import PollFinished
+from exporter.model.events import PollFinished
 from exporter.model.outcome import Exchange, Failure, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 

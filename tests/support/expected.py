@@ -8,8 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.kernel.snake import snake
-from exporter.kernel.units import find_unit
+from exporter.kernel.units import find_unit, snake
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNLIMITED = "+Inf"

@@ -5,26 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from exporter.fetch.client import Client
-from exporter.fetch.exchanges import Watch
+from exporter.fetch.exchange import Watch
+from exporter.fetch.http import HttpResponse, joined
 from exporter.fetch.transport import Ask
-from exporter.fetch.wire import Answer, joined
+from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import Secret
-from exporter.kernel.select import Selector, compile_path
 from exporter.kernel.templates import Clock, compile_template
-from exporter.model.definition import (
-    Accounts,
-    Argument,
-    ArrayStyle,
-    Auth,
-    Collector,
-    Definition,
-    HeaderAuth,
-    Json,
-    NoAuth,
-    Param,
-    Request,
-    Throttling,
-)
+from exporter.model.definition.auth import Auth, HeaderAuth, NoAuth
+from exporter.model.definition.provider import Accounts, Collector, Definition
+from exporter.model.definition.ratelimit import RateLimitRules
+from exporter.model.definition.request import Argument, ArrayStyle, Json, Param, Request
 from exporter.model.outcome import Failure, Fetched, Payload
 from exporter.model.target import Http, LiteralSecret, SecretSource, Target
 from tests.support.vendor import NOW
@@ -59,7 +49,7 @@ def a_definition(
     auth: Auth = NoAuth(),  # noqa: B008 - frozen
     params: Mapping[str, Param] | None = None,
     accounts: Accounts | None = None,
-    throttling: Throttling = Throttling(),  # noqa: B008 - frozen
+    throttling: RateLimitRules = RateLimitRules(),  # noqa: B008 - frozen
     **more: Any,
 ) -> Definition:
     return Definition(
@@ -166,7 +156,7 @@ def an_answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     url: str = "https://api.example.com/usage",
-) -> Answer:
+) -> HttpResponse:
     lines = tuple((name.lower(), text) for name, text in (headers or {}).items())
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status=status, lines=lines, headers=joined(lines), body=data, url=url)
+    return HttpResponse(status=status, lines=lines, headers=joined(lines), body=data, url=url)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from exporter.web.gate import Gate
+from exporter.web.access import AccessGate
 
 
 class Clock:
@@ -30,9 +30,11 @@ class House:
         (self.folder / "cert.pem").write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.folder / "key.pem")
 
-    def gate(self, text: str) -> Gate:
+    def gate(self, text: str) -> AccessGate:
         self.write(text)
-        return Gate(str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append)
+        return AccessGate(
+            str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append
+        )
 
     def write(self, text: str) -> None:
         (self.folder / "web.yaml").write_text(text)

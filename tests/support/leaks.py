@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
-from exporter.demo.wire import Answer, Asked, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_answer
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def leaks(text: str, secrets: Iterable[str], *, least: int = 12) -> list[str]:
     return found + [secret[:least] for secret in secrets if secret[:least] in text]
 
 
-def _told(asked: Asked) -> list[str]:
+def _told(asked: VendorRequest) -> list[str]:
     """Return all that a request tells: header values, arguments, body."""
     token = asked.headers.get("authorization", "").partition(" ")[2]
     told = [token, asked.headers.get("x-api-key", ""), *(value for _, value in asked.query)]
@@ -61,71 +61,73 @@ def _told(asked: Asked) -> list[str]:
     return [text for text in told if text]
 
 
-def _html(asked: Asked, text: str) -> Answer:
+def _html(asked: VendorRequest, text: str) -> VendorResponse:
     page = f"<html><head><title>No: {html.escape(text)}</title></head></html>"
     headers = (("Content-Type", "text/html"), ("X-Echo", quote(text)))
-    return Answer(status=500, headers=headers, body=page.encode())
+    return VendorResponse(status=500, headers=headers, body=page.encode())
 
 
-def _php(asked: Asked, text: str) -> Answer:
+def _php(asked: VendorRequest, text: str) -> VendorResponse:
     body = json.dumps({"oops": text}).replace("/", "\\/")
-    return Answer(status=400, headers=(("Content-Type", "application/json"),), body=body.encode())
+    return VendorResponse(
+        status=400, headers=(("Content-Type", "application/json"),), body=body.encode()
+    )
 
 
-def _redirect(asked: Asked, text: str) -> Answer:
+def _redirect(asked: VendorRequest, text: str) -> VendorResponse:
     there = (
         f"https://user:{quote(text, safe='')}@elsewhere.example/{quote(text)}?next={quote(text)}"
     )
-    return Answer(status=302, headers=(("Location", there),))
+    return VendorResponse(status=302, headers=(("Location", there),))
 
 
-def _values(asked: Asked, text: str) -> Answer:
+def _values(asked: VendorRequest, text: str) -> VendorResponse:
     row = {"name": text, "used": 1, "limit": 2, f"x {text}": text}
     return json_answer({"rows": [row], "plan": text, "next": None})
 
 
-def _next(asked: Asked, text: str) -> Answer:
+def _next(asked: VendorRequest, text: str) -> VendorResponse:
     there = f"https://elsewhere.example/usage?token={quote(text)}&{quote(text)}"
     return json_answer({"rows": [], "next": there})
 
 
-def _late(asked: Asked, text: str) -> Answer:
+def _late(asked: VendorRequest, text: str) -> VendorResponse:
     """Fill the line, so that a cut goes through the secret wherever lines are cut."""
     document = {f"detail{n}": "x" * n for n in range(3)} | {"detail": f"{'y' * 240} {text}"}
     return json_answer(document, status=400)
 
 
-def _late_body(asked: Asked, text: str) -> Answer:
-    return Answer(status=400, body=f"{'z' * 190} {text}".encode())
+def _late_body(asked: VendorRequest, text: str) -> VendorResponse:
+    return VendorResponse(status=400, body=f"{'z' * 190} {text}".encode())
 
 
-def _escaped(asked: Asked, text: str) -> Answer:
+def _escaped(asked: VendorRequest, text: str) -> VendorResponse:
     """Escape each character, as some JSON encoders can be told to."""
     told = "".join(f"\\u{ord(letter):04x}" for letter in text)
     row = f'{{"name": "{told}", "used": 1, "limit": 2}}'
-    return Answer(body=f'{{"rows": [{row}], "plan": "{told}"}}'.encode())
+    return VendorResponse(body=f'{{"rows": [{row}], "plan": "{told}"}}'.encode())
 
 
-def _wide(asked: Asked, text: str) -> Answer:
+def _wide(asked: VendorRequest, text: str) -> VendorResponse:
     row = {"name": text, "used": 1, "limit": 2}
-    return Answer(body=json.dumps({"rows": [row], "plan": text}).encode("utf-16"))
+    return VendorResponse(body=json.dumps({"rows": [row], "plan": text}).encode("utf-16"))
 
 
-def _wide_error(asked: Asked, text: str) -> Answer:
-    return Answer(status=400, body=f"no such key: {text}".encode("utf-16-le"))
+def _wide_error(asked: VendorRequest, text: str) -> VendorResponse:
+    return VendorResponse(status=400, body=f"no such key: {text}".encode("utf-16-le"))
 
 
-def _encoded(write: Callable[[str], str]) -> Callable[[Asked, str], Answer]:
+def _encoded(write: Callable[[str], str]) -> Callable[[VendorRequest, str], VendorResponse]:
     """Return a reply that puts an encoded secret where labels come from."""
 
-    def reply(asked: Asked, text: str) -> Answer:
+    def reply(asked: VendorRequest, text: str) -> VendorResponse:
         rows = [{"name": write(part), "used": 1, "limit": 2} for part in dict.fromkeys([text])]
         return json_answer({"rows": rows, "plan": write(text), "next": None})
 
     return reply
 
 
-def _encoded_error(write: Callable[[str], str]) -> Callable[[Asked, str], Answer]:
+def _encoded_error(write: Callable[[str], str]) -> Callable[[VendorRequest, str], VendorResponse]:
     return lambda asked, text: json_answer({"error": write(text)}, status=400)
 
 
@@ -142,7 +144,7 @@ WAYS: tuple[Callable[[str], str], ...] = (
 )
 
 
-REPLIES: tuple[Callable[[Asked, str], Answer], ...] = (
+REPLIES: tuple[Callable[[VendorRequest, str], VendorResponse], ...] = (
     lambda asked, text: json_answer({"detail": f"{text} is no key"}, status=401),
     lambda asked, text: json_answer({"error": {"message": quote(text)}}, status=403),
     lambda asked, text: json_answer({text: {text: [text]}}, status=400),
@@ -153,7 +155,7 @@ REPLIES: tuple[Callable[[Asked, str], Answer], ...] = (
     _next,
     _late,
     _late_body,
-    lambda asked, text: Answer(body=f'{{"half": "{text}'.encode()),
+    lambda asked, text: VendorResponse(body=f'{{"half": "{text}'.encode()),
     lambda asked, text: json_answer({"rows": text}),
     lambda asked, text: json_answer({"rows": [{"name": "a", "used": text}]}),
     lambda asked, text: json_answer(
@@ -174,7 +176,7 @@ class Blabber:
         self.told: set[str] = set()
         self._turn = itertools.count()
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: VendorRequest) -> VendorResponse:
         texts = _told(asked)
         self.told |= set(texts)
         if asked.path == "/login":

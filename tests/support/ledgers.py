@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from exporter.kernel.units import Kind
-from exporter.model.event import Event, LedgerTrouble
+from exporter.model.events import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
-from exporter.store.database import open_database
 from exporter.store.ledger import Ledger
-from exporter.store.recall import Restored, load
-from exporter.store.records import PointRecord
+from exporter.store.sqlite import PointRecord, Restored, load_state, open_database
 
 NOW = 1_763_208_000.0
 PAUSE = 0.01
@@ -46,7 +44,7 @@ async def restored(file: Path, **fingerprints: str) -> Restored:
     connection, aside = open_database(str(file), NOW)
     assert aside == ""
     with contextlib.closing(connection):
-        return load(connection, fingerprints)
+        return load_state(connection, fingerprints)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from exporter.demo.wire import Answer, Asked, Script, json_answer
+from exporter.demo.server import Script, VendorRequest, VendorResponse, json_answer
 from tests.support.vendor import Vendor
 
 TOKEN = "meter-token-1"  # noqa: S105 - a fake vendor's fake token
@@ -38,7 +38,7 @@ resources:
   - {name: seats, collector: seats, level: true, used: used, limit: limit}
 """
 
-Reply: TypeAlias = Answer | Script | Callable[[Asked], Answer | Script]
+Reply: TypeAlias = VendorResponse | Script | Callable[[VendorRequest], VendorResponse | Script]
 
 
 def row(name: str = "traffic", used: float = 250.0, **more: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def row(name: str = "traffic", used: float = 250.0, **more: Any) -> dict[str, An
     return {"name": name, "used": used, **usual, **more}
 
 
-def rows(*found: Mapping[str, Any], **more: Any) -> Answer:
+def rows(*found: Mapping[str, Any], **more: Any) -> VendorResponse:
     """Return an answer with rows."""
     return json_answer({"rows": list(found) or [row()], **more})
 
@@ -65,7 +65,7 @@ class Meter:
         self.vendor = Vendor(self._reply)
 
     @property
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[VendorRequest]:
         """All requests so far."""
         return self.vendor.asked
 
@@ -74,7 +74,7 @@ class Meter:
         """The address for a target."""
         return self.vendor.base_url
 
-    def _reply(self, asked: Asked) -> Answer | Script:
+    def _reply(self, asked: VendorRequest) -> VendorResponse | Script:
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self.accepted:
             return json_answer({"detail": "bad key"}, status=401)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.model.event import Event
+from exporter.model.events import Event
 from tests.support.meter import Meter, target, write_config
 from tests.support.rig import Rig, plan_of, running
 

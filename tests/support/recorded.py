@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporter.demo.wire import Answer, Asked
+from exporter.demo.server import VendorRequest, VendorResponse
 from tests.support.replay import Exchange, read_exchanges
 
 PROVIDERS = Path(__file__).resolve().parents[1] / "providers"
@@ -15,21 +15,21 @@ class Recorded:
     """
 
     def __init__(self, exchanges: dict[str, Exchange], *cases: str, exact: bool = True) -> None:
-        self.strange: list[Asked] = []
+        self.strange: list[VendorRequest] = []
         self._exchanges = [exchanges[case] for case in cases]
         self._exact = exact
 
-    def __call__(self, asked: Asked, _now: float) -> Answer:
+    def __call__(self, asked: VendorRequest, _now: float) -> VendorResponse:
         """Answer as the vendor did; its links lead to the one who replays them."""
         for exchange in self._exchanges:
             if self._fits(exchange, asked):
                 body = exchange.body.replace(exchange.origin.encode(), asked.origin.encode())
                 headers = tuple(exchange.answer_headers.items())
-                return Answer(status=exchange.status, headers=headers, body=body)
+                return VendorResponse(status=exchange.status, headers=headers, body=body)
         self.strange.append(asked)
-        return Answer(status=418, body=b"this was not recorded")
+        return VendorResponse(status=418, body=b"this was not recorded")
 
-    def _fits(self, exchange: Exchange, asked: Asked) -> bool:
+    def _fits(self, exchange: Exchange, asked: VendorRequest) -> bool:
         signed = exchange.headers.get("Authorization", "")
         if (exchange.method, signed) != (asked.method, asked.headers.get("authorization", "")):
             return False

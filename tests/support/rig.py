@@ -8,10 +8,10 @@ from pathlib import Path
 
 from exporter.app.engine import Engine, World
 from exporter.config.files import SecretReader
-from exporter.config.load import load_plan
-from exporter.model.event import Event
+from exporter.config.plan import load_plan
+from exporter.model.events import Event
 from exporter.model.outcome import Reason
-from exporter.model.plan import Plan, Rejected
+from exporter.model.target import Plan, Rejected
 from tests.support.exposed import Exposed
 from tests.support.vendor import NOW
 from tests.support.warp import jump

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from exporter.kernel.override import override
-from exporter.model.definition import Throttling
-from exporter.model.event import Event, PollFinished
+from exporter.model.definition.ratelimit import RateLimitRules
+from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Exchange, Failure, Poll, Reason, Unchanged
 from exporter.model.reading import RateLimit, Reading
 from exporter.schedule.job import Job
@@ -26,8 +26,8 @@ def a_job(target: str = "video", collector: str = "usage", **other: Any) -> Job:
     return Job(target=target, collector=collector, **(settings | other))
 
 
-def throttling(**settings: Any) -> Throttling:
-    return Throttling(**settings)
+def throttling(**settings: Any) -> RateLimitRules:
+    return RateLimitRules(**settings)
 
 
 def exchanges(count: int) -> tuple[Exchange, ...]:

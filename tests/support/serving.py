@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
-from exporter.web.addresses import Address
-from exporter.web.answers import Route
-from exporter.web.dispatch import Dispatch, Guard
-from exporter.web.server import Server
+from exporter.web.address import Address
+from exporter.web.connection import Route
+from exporter.web.routes import Dispatch, Guard
+from exporter.web.server import WebServer
 
 LOOPBACK = Address("127.0.0.1", 0)
 
@@ -51,7 +51,7 @@ async def serving(
     """Serve `routes` and give the port."""
     report = (broken if broken is not None else Broken()).report
     dispatch = Dispatch(routes, failed=report, guard=guard, slowest=slowest)
-    server = Server(dispatch, read_headers=read_headers, grace=grace)
+    server = WebServer(dispatch, read_headers=read_headers, grace=grace)
     (address,) = await server.start([LOOPBACK])
     try:
         yield address.port

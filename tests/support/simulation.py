@@ -17,18 +17,17 @@ import msgspec
 
 from exporter.app.engine import Engine, World
 from exporter.config.files import SecretReader
-from exporter.config.load import load_text
-from exporter.fetch.wire import Answer, Wire, joined
+from exporter.config.plan import load_text
+from exporter.fetch.http import HttpRequest, HttpResponse, joined
 from exporter.kernel.override import override
-from exporter.model.event import Event
+from exporter.model.events import Event
 from exporter.model.outcome import Failure
-from exporter.model.plan import Plan, Rejected
-from exporter.model.target import Http
+from exporter.model.target import Http, Plan, Rejected
 from exporter.store.ledger import Ledger
 from tests.support.exposed import Exposed
 from tests.support.schedule import EPOCH, CalendarLoop
 
-Vendor = Callable[[Wire], Awaitable[Answer | Failure]]
+Vendor = Callable[[HttpRequest], Awaitable[HttpResponse | Failure]]
 _Result = TypeVar("_Result")
 
 
@@ -53,12 +52,14 @@ def simulated(main: Coroutine[Any, Any, _Result]) -> _Result:
         return runner.run(main)
 
 
-def reply(wire: Wire, document: object, *, status: int = 200, **headers: str) -> Answer:
+def reply(
+    wire: HttpRequest, document: object, *, status: int = 200, **headers: str
+) -> HttpResponse:
     """Return an answer in JSON; underscores in the names of headers are hyphens."""
     named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     lines = tuple({"content-type": "application/json", **named}.items())
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return Answer(status=status, lines=lines, headers=joined(lines), body=body, url=wire.url)
+    return HttpResponse(status=status, lines=lines, headers=joined(lines), body=body, url=wire.url)
 
 
 def plan_from(folder: Path, document: Mapping[str, Any]) -> Plan:
@@ -75,8 +76,8 @@ class Wires:
         self._vendor = vendor
 
     async def send(
-        self, wire: Wire, http: Http, *, most: int, warm: bool = False
-    ) -> Answer | Failure:
+        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
+    ) -> HttpResponse | Failure:
         return await self._vendor(wire)
 
     async def close(self) -> None:

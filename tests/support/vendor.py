@@ -5,10 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from exporter.demo.server import FakeVendors
-from exporter.demo.wire import Answer, Asked, Script, json_answer
+from exporter.demo.server import FakeVendors, Script, VendorRequest, VendorResponse, json_answer
 
-Reply: TypeAlias = Answer | Script
+Reply: TypeAlias = VendorResponse | Script
 NOW = 1794744000.0  # 2026-11-15T12:00:00Z
 
 
@@ -19,9 +18,9 @@ class Vendor:
     """
 
     def __init__(
-        self, *replies: Reply | Callable[[Asked], Reply], tls: ssl.SSLContext | None = None
+        self, *replies: Reply | Callable[[VendorRequest], Reply], tls: ssl.SSLContext | None = None
     ) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[VendorRequest] = []
         self._replies = list(replies) or [json_answer({})]
         self._script: Script | None = None
         self._server = FakeVendors(
@@ -51,10 +50,10 @@ class Vendor:
     ) -> None:
         await self._server.__aexit__(kind, error, traceback)
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: VendorRequest) -> VendorResponse:
         self.asked.append(asked)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if callable(reply):
             reply = reply(asked)
-        self._script = None if isinstance(reply, Answer) else reply
-        return reply if isinstance(reply, Answer) else Answer()
+        self._script = None if isinstance(reply, VendorResponse) else reply
+        return reply if isinstance(reply, VendorResponse) else VendorResponse()

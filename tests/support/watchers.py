@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.fetch.wire import Answer, Wire
+from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.outcome import Failure, Reason
 from exporter.store.ledger import GATHER
 from tests.support.schedule import DAY
@@ -67,7 +67,7 @@ class Vendors:
     def key(self, token: str) -> Key:
         return self.keys.setdefault(token, Key(rated=token.startswith("b")))
 
-    async def __call__(self, wire: Wire) -> Answer | Failure:
+    async def __call__(self, wire: HttpRequest) -> HttpResponse | Failure:
         """Answer one request, and note every law that it breaks."""
         key = self.key(wire.headers["Authorization"].removeprefix("Bearer "))
         parts = urlsplit(wire.url)
@@ -87,20 +87,22 @@ class Vendors:
         return await self._usage(wire, query["site"], page, int(query.get("n", "0")))
 
     def _refuse(
-        self, key: Key, wire: Wire, status: int, headers: dict[str, str], wait: float
-    ) -> Answer:
+        self, key: Key, wire: HttpRequest, status: int, headers: dict[str, str], wait: float
+    ) -> HttpResponse:
         key.told_at = asyncio.get_running_loop().time()
         key.waits_until = max(key.waits_until, key.told_at + min(wait, MAX_WAIT))
         return reply(wire, {"detail": "slow down"}, status=status, **headers)
 
-    def _seats(self, wire: Wire, account: str) -> Answer:
+    def _seats(self, wire: HttpRequest, account: str) -> HttpResponse:
         count = self.seats.setdefault(account, 1)
         tag = f'"{account}-{count}"'
         if wire.headers.get("If-None-Match") == tag:
             return reply(wire, b"", status=304, etag=tag)
         return reply(wire, {"used": count}, etag=tag)
 
-    async def _usage(self, wire: Wire, account: str, page: int, number: int) -> Answer | Failure:
+    async def _usage(
+        self, wire: HttpRequest, account: str, page: int, number: int
+    ) -> HttpResponse | Failure:
         mode = self.modes.get((account, page), "ok")
         if mode == "hang":
             await asyncio.sleep(1e6)
@@ -120,7 +122,7 @@ class Vendors:
 
     # ------------------------------------------------------------------------------------ the laws
 
-    def _watch(self, key: Key, wire: Wire, collector: str, page: int) -> None:
+    def _watch(self, key: Key, wire: HttpRequest, collector: str, page: int) -> None:
         now = asyncio.get_running_loop().time()
         name = wire.headers["X-Target"]
         where = f"{now:.3f} {name}/{collector} page {page}"
@@ -164,7 +166,7 @@ class Vendors:
                 job.floor = MIN_INTERVAL
 
 
-def _broken(wire: Wire, mode: str) -> Answer | Failure | None:
+def _broken(wire: HttpRequest, mode: str) -> HttpResponse | Failure | None:
     match mode:
         case "500" | "403" | "204":
             return reply(wire, {"detail": "not now"}, status=int(mode))

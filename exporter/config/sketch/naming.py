@@ -5,8 +5,7 @@ import msgspec
 from exporter.config.sketch import times, words
 from exporter.config.sketch.levels import Level, Spot
 from exporter.config.sketch.numbers import are_times
-from exporter.kernel.snake import snake
-from exporter.kernel.units import Kind
+from exporter.kernel.units import Kind, snake
 
 
 class Naming(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from exporter.kernel.timestamps import parse_timestamp
+from exporter.kernel.calendar import parse_timestamp
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})\s*", re.ASCII)
 _LARGEST = 1e24

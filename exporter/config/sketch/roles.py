@@ -14,8 +14,7 @@ from exporter.config.sketch import words
 from exporter.config.sketch.draft import Number, Words
 from exporter.config.sketch.levels import Spot
 from exporter.config.sketch.numbers import is_column, numbers, sentinels
-from exporter.kernel.snake import snake
-from exporter.kernel.units import Kind
+from exporter.kernel.units import Kind, snake
 
 _AMOUNT = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]{1,12})\s*", re.ASCII)
 _AMOUNT_REGEX = r"(\d+(?:\.\d+)?)"

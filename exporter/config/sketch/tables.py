@@ -13,7 +13,7 @@ from exporter.config.sketch.draft import Cost, Item, Number, Period, Resource, R
 from exporter.config.sketch.levels import Level
 from exporter.config.sketch.naming import Naming, label_of, naming_of, units_of
 from exporter.config.sketch.roles import Group, groups
-from exporter.kernel.snake import snake
+from exporter.kernel.units import snake
 
 _SHARES = ("percent", "ratio")
 _APART = frozenset({"limit", "remaining", *_SHARES})

@@ -7,7 +7,7 @@ from exporter.config.sketch import words
 from exporter.config.sketch.draft import Period
 from exporter.config.sketch.levels import Spot
 from exporter.config.sketch.numbers import are_times
-from exporter.kernel.timestamps import parse_timestamp
+from exporter.kernel.calendar import parse_timestamp
 
 _TO_THE_SECOND = ("23:59:59", "23:59")
 _A_DAY = 86_400.0

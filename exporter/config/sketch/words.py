@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from exporter.kernel.snake import snake
-from exporter.kernel.units import Kind, find_unit
-from exporter.model.sample import MEASURED
+from exporter.kernel.units import Kind, find_unit, snake
+from exporter.model.families import MEASURED
 
 
 def _set(words: str) -> frozenset[str]:

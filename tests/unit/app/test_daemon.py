@@ -5,11 +5,11 @@ import io
 
 from exporter.app.daemon import Daemon
 from exporter.app.engine import World
+from exporter.app.observability import Observability
 from exporter.app.options import Options
-from exporter.app.telling import Telling
 from exporter.config.files import SecretReader
 from exporter.kernel.secrets import Redactor
-from exporter.model.plan import Plan
+from exporter.model.target import Plan
 from tests.support.vendor import NOW
 
 
@@ -22,7 +22,7 @@ async def until_ready(daemon: Daemon) -> None:
 async def test_it_is_not_ready_before_the_start_and_after_the_end() -> None:
     options = Options(listen=("127.0.0.1:0",))
     clock = asyncio.get_running_loop().time
-    telling = Telling(
+    telling = Observability(
         options, stream=io.StringIO(), wall=lambda: NOW, clock=clock, redactor=Redactor()
     )
     world = World(

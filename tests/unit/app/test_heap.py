@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.app.heap import SWEEP_EVERY, Heap
+from exporter.app.daemon import SWEEP_EVERY, GcTuning
 
 
 class Ring:
@@ -24,7 +24,7 @@ def thawed() -> Iterator[None]:
 
 
 def test_garbage_that_was_frozen_goes_after_some_reloads() -> None:
-    heap = Heap()
+    heap = GcTuning()
     ring = Ring()
     witness = weakref.ref(ring)
     heap.rest()

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from exporter.app.refused import Refused
+from exporter.app.engine import Refused
 from exporter.config.files import SecretUnavailable
 from exporter.kernel.secrets import Secret
 from exporter.model.outcome import Reason
 from exporter.model.target import EnvSecret, SecretSource, Target
-from exporter.schedule.view import BudgetStatus, JobStatus
+from exporter.schedule.status import BudgetStatus, JobStatus
 from tests.support.fetching import a_target
 
 

@@ -1,6 +1,6 @@
 """The shape of an answer, however large."""
 
-from exporter.app.shape import DEEP, LINES, WIDE, shape
+from exporter.app.explain import DEEP, LINES, WIDE, shape
 
 
 def told(document: object) -> str:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cli import terminal
-from exporter.cli.terminal import page, table
+from exporter.cli import providers
+from exporter.cli.providers import page, table
 
 WORDS = st.text(string.ascii_letters + "<>._ ,", max_size=40).map(str.strip)
 CELLS = st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=6)
@@ -110,6 +110,6 @@ def test_the_width_is_that_of_the_environment_or_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "77")
-    assert terminal.width() == 77
+    assert providers.width() == 77
     monkeypatch.delenv("COLUMNS")
-    assert terminal.width() is None
+    assert providers.width() is None

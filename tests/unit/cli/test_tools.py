@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from exporter.cli.main import main
-from exporter.config import catalogue
+from exporter.config import library
 from tests.support.meter import DEFINITION, row
 
 AT = "--at=2026-11-15T12:00:00Z"
@@ -55,15 +55,15 @@ def test_the_schema_of_definitions_accepts_the_shipped_ones(
 ) -> None:
     main(["schema", "provider"])
     validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
-    for name in catalogue.shipped():
-        validator.validate(yaml.safe_load(catalogue.text(name)))
+    for name in library.shipped_names():
+        validator.validate(yaml.safe_load(library.shipped_text(name)))
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["providers", "list"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
-    assert [line.split()[0] for line in lines] == list(catalogue.shipped())
+    assert [line.split()[0] for line in lines] == list(library.shipped_names())
 
 
 def test_the_list_says_what_a_target_must_set(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,15 +83,15 @@ def test_the_list_fits_into_the_terminal(
     main(["providers", "list"])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= columns
-    assert len(lines) <= 1 + 2 * len(catalogue.shipped())
+    assert len(lines) <= 1 + 2 * len(library.shipped_names())
 
 
 def test_a_definition_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["providers", "show", "tpstreams", "--yaml"]) == 0
-    assert capsys.readouterr().out == catalogue.text("tpstreams")
+    assert capsys.readouterr().out == library.shipped_text("tpstreams")
 
 
-@pytest.mark.parametrize("name", catalogue.shipped())
+@pytest.mark.parametrize("name", library.shipped_names())
 def test_a_page_says_what_a_provider_asks_and_publishes(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,10 +3,10 @@
 import textwrap
 from collections.abc import Mapping
 
-from exporter.config.load import compile_text
-from exporter.kernel.select import Selector, compile_path
-from exporter.model.definition import Definition
-from exporter.model.plan import Rejected
+from exporter.config.plan import compile_text
+from exporter.kernel.jmes import Selector, compile_path
+from exporter.model.definition.provider import Definition
+from exporter.model.target import Rejected
 
 REST = {
     "title": "Acme",

@@ -2,28 +2,28 @@
 
 import pytest
 
-from exporter.config.load import compile_text
+from exporter.config.plan import compile_text
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
-    ArrayStyle,
+from exporter.model.definition.auth import (
     BasicAuth,
-    BudgetScope,
-    Cursor,
-    Definition,
     DigestAuth,
-    Format,
     HeaderAuth,
-    LinkHeader,
-    Match,
-    NextUrl,
     NoAuth,
+    QueryAuth,
+    TokenAuth,
+)
+from exporter.model.definition.paging import (
+    Cursor,
+    LinkHeader,
+    NextUrl,
     NoPaging,
     Offset,
     PageNumber,
-    QueryAuth,
-    ResetKind,
-    TokenAuth,
 )
+from exporter.model.definition.provider import Definition, Format
+from exporter.model.definition.ratelimit import BudgetScope, ResetKind
+from exporter.model.definition.request import ArrayStyle
+from exporter.model.definition.responses import Match
 from tests.unit.config.acme import compiled, path, rejected, texts
 
 

@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
-from exporter.config.document import FAST, Tree, parse
+from exporter.kernel.yamlfile import FAST, Tree, parse_yaml
 
 LOADERS = pytest.mark.parametrize("loader", [FAST, yaml.SafeLoader], ids=["fast", "pure"])
 
 
 def tree(text: str) -> Tree:
-    document = parse(text, "x.yaml")
+    document = parse_yaml(text, "x.yaml")
     assert document.problems == ()
     return document.tree
 
@@ -111,7 +111,7 @@ a:
 def test_every_value_has_its_position(
     loader: type, path: tuple[str | int, ...], line: int, column: int
 ) -> None:
-    position = parse(TEXT, "x.yaml", loader=loader).position(path)
+    position = parse_yaml(TEXT, "x.yaml", loader=loader).position(path)
     assert (position.file, position.line, position.column) == ("x.yaml", line, column)
 
 
@@ -120,12 +120,12 @@ def test_every_value_has_its_position(
     [(("a",), 1, 1), (("a", "b"), 2, 3), (("a", "b", 1, "c"), 2, 11), (("a", "e"), 4, 8)],
 )
 def test_every_key_has_its_position(path: tuple[str | int, ...], line: int, column: int) -> None:
-    position = parse(TEXT, "x.yaml").position(path, at_key=True)
+    position = parse_yaml(TEXT, "x.yaml").position(path, at_key=True)
     assert (position.line, position.column) == (line, column)
 
 
 def test_columns_count_characters_not_bytes() -> None:
-    assert parse("{ä: 1, ü: 2}", "x.yaml").position(("ü",)).column == 11
+    assert parse_yaml("{ä: 1, ü: 2}", "x.yaml").position(("ü",)).column == 11
 
 
 @LOADERS
@@ -149,7 +149,7 @@ def test_columns_count_characters_not_bytes() -> None:
     ],
 )
 def test_broken_yaml_is_one_problem_with_a_line(loader: type, text: str, line: int) -> None:
-    document = parse(text, "x.yaml", loader=loader)
+    document = parse_yaml(text, "x.yaml", loader=loader)
     (problem,) = document.problems
     assert document.tree is None
     assert str(problem).startswith("x.yaml:")
@@ -174,7 +174,7 @@ def test_broken_yaml_is_one_problem_with_a_line(loader: type, text: str, line: i
     ],
 )
 def test_what_stands_at_a_mistake_is_never_shown(loader: type, text: str) -> None:
-    problems = parse(text, "x.yaml", loader=loader).problems
+    problems = parse_yaml(text, "x.yaml", loader=loader).problems
     assert problems
     assert "s3cr3t" not in str(problems)
 
@@ -185,7 +185,7 @@ def test_what_stands_at_a_mistake_is_never_shown(loader: type, text: str) -> Non
 def test_deep_nesting_is_refused_and_not_survived_by_luck(
     loader: type, sign: str, times: int
 ) -> None:
-    (problem,) = parse(sign * times, "x.yaml", loader=loader).problems
+    (problem,) = parse_yaml(sign * times, "x.yaml", loader=loader).problems
     assert problem.what == "The file is nested deeper than 64 levels. Write it flatter."
 
 
@@ -195,7 +195,7 @@ def test_deep_nesting_is_refused_and_not_survived_by_luck(
     ["a:\n - b\n c: d", "- a\nb: c", "%FOO", "%YAML 9.9\n--- a", "a: &", "!<tag", "a: >9x", "}"],
 )
 def test_the_words_of_the_parser_are_not_passed_on(loader: type, text: str) -> None:
-    problems = parse(text, "x.yaml", loader=loader).problems
+    problems = parse_yaml(text, "x.yaml", loader=loader).problems
     for words in ("while ", "did not find", "expected", "found", "scanning", "parsing"):
         assert words not in str(problems)
 
@@ -203,7 +203,7 @@ def test_the_words_of_the_parser_are_not_passed_on(loader: type, text: str) -> N
 def test_a_billion_laughs_are_counted_not_laughed() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)]
-    (problem,) = parse("\n".join(lines), "x.yaml").problems
+    (problem,) = parse_yaml("\n".join(lines), "x.yaml").problems
     assert problem.what == "The aliases (*) stand for more than a million values."
 
 
@@ -215,10 +215,10 @@ def test_an_alias_may_stand_for_the_same_thing_many_times() -> None:
 
 
 def test_every_duplicate_is_told() -> None:
-    document = parse("{a: 1, a: 2, b: {c: 1, c: 2, c: 3}}", "x.yaml")
+    document = parse_yaml("{a: 1, a: 2, b: {c: 1, c: 2, c: 3}}", "x.yaml")
     assert [problem.position.column for problem in document.problems] == [8, 24, 30]
     assert document.tree == {"a": 1, "b": {"c": 1}}  # the first one counts, for further checks
 
 
 def test_positions_of_a_broken_file_are_unknown() -> None:
-    assert str(parse("[", "x.yaml").position(("a",))) == "x.yaml"
+    assert str(parse_yaml("[", "x.yaml").position(("a",))) == "x.yaml"

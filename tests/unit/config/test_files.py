@@ -9,8 +9,7 @@ import pytest
 from exporter.config import files
 from exporter.config.files import SecretReader, SecretUnavailable, Unreadable
 from exporter.kernel.secrets import Secret
-from exporter.model.plan import Source
-from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource
+from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource, Source
 
 
 def secret(source: SecretSource, **environ: str) -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.load import compile_text, load_definition, load_plan, load_text
-from exporter.kernel.durations import format_duration
+from exporter.config.plan import compile_text, load_definition, load_plan, load_text
+from exporter.kernel.calendar import format_duration
 from exporter.kernel.problems import Problem
-from exporter.model.plan import AT_ONCE, Plan, Rejected
-from exporter.model.target import Target
+from exporter.model.target import AT_ONCE, Plan, Rejected, Target
 
 GALLERIES = Path(__file__).parents[2] / "config"
 BAD = sorted(GALLERIES.glob("bad/*.yaml"))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config.load import compile_text, load_text
-from exporter.model.plan import Rejected
-from exporter.web.refusals import BadWebConfig
-from exporter.web.webfile import read
+from exporter.config.plan import compile_text, load_text
+from exporter.model.target import Rejected
+from exporter.web.address import BadWebConfig
+from exporter.web.webconfig import read_web_config
 
 TOKENS = {  # made up, or from the documentation of the vendors
     "prefix": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
@@ -204,7 +204,7 @@ def test_no_message_about_a_web_configuration_shows_a_token(way: Way, tmp_path: 
             path.write_text(json.dumps(document))
             told = ""
             try:
-                read(str(path))
+                read_web_config(str(path))
             except BadWebConfig as error:
                 told = str(error)
             assert not shows(told, token), told
@@ -228,5 +228,5 @@ def test_no_message_about_broken_yaml_shows_a_token(
     path = tmp_path / "web.yaml"
     path.write_text(text)
     with pytest.raises(BadWebConfig) as caught:
-        read(str(path))
+        read_web_config(str(path))
     assert not shows(str(caught.value), token)

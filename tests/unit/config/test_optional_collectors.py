@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.load import load_text
-from exporter.model.plan import Plan, Rejected
+from exporter.config.plan import load_text
+from exporter.model.target import Plan, Rejected
 
 DEFINITION = """
 title: Forge

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.load import load_text
-from exporter.model.plan import Rejected
+from exporter.config.plan import load_text
+from exporter.model.target import Rejected
 
 _DEFINITION = """\
 title: Acme

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.load import load_plan, load_text
-from exporter.config.plan import diff
-from exporter.model.plan import Plan, PlanDiff, Rejected
-from exporter.model.target import Target
+from exporter.config.plan import diff_plans, load_plan, load_text
+from exporter.model.target import Plan, PlanDiff, Rejected, Target
 
 
 def plan(text: str, directory: Path | str = "/nowhere", **environ: str) -> Plan:
@@ -90,20 +88,20 @@ OLD = "targets:\n" + video("kept") + video("changed") + video("gone") + video("n
 def test_a_reload_tells_what_it_changes() -> None:
     new = "targets:\n" + video("changed", items="true") + video("kept") + video("came")
     new += video("newkey", "b")
-    assert diff(plan(OLD), plan(new)) == PlanDiff(
+    assert diff_plans(plan(OLD), plan(new)) == PlanDiff(
         added=("came",), removed=("gone",), changed=("changed", "newkey")
     )
 
 
 def test_a_reload_of_the_same_changes_nothing() -> None:
-    assert diff(plan(OLD), plan(f"# a comment\n{OLD}")) == PlanDiff()
+    assert diff_plans(plan(OLD), plan(f"# a comment\n{OLD}")) == PlanDiff()
     same = OLD.replace("targets:", "global: {poll_interval: 15m}\ntargets:")
-    assert diff(plan(OLD), plan(same)) == PlanDiff()
+    assert diff_plans(plan(OLD), plan(same)) == PlanDiff()
 
 
 def test_a_global_setting_changes_the_targets_that_follow_it() -> None:
     text = "global: {max_series: 5}\ntargets:\n" + video("a") + video("b", max_series="7")
-    changed = diff(plan(text), plan(text.replace("5", "6"))).changed
+    changed = diff_plans(plan(text), plan(text.replace("5", "6"))).changed
     assert changed == ("a",)
 
 
@@ -119,9 +117,9 @@ def test_a_changed_definition_changes_its_targets_and_no_others(tmp_path: Path) 
     text = "providers: {files: [own.yaml]}\ntargets:\n  - {name: a, provider: own}\n" + video("b")
     (tmp_path / "own.yaml").write_text(OWN)
     before = plan(text, tmp_path)
-    assert diff(before, plan(text, tmp_path)) == PlanDiff()
+    assert diff_plans(before, plan(text, tmp_path)) == PlanDiff()
     (tmp_path / "own.yaml").write_text(OWN.replace("total", "sum"))
-    assert diff(before, plan(text, tmp_path)).changed == ("a",)
+    assert diff_plans(before, plan(text, tmp_path)).changed == ("a",)
 
 
 def test_targets_of_one_provider_share_its_definition() -> None:

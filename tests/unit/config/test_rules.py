@@ -2,21 +2,12 @@
 
 import pytest
 
-from exporter.kernel.cycles import Cycle
+from exporter.kernel.calendar import Cycle
 from exporter.kernel.templates import compile_template
 from exporter.kernel.units import Kind, find_unit
-from exporter.model.definition import (
-    How,
-    Instant,
-    Join,
-    Missing,
-    Reduce,
-    Resource,
-    Step,
-    UnitRule,
-    Value,
-    Zero,
-)
+from exporter.model.definition.roles import Resource
+from exporter.model.definition.rows import Join, Step
+from exporter.model.definition.values import How, Instant, Missing, Reduce, UnitRule, Value, Zero
 from tests.unit.config.acme import compiled, path, rejected
 
 

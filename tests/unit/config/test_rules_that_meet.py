@@ -2,9 +2,10 @@
 
 import pytest
 
-from exporter.config.load import compile_text
-from exporter.model.definition import ArrayStyle, Definition
-from exporter.model.plan import Rejected
+from exporter.config.plan import compile_text
+from exporter.model.definition.provider import Definition
+from exporter.model.definition.request import ArrayStyle
+from exporter.model.target import Rejected
 
 HEAD = """
 title: Forge

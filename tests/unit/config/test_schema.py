@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.config import catalogue
-from exporter.config.document import parse
-from exporter.config.schema import config_schema, provider_schema
+from exporter.config import library
+from exporter.config.settings import config_schema, provider_schema
+from exporter.kernel.yamlfile import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 GOOD = sorted(ROOT.glob("tests/config/good/*.yaml"))
@@ -19,7 +19,7 @@ SCHEMAS = pytest.mark.parametrize("schema", [config_schema(), provider_schema()]
 
 def fits(text: str, schema: dict[str, Any]) -> bool:
     validator = jsonschema.Draft202012Validator(schema)
-    return validator.is_valid(parse(text, "x.yaml").tree)
+    return validator.is_valid(parse_yaml(text, "x.yaml").tree)
 
 
 def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -65,9 +65,9 @@ def test_the_example_configuration_fits() -> None:
     assert fits((ROOT / "config.example.yaml").read_text(), config_schema())
 
 
-@pytest.mark.parametrize("name", catalogue.shipped())
+@pytest.mark.parametrize("name", library.shipped_names())
 def test_shipped_definitions_fit(name: str) -> None:
-    assert fits(catalogue.text(name), provider_schema())
+    assert fits(library.shipped_text(name), provider_schema())
 
 
 @pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.stem)
@@ -95,4 +95,4 @@ def test_bad_configurations_do_not_fit(text: str) -> None:
 
 def test_editors_are_told_the_shipped_providers() -> None:
     target = config_schema()["$defs"]["TargetText"]
-    assert target["properties"]["provider"]["examples"] == list(catalogue.shipped())
+    assert target["properties"]["provider"]["examples"] == list(library.shipped_names())

@@ -4,24 +4,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.config import catalogue
+from exporter.config import library
 from exporter.config.library import compiled
-from exporter.config.load import load_definition, load_shipped
+from exporter.config.plan import load_definition, load_shipped
 from exporter.kernel.templates import Clock
 from exporter.kernel.units import Kind
-from exporter.model.definition import (
-    Argument,
-    ArrayStyle,
-    Definition,
-    HeaderAuth,
-    How,
-    Missing,
-    NextUrl,
-    NoPaging,
-    Resource,
-    TokenAuth,
-    Zero,
-)
+from exporter.model.definition.auth import HeaderAuth, TokenAuth
+from exporter.model.definition.paging import NextUrl, NoPaging
+from exporter.model.definition.provider import Definition
+from exporter.model.definition.request import Argument, ArrayStyle
+from exporter.model.definition.roles import Resource
+from exporter.model.definition.values import How, Missing, Zero
 
 NOVEMBER = Clock(datetime(2026, 11, 15, 12, tzinfo=UTC).timestamp())
 
@@ -40,31 +33,31 @@ def asked(arguments: tuple[Argument, ...]) -> dict[str, list[str]]:
     return {one.name: [value.text for value in one.values] for one in arguments}
 
 
-@pytest.mark.parametrize("name", catalogue.shipped())
+@pytest.mark.parametrize("name", library.shipped_names())
 def test_a_shipped_definition_has_nothing_to_complain_about(name: str) -> None:
-    definition, problems = compiled(catalogue.text(name), name=name, shown=f"{name}.yaml")
+    definition, problems = compiled(library.shipped_text(name), name=name, shown=f"{name}.yaml")
     assert problems == ()
     assert definition is not None
     assert definition.documentation.startswith("https://")
     assert definition.permission
 
 
-@pytest.mark.parametrize("name", catalogue.shipped())
+@pytest.mark.parametrize("name", library.shipped_names())
 def test_a_shipped_definition_tells_editors_of_its_schema(name: str) -> None:
-    first = catalogue.text(name).splitlines()[0]
+    first = library.shipped_text(name).splitlines()[0]
     assert first == "# yaml-language-server: $schema=../../docs/schema/provider.json"
 
 
 def test_the_catalogue_knows_the_founding_three() -> None:
-    assert {"billing_usage", "thousandeyes", "tpstreams"} <= set(catalogue.shipped())
-    assert list(catalogue.shipped()) == sorted(catalogue.shipped())
+    assert {"billing_usage", "thousandeyes", "tpstreams"} <= set(library.shipped_names())
+    assert list(library.shipped_names()) == sorted(library.shipped_names())
     with pytest.raises(KeyError):
-        catalogue.text("../model/target")
+        library.shipped_text("../model/target")
 
 
 def test_a_definition_can_be_loaded_from_a_file(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("own") / "acme.yaml"
-    path.write_text(catalogue.text("tpstreams"))
+    path.write_text(library.shipped_text("tpstreams"))
     found = load_definition(str(path))
     assert isinstance(found, Definition)
     assert (found.name, found.origin) == ("acme", str(path))

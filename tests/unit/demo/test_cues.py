@@ -4,11 +4,17 @@ import math
 
 import pytest
 
-from exporter.demo.chaos import Chaos
-from exporter.demo.cues import Cues, Walks
-from exporter.demo.faults import FAULTS
+from exporter.demo.faults import FAULTS, Chaos, Cues, Walks
+from exporter.demo.server import (
+    MARK,
+    Script,
+    Send,
+    VendorRequest,
+    VendorResponse,
+    is_signed,
+    json_answer,
+)
 from exporter.demo.vendors import TOKENS, config
-from exporter.demo.wire import MARK, Answer, Asked, Script, Send, is_signed, json_answer
 from tests.support.vendor import NOW
 
 PAGED = json_answer({"next": "https://a.example/?page=2", "results": [1]})
@@ -20,9 +26,9 @@ def asked(
     token: str = "t",  # noqa: S107 - none
     path: str = "/usage",
     query: tuple[tuple[str, str], ...] = (),
-) -> Asked:
+) -> VendorRequest:
     more = (("page", str(number)),) if number > 1 else ()
-    return Asked(
+    return VendorRequest(
         method="GET",
         path=path,
         query=(*more, *query),
@@ -89,7 +95,7 @@ def test_a_cue_for_ever_ends_when_it_is_cleared() -> None:
 
 
 def test_a_cue_may_be_a_fault_of_ones_own() -> None:
-    def hangs_up(asked: Asked, answer: Answer, now: float) -> Script:
+    def hangs_up(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         assert now == NOW
         return (Send(b"HTTP/1.1 418 Status\r\n\r\n"),)
 
@@ -106,7 +112,7 @@ def test_an_unknown_fault_cannot_be_cued() -> None:
 # ------------------------------------------------------------------------------------ the chaos
 
 
-def calm(vendor: str, asked: Asked, answer: Answer) -> Script | None:
+def calm(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
     return (Send(b"calm"),)
 
 

@@ -3,7 +3,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.demo.numbers import (
+from exporter.demo.vendors import (
     DAY,
     activity,
     days_of,

@@ -5,36 +5,45 @@ from typing import Any
 
 import pytest
 
-from exporter.demo import billing_usage, thousandeyes, tpstreams
+from exporter.demo import vendors
 from exporter.demo.faults import FAULTS
+from exporter.demo.server import (
+    Pause,
+    Script,
+    Send,
+    VendorRequest,
+    VendorResponse,
+    head,
+    json_answer,
+    plainly,
+)
 from exporter.demo.vendors import throttles_now_and_then
-from exporter.demo.wire import Answer, Asked, Pause, Script, Send, head, json_answer, plainly
 from tests.support.vendor import NOW
 
 ORIGIN = "http://127.0.0.1:1/x"
 USAGE = "/api/v1/9q94nm/assets_usage/"
 
 
-def asked(path: str, token: str = "", **query: str) -> Asked:
+def asked(path: str, token: str = "", **query: str) -> VendorRequest:
     headers = {"authorization": token} if token else {}
-    return Asked(
+    return VendorRequest(
         method="GET", path=path, query=tuple(query.items()), headers=headers, origin=ORIGIN
     )
 
 
-def read(answer: Answer) -> Any:
+def read(answer: VendorResponse) -> Any:
     return json.loads(answer.body)
 
 
-TPSTREAMS = f"Token {tpstreams.TOKEN}"
-BILLING = f"Bearer {billing_usage.TOKEN}"
-THOUSANDEYES = f"Bearer {thousandeyes.TOKEN}"
+TPSTREAMS = f"Token {vendors.TPSTREAMS_TOKEN}"
+BILLING = f"Bearer {vendors.BILLING_TOKEN}"
+THOUSANDEYES = f"Bearer {vendors.THOUSANDEYES_TOKEN}"
 
 
 def test_tpstreams_pages_through_the_days_of_a_range() -> None:
     query = {"start": "2026-11-01", "end": "2026-11-30"}
-    first = read(tpstreams.answer(asked(USAGE, TPSTREAMS, **query), NOW))
-    second = read(tpstreams.answer(asked(USAGE, TPSTREAMS, **query, page="2"), NOW))
+    first = read(vendors.tpstreams_answer(asked(USAGE, TPSTREAMS, **query), NOW))
+    second = read(vendors.tpstreams_answer(asked(USAGE, TPSTREAMS, **query, page="2"), NOW))
     days = [row["date"] for row in first["results"] + second["results"]]
     assert days == [f"2026-11-{day:02}" for day in range(1, 16)]  # none of the future
     assert first["next"] == f"{ORIGIN}{USAGE}?start=2026-11-01&end=2026-11-30&page=2"
@@ -43,7 +52,7 @@ def test_tpstreams_pages_through_the_days_of_a_range() -> None:
 
 
 def test_tpstreams_orders_as_it_is_asked_to() -> None:
-    newest = read(tpstreams.answer(asked(USAGE, TPSTREAMS, ordering="-date"), NOW))
+    newest = read(vendors.tpstreams_answer(asked(USAGE, TPSTREAMS, ordering="-date"), NOW))
     assert newest["results"][0]["date"] == "2026-11-15"
 
 
@@ -57,29 +66,31 @@ def test_tpstreams_orders_as_it_is_asked_to() -> None:
     ],
     ids=["no key", "wrong key", "no such path", "no such date"],
 )
-def test_tpstreams_refuses_what_it_should(request_: Asked, status: int) -> None:
-    assert tpstreams.answer(request_, NOW).status == status
+def test_tpstreams_refuses_what_it_should(request_: VendorRequest, status: int) -> None:
+    assert vendors.tpstreams_answer(request_, NOW).status == status
 
 
 def test_tpstreams_lets_a_user_log_in() -> None:
-    def log_in(body: bytes) -> Answer:
-        request = Asked(method="POST", path="/api/auth/login/", body=body, origin=ORIGIN)
-        return tpstreams.answer(request, NOW)
+    def log_in(body: bytes) -> VendorResponse:
+        request = VendorRequest(method="POST", path="/api/auth/login/", body=body, origin=ORIGIN)
+        return vendors.tpstreams_answer(request, NOW)
 
-    assert read(log_in(b'{"username": "ops", "password": "demo"}'))["token"] == tpstreams.TOKEN
+    assert (
+        read(log_in(b'{"username": "ops", "password": "demo"}'))["token"] == vendors.TPSTREAMS_TOKEN
+    )
     assert log_in(b'{"username": "ops", "password": "x"}').status == 400
     assert log_in(b"not JSON").status == 400
 
 
 def test_billing_usage_answers_what_is_asked_for() -> None:
-    everything = read(billing_usage.answer(asked("/api/billing/usage", BILLING), NOW))["data"]
+    everything = read(vendors.billing_answer(asked("/api/billing/usage", BILLING), NOW))["data"]
     assert len(everything["metrics"]) == 6
     assert everything["period"] == {
         "start": "2026-11-01T00:00:00Z",
         "end": "2026-11-30T23:59:59Z",
     }
     chosen = asked("/api/billing/usage", BILLING, metrics="api_calls,seats")
-    data = read(billing_usage.answer(chosen, NOW))["data"]
+    data = read(vendors.billing_answer(chosen, NOW))["data"]
     assert set(data["metrics"]) == {"apiCalls", "seats"}
     assert set(data["projectedUsage"]) == {"apiCalls"}
 
@@ -89,8 +100,8 @@ def test_billing_usage_answers_what_is_asked_for() -> None:
     [(asked("/api/billing/usage"), 401), (asked("/api/billing", BILLING), 404)],
     ids=["no key", "no such path"],
 )
-def test_billing_usage_refuses_what_it_should(request_: Asked, status: int) -> None:
-    answer = billing_usage.answer(request_, NOW)
+def test_billing_usage_refuses_what_it_should(request_: VendorRequest, status: int) -> None:
+    answer = vendors.billing_answer(request_, NOW)
     assert (answer.status, read(answer)["success"]) == (status, False)
 
 
@@ -105,7 +116,7 @@ def test_billing_usage_refuses_what_it_should(request_: Asked, status: int) -> N
     ],
 )
 def test_thousandeyes_tells_its_own_limit_with_each_answer(path: str, status: int) -> None:
-    answer = thousandeyes.answer(asked(path, THOUSANDEYES), NOW)
+    answer = vendors.thousandeyes_answer(asked(path, THOUSANDEYES), NOW)
     assert answer.status == status
     headers = dict(answer.headers)
     assert headers["X-Organization-Rate-Limit-Limit"] == "240"
@@ -113,23 +124,23 @@ def test_thousandeyes_tells_its_own_limit_with_each_answer(path: str, status: in
 
 
 def test_thousandeyes_knows_who_asks() -> None:
-    answer = thousandeyes.answer(asked("/v7/usage"), NOW)
+    answer = vendors.thousandeyes_answer(asked("/v7/usage"), NOW)
     assert (answer.status, read(answer)["error"]) == (401, "invalid_token")
 
 
 def test_thousandeyes_breaks_down_on_request_only() -> None:
-    bare = read(thousandeyes.answer(asked("/v7/usage", THOUSANDEYES), NOW))["usage"]
+    bare = read(vendors.thousandeyes_answer(asked("/v7/usage", THOUSANDEYES), NOW))["usage"]
     full = asked("/v7/usage", THOUSANDEYES, expand="test,endpoint-agent")
-    expanded = read(thousandeyes.answer(full, NOW))["usage"]
+    expanded = read(vendors.thousandeyes_answer(full, NOW))["usage"]
     assert "tests" not in bare
     assert sum(test["cloudUnitsUsed"] for test in expanded["tests"]) == bare["cloudUnitsUsed"]
 
 
 def test_thousandeyes_pages_through_its_tests() -> None:
     path = "/v7/usage/units/tests"
-    first = read(thousandeyes.answer(asked(path, THOUSANDEYES), NOW))
+    first = read(vendors.thousandeyes_answer(asked(path, THOUSANDEYES), NOW))
     assert first["_links"]["next"]["href"] == f"{ORIGIN}{path}?cursor=cursor2"
-    second = read(thousandeyes.answer(asked(path, THOUSANDEYES, cursor="cursor2"), NOW))
+    second = read(vendors.thousandeyes_answer(asked(path, THOUSANDEYES, cursor="cursor2"), NOW))
     assert len(first["breakdowns"] + second["breakdowns"]) == 3
     assert "next" not in second["_links"]
 
@@ -142,7 +153,7 @@ def test_thousandeyes_pages_through_its_tests() -> None:
     ],
 )
 def test_thousandeyes_counts_from_the_5th(now: float, start: float, end: float) -> None:
-    assert thousandeyes.period(now) == (start, end)
+    assert vendors.thousandeyes_period(now) == (start, end)
 
 
 def test_throttling_comes_at_each_nth_request_of_a_vendor() -> None:
@@ -165,7 +176,7 @@ def test_no_fault_waits_for_ever(name: str) -> None:
 
 
 def test_an_answer_on_the_wire_is_http() -> None:
-    answer = Answer(status=418, headers=(("X-A", "b"),), body=b"tea")
+    answer = VendorResponse(status=418, headers=(("X-A", "b"),), body=b"tea")
     assert head(answer) == b"HTTP/1.1 418 Status\r\nX-A: b\r\nContent-Length: 3\r\n\r\n"
     assert head(answer, length=9).endswith(b"Content-Length: 9\r\n\r\n")
     assert plainly(answer) == (Send(head(answer) + b"tea"),)

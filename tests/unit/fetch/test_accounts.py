@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.accounts import Account, AccountsError, find_accounts
-from exporter.model.definition import Accounts, Rows, Step
+from exporter.fetch.client import Account, AccountsError, find_accounts
+from exporter.model.definition.provider import Accounts
+from exporter.model.definition.rows import Rows, Step
 from exporter.model.outcome import Page
 from tests.support.fetching import a_collector, paths
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.auth import AuthError, Token, apply, read_token, templates_of
+from exporter.fetch.authorize import AuthError, Token, apply_auth, auth_templates, read_token
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import (
+from exporter.model.definition.auth import (
     Auth,
     BasicAuth,
     DigestAuth,
@@ -41,7 +41,7 @@ def token_auth(**more: Any) -> TokenAuth:
 
 
 def test_an_open_api_is_not_signed() -> None:
-    signature = apply(NoAuth(), TEXTS, CLOCK)
+    signature = apply_auth(NoAuth(), TEXTS, CLOCK)
     assert (signature.headers, signature.query, signature.digest) == ({}, (), None)
 
 
@@ -53,7 +53,7 @@ def test_headers_are_filled() -> None:
         },
         needs=frozenset({"token"}),
     )
-    assert apply(auth, TEXTS, CLOCK).headers == {
+    assert apply_auth(auth, TEXTS, CLOCK).headers == {
         "X-Api-Key": "t0ken",
         "anthropic-version": "2023-06-01",
     }
@@ -63,39 +63,39 @@ def test_arguments_are_filled() -> None:
     auth = QueryAuth(
         query={"api_key": compile_template("{credentials.token}")}, needs=frozenset({"token"})
     )
-    assert apply(auth, TEXTS, CLOCK).query == (("api_key", "t0ken"),)
+    assert apply_auth(auth, TEXTS, CLOCK).query == (("api_key", "t0ken"),)
 
 
 def test_basic_is_written_in_utf8_and_may_hold_colons() -> None:
     auth = BasicAuth(username=USER, password=PASSWORD, needs=NEEDS)
-    scheme, packed = apply(auth, TEXTS, CLOCK).headers["Authorization"].split(" ")
+    scheme, packed = apply_auth(auth, TEXTS, CLOCK).headers["Authorization"].split(" ")
     assert (scheme, base64.b64decode(packed).decode()) == ("Basic", "ops@x.io:p:w ü")
 
 
 def test_the_basic_of_an_oauth_client_is_form_encoded_before() -> None:
     auth = BasicAuth(username=USER, password=PASSWORD, needs=NEEDS, encoded=True)
-    _, packed = apply(auth, TEXTS, CLOCK).headers["Authorization"].split(" ")
+    _, packed = apply_auth(auth, TEXTS, CLOCK).headers["Authorization"].split(" ")
     assert base64.b64decode(packed).decode() == "ops%40x.io:p%3Aw+%C3%BC"
 
 
 def test_digest_hands_on_user_and_password() -> None:
     auth = DigestAuth(username=USER, password=PASSWORD, needs=NEEDS)
-    assert apply(auth, TEXTS, CLOCK).digest == ("ops@x.io", "p:w ü")
+    assert apply_auth(auth, TEXTS, CLOCK).digest == ("ops@x.io", "p:w ü")
 
 
 def test_a_token_is_applied() -> None:
-    assert apply(token_auth(), TEXTS, CLOCK, "abc").headers == {"Authorization": "Token abc"}
+    assert apply_auth(token_auth(), TEXTS, CLOCK, "abc").headers == {"Authorization": "Token abc"}
 
 
 def test_a_missing_credential_is_named() -> None:
     with pytest.raises(AuthError, match=r"needs credentials\.token, which has no value"):
-        apply(BEARER, {}, CLOCK)
+        apply_auth(BEARER, {}, CLOCK)
 
 
 @pytest.mark.parametrize("secret", ["two\nlines", "two\r\nlines", "nul\0", "lone\ud800"])
 def test_a_secret_that_cannot_be_sent_is_told_without_itself(secret: str) -> None:
     with pytest.raises(AuthError, match="stray line in the secret") as caught:
-        apply(BEARER, {"credentials.token": secret}, CLOCK)
+        apply_auth(BEARER, {"credentials.token": secret}, CLOCK)
     assert secret not in str(caught.value)
 
 
@@ -156,4 +156,4 @@ def test_a_path_that_cannot_be_searched_is_told() -> None:
     ],
 )
 def test_the_templates_of_a_signature_are_known(auth: Auth, texts: list[str]) -> None:
-    assert [template.text for template in templates_of(auth)] == texts
+    assert [template.text for template in auth_templates(auth)] == texts

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from exporter.fetch.inflate import InflateError, inflate
+from exporter.fetch.transport import InflateError, inflate
 
 TEXT = b'{"a": 1}' * 100
 

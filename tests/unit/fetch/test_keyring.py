@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from exporter.fetch.decode import excerpt
-from exporter.fetch.keyring import secret_headers, secret_userinfo
+from exporter.fetch.authorize import secret_headers, secret_userinfo
+from exporter.fetch.classify import excerpt
 from exporter.kernel.secrets import Redactor, Secret
 from tests.support.fetching import CANARY, an_answer
 

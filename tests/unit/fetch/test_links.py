@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.fetch.links import LinkError, header_link, safe_url
+from exporter.fetch.http import LinkError, header_link, safe_url
 
 
 def found(link: str) -> str | None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.links import LinkError, safe_url
-from exporter.fetch.paging import Done, Next, Seen, first, next_step
-from exporter.model.definition import (
+from exporter.fetch.http import LinkError, safe_url
+from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.model.definition.paging import (
     Cursor,
     LinkHeader,
     NextUrl,
@@ -29,7 +29,9 @@ def step(
     paging: Paging, document: object, *, at: Next | None = None, url: str = HERE, link: str = ""
 ) -> Next | Done | Failure:
     lines = (("link", link),) if link else ()
-    return next_step(paging, at or first(paging), Seen(url=url, document=document, lines=lines))
+    return next_step(
+        paging, at or first_page(paging), Seen(url=url, document=document, lines=lines)
+    )
 
 
 def following(found: Next | Done | Failure) -> Next:
@@ -47,7 +49,7 @@ NEXT = NextUrl(next=paths("next", "_links.next"), max_pages=5)
 
 
 def test_one_request_has_one_page() -> None:
-    assert first(NoPaging()) == Next()
+    assert first_page(NoPaging()) == Next()
     assert step(NoPaging(), {"next": "https://evil.example"}) == Done()
 
 
@@ -233,8 +235,8 @@ def pages(**more: Any) -> PageNumber:
 
 
 def test_pages_are_numbered_and_sized_from_the_first() -> None:
-    assert first(pages()).query == (("page", "1"), ("per_page", "2"))
-    assert first(pages(start=0)).query == (("page", "0"), ("per_page", "2"))
+    assert first_page(pages()).query == (("page", "1"), ("per_page", "2"))
+    assert first_page(pages(start=0)).query == (("page", "0"), ("per_page", "2"))
 
 
 def test_a_short_page_is_the_last() -> None:
@@ -322,7 +324,7 @@ def offset(**more: Any) -> Offset:
 
 
 def test_offsets_count_the_rows_that_came() -> None:
-    assert first(offset()).query == (("offset", "0"), ("limit", "2"))
+    assert first_page(offset()).query == (("offset", "0"), ("limit", "2"))
     found = following(step(offset(), {"rows": [1, 2]}))
     assert found.query == (("offset", "2"), ("limit", "2"))
     assert step(offset(), {"rows": [1]}, at=found) == Done()
@@ -358,11 +360,11 @@ def test_numbers_and_offsets_may_go_into_the_body() -> None:
     pages = PageNumber(
         param="page.number", size_param="page.size", size=2, rows=path("r"), body=True, max_pages=5
     )
-    assert first(pages).body == {"page.number": 1, "page.size": 2}
+    assert first_page(pages).body == {"page.number": 1, "page.size": 2}
     second = following(step(pages, {"r": [1, 2]}))
     assert (second.query, second.body) == ((), {"page.number": 2, "page.size": 2})
     offset = Offset(
         param="skip", limit_param="take", limit=2, rows=path("r"), body=True, max_pages=5
     )
-    assert first(offset).body == {"skip": 0, "take": 2}
+    assert first_page(offset).body == {"skip": 0, "take": 2}
     assert following(step(offset, {"r": [1, 2]})).body == {"skip": 2, "take": 2}

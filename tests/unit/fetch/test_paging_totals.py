@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from exporter.fetch.paging import Done, Next, Seen, first, next_step
-from exporter.model.definition import Offset, PageNumber, Paging
+from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.model.definition.paging import Offset, PageNumber, Paging
 from exporter.model.outcome import Failure, Reason
 from tests.support.fetching import paths
 
@@ -13,7 +13,9 @@ def path(text: str) -> Any:
 
 
 def step(paging: Paging, document: object, *, at: Next | None = None) -> Next | Done | Failure:
-    return next_step(paging, at or first(paging), Seen(url="https://x.example", document=document))
+    return next_step(
+        paging, at or first_page(paging), Seen(url="https://x.example", document=document)
+    )
 
 
 def following(found: Next | Done | Failure) -> Next:

@@ -1,8 +1,10 @@
 """What is rendered once holds until the target or the day changes, and no longer."""
 
-from exporter.fetch.prepared import Prepared, clock_of
+from exporter.fetch.exchange import Prepared, clock_of
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import HeaderAuth, Param, Period
+from exporter.model.definition.auth import HeaderAuth
+from exporter.model.definition.period import Period
+from exporter.model.definition.request import Param
 from tests.support.fetching import a_collector, a_definition, a_request, a_target, argument
 from tests.support.vendor import NOW
 

@@ -7,20 +7,21 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import pytest
 
+from exporter.fetch.http import HttpRequest
 from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
-    draft,
+    TemplateValues,
+    draft_request,
     follow,
+    known_values,
     merged,
+    to_http_request,
     uses_account,
-    wire,
 )
-from exporter.fetch.values import Values, known_values
-from exporter.fetch.wire import Wire
 from exporter.kernel.templates import compile_template
-from exporter.model.definition import ArrayStyle, Json, Param, Request
+from exporter.model.definition.request import ArrayStyle, Json, Param, Request
 from exporter.model.target import Http, Target
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target, argument
 
@@ -43,11 +44,13 @@ def drafted(request: Request, target: Target | None = None, *, account: str | No
     target = target or a_target("https://api.example.com/v1/")
     values = known_values(target, CLOCK)
     values = values if account is None else values.with_account(account)
-    return draft(request, target, values, CLOCK)
+    return draft_request(request, target, values, CLOCK)
 
 
-def sent(request: Request, target: Target | None = None, *, account: str | None = None) -> Wire:
-    return wire(drafted(request, target, account=account), UNSIGNED)
+def sent(
+    request: Request, target: Target | None = None, *, account: str | None = None
+) -> HttpRequest:
+    return to_http_request(drafted(request, target, account=account), UNSIGNED)
 
 
 def test_a_path_is_joined_to_the_base() -> None:
@@ -266,13 +269,13 @@ def test_a_form_has_the_vendors_style_too(style: ArrayStyle, body: bytes) -> Non
 
 def test_a_page_replaces_the_argument_of_the_same_name() -> None:
     plan = drafted(a_request("/u", query=(argument("page", "1"), argument("limit", "5"))))
-    found = wire(plan, UNSIGNED, page=(("page", "2"), ("page[x]", "a b")))
+    found = to_http_request(plan, UNSIGNED, page=(("page", "2"), ("page[x]", "a b")))
     assert found.url.endswith("/u?limit=5&page=2&page%5Bx%5D=a%20b")
 
 
 def test_a_page_goes_into_the_json_body() -> None:
     plan = drafted(a_request("/g", method="POST", json={"variables": {"first": 5}, "q": 1}))
-    found = wire(plan, UNSIGNED, body={"variables.after": "c1"})
+    found = to_http_request(plan, UNSIGNED, body={"variables.after": "c1"})
     assert msgspec.json.decode(found.body or b"") == {
         "variables": {"first": 5, "after": "c1"},
         "q": 1,
@@ -282,13 +285,13 @@ def test_a_page_goes_into_the_json_body() -> None:
 
 def test_a_page_goes_into_the_form_body() -> None:
     plan = drafted(a_request("/g", method="POST", form=(argument("a", "1"), argument("page", "1"))))
-    assert wire(plan, UNSIGNED, body={"page": 2}).body == b"a=1&page=2"
+    assert to_http_request(plan, UNSIGNED, body={"page": 2}).body == b"a=1&page=2"
 
 
 def test_a_signature_is_put_on() -> None:
     plan = drafted(a_request("/u", query=(argument("api_key", "none"),)))
     signature = Signature(headers={"accept": "x/y", "X-Key": "k"}, query=(("api_key", "s&t/u"),))
-    found = wire(plan, signature)
+    found = to_http_request(plan, signature)
     assert found.url.endswith("/u?api_key=s%26t%2Fu")
     assert found.headers == {"User-Agent": "usage-exporter/test", "accept": "x/y", "X-Key": "k"}
 
@@ -311,7 +314,7 @@ def test_several_values_outside_of_arguments_are_joined_by_commas() -> None:
     target = a_target(
         "https://x.io", definition=a_definition(params=params(ids=None)), params={"ids": ("a", "b")}
     )
-    assert known_values(target, CLOCK) == Values(
+    assert known_values(target, CLOCK) == TemplateValues(
         texts={"params.ids": "a,b"}, several={"params.ids": ("a", "b")}
     )
 
@@ -341,4 +344,7 @@ def test_a_request_for_all_accounts_is_recognised() -> None:
 
 def test_a_wire_shows_only_where_it_goes() -> None:
     signature = Signature(query=(("api_key", "s3cret"),), headers={"X": "s3cret"})
-    assert repr(wire(drafted(a_request("/s3cret")), signature)) == "Wire(GET api.example.com)"
+    assert (
+        repr(to_http_request(drafted(a_request("/s3cret")), signature))
+        == "Wire(GET api.example.com)"
+    )

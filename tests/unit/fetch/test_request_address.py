@@ -2,9 +2,8 @@
 
 import pytest
 
-from exporter.fetch.request import draft
-from exporter.fetch.values import known_values
-from exporter.model.definition import Param
+from exporter.fetch.request import draft_request, known_values
+from exporter.model.definition.request import Param
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target
 
 PARAMS = {name: Param(name=name, description="") for name in ("auth_url", "org")}
@@ -15,7 +14,7 @@ def url(path: str, **params: str) -> str:
         definition=a_definition(params=PARAMS),
         params={name: (text,) for name, text in params.items()},
     )
-    return draft(a_request(path), target, known_values(target, CLOCK), CLOCK).url
+    return draft_request(a_request(path), target, known_values(target, CLOCK), CLOCK).url
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.fetch.auth import Token
-from exporter.fetch.tokens import TOO_FRESH, Tokens
+from exporter.fetch.authorize import TOO_FRESH, Token, Tokens
 from exporter.model.outcome import Failure, Reason
 
 DENIED = Failure(reason=Reason.AUTH, detail="wrong password", status=401)

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from exporter.fetch.inflate import InflateError
-from exporter.fetch.trouble import Timeouts, TlsFileError, TooLargeError, failure_of
+from exporter.fetch.transport import InflateError, Timeouts, TlsFileError, TooLargeError, failure_of
 from exporter.model.outcome import Reason
 from tests.support.fetching import CANARY
 

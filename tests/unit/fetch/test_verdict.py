@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.verdict import Absent, Judged, Rules, judge, reason_of
-from exporter.fetch.wire import Answer
-from exporter.model.definition import Format, Match, Verdict
+from exporter.fetch.classify import Absent, Classified, Rules, classify_response, reason_of
+from exporter.fetch.http import HttpResponse
+from exporter.model.definition.provider import Format
+from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Failure, Page, Reason, Unchanged
 from tests.support.fetching import an_answer, paths
 from tests.support.vendor import NOW
@@ -28,7 +29,7 @@ def rule(*statuses: int, headers: str = "", body: str = "") -> Match:
     )
 
 
-GITHUB = Verdict(
+GITHUB = ResponseRules(
     throttled=(
         rule(403, headers='"x-ratelimit-remaining" == `"0"`'),
         rule(403, headers='"retry-after"'),
@@ -36,13 +37,13 @@ GITHUB = Verdict(
 )
 
 
-def judged(answer: Answer, verdict: Verdict | None = None, **more: Any) -> Judged:
+def judged(answer: HttpResponse, verdict: ResponseRules | None = None, **more: Any) -> Classified:
     asked_new = more.pop("asked_new", False)
-    rules = Rules(verdict=verdict or Verdict(), **more)
-    return judge(answer, rules, NOW, asked_new=asked_new)
+    rules = Rules(verdict=verdict or ResponseRules(), **more)
+    return classify_response(answer, rules, NOW, asked_new=asked_new)
 
 
-def failed(answer: Answer, verdict: Verdict | None = None, **more: Any) -> Failure:
+def failed(answer: HttpResponse, verdict: ResponseRules | None = None, **more: Any) -> Failure:
     found = judged(answer, verdict, **more)
     assert isinstance(found, Failure), found
     return found
@@ -101,7 +102,7 @@ def test_a_403_with_requests_left_is_a_lack_of_permission() -> None:
 
 
 def test_rules_are_tried_in_their_order() -> None:
-    every = Verdict(
+    every = ResponseRules(
         quota_exhausted=(rule(418, body="quota"),),
         throttled=(rule(418, body="slow"),),
         forbidden=(rule(418, body="no"),),
@@ -119,24 +120,24 @@ def test_rules_are_tried_in_their_order() -> None:
 
 
 def test_a_rule_may_speak_of_the_body_of_a_good_status() -> None:
-    verdict = Verdict(throttled=(rule(200, body="error.code == 'SLOW'"),))
+    verdict = ResponseRules(throttled=(rule(200, body="error.code == 'SLOW'"),))
     document = {"error": {"code": "SLOW"}}
     assert failed(an_answer(document), verdict).reason is Reason.RATE_LIMITED
 
 
 def test_a_rule_that_cannot_be_searched_does_not_fit() -> None:
-    verdict = Verdict(throttled=(rule(403, body="max(x)"), rule(403, headers="max(@)")))
+    verdict = ResponseRules(throttled=(rule(403, body="max(x)"), rule(403, headers="max(@)")))
     found = failed(an_answer({"x": ["a", 1]}, status=403), verdict)
     assert found.reason is Reason.FORBIDDEN
 
 
 def test_a_rule_about_the_body_does_not_fit_a_body_that_is_none() -> None:
-    verdict = Verdict(absent=(rule(404, body="@"),))
+    verdict = ResponseRules(absent=(rule(404, body="@"),))
     assert failed(an_answer(HTML, status=404), verdict).reason is Reason.HTTP_4XX
 
 
 def test_a_wrong_key_may_be_a_used_up_quota() -> None:
-    verdict = Verdict(quota_exhausted=(rule(401, body="detail.status == 'quota_exceeded'"),))
+    verdict = ResponseRules(quota_exhausted=(rule(401, body="detail.status == 'quota_exceeded'"),))
     document = {"detail": {"status": "quota_exceeded", "message": "out of credits"}}
     found = failed(an_answer(document, status=401), verdict)
     assert found.reason is Reason.QUOTA_EXHAUSTED
@@ -144,12 +145,12 @@ def test_a_wrong_key_may_be_a_used_up_quota() -> None:
 
 
 def test_absent_is_no_failure() -> None:
-    verdict = Verdict(absent=(rule(404),))
+    verdict = ResponseRules(absent=(rule(404),))
     assert judged(an_answer(b"not found", status=404), verdict) == Absent()
 
 
 def test_an_accepted_429_is_a_page_of_headers() -> None:
-    verdict = Verdict(accepted=frozenset({200, 429}))
+    verdict = ResponseRules(accepted=frozenset({200, 429}))
     headers = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "0;w=21600"}
     found = judged(an_answer(b"", status=429, headers=headers), verdict, format=Format.HEADERS)
     assert found == Page(document=headers, headers=headers)
@@ -176,7 +177,7 @@ def test_the_error_of_a_json_lines_collector_is_one_document() -> None:
 
 
 def test_a_guard_must_hold() -> None:
-    verdict = Verdict(guard=path("success == `true`"))
+    verdict = ResponseRules(guard=path("success == `true`"))
     assert isinstance(judged(an_answer({"success": True}), verdict), Page)
     document = {"success": False, "error": {"code": "X", "message": "Invalid date range"}}
     found = failed(an_answer(document), verdict)
@@ -202,7 +203,7 @@ def test_a_guard_must_hold() -> None:
     ],
 )
 def test_the_vendors_own_words_are_told(document: Mapping[str, Any], words: str) -> None:
-    verdict = Verdict(error=paths("max(message)", "vendor.says"))
+    verdict = ResponseRules(error=paths("max(message)", "vendor.says"))
     found = failed(an_answer(dict(document), status=400), verdict)
     assert found.detail == f"api.example.com answered 400 Bad Request: {words}"
 

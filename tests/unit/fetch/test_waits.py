@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.waits import rate, retry_after, wait
-from exporter.fetch.wire import Lines
-from exporter.model.definition import ResetKind, Throttling
+from exporter.fetch.http import Lines
+from exporter.fetch.ratelimit import rate_limit_of, retry_after, wait_of
+from exporter.model.definition.ratelimit import RateLimitRules, ResetKind
 from exporter.model.reading import RateLimit
 from tests.support.vendor import NOW
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "ratelimit_headers.json"
 CASES: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["exchanges"]
-USUAL = Throttling()
-THOUSANDEYES = Throttling(
+USUAL = RateLimitRules()
+THOUSANDEYES = RateLimitRules(
     limit_headers=("x-organization-rate-limit-limit",),
     remaining_headers=("x-organization-rate-limit-remaining",),
     reset_headers=("x-organization-rate-limit-reset", "x-instant-test-rate-limit-reset"),
@@ -32,9 +32,11 @@ def lines(headers: Mapping[str, str] | None = None, **more: str) -> Lines:
 def test_each_recorded_dialect_gives_its_wait(case: dict[str, Any]) -> None:
     headers = lines(case["response"]["headers"])
     if case["response"]["status"] == 200:
-        assert rate(headers, NOW, USUAL) == RateLimit(limit=500, remaining=1, reset_at=NOW + 50)
+        assert rate_limit_of(headers, NOW, USUAL) == RateLimit(
+            limit=500, remaining=1, reset_at=NOW + 50
+        )
     else:
-        assert wait(headers, NOW, USUAL) == case["expected_wait_s"]
+        assert wait_of(headers, NOW, USUAL) == case["expected_wait_s"]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,8 @@ def test_retry_after_is_read_or_says_nothing(text: str, seconds: float | None) -
 def test_instants_count_by_the_vendors_own_clock_where_it_shows_it(ours: float) -> None:
     shown = {"Date": "Sun, 15 Nov 2026 12:00:00 GMT"}
     assert retry_after(lines(shown, retry_after="Sun, 15 Nov 2026 12:01:30 GMT"), ours) == 90
-    assert wait(lines(shown, x_ratelimit_reset="1794744017"), ours, USUAL) == 17
-    told = rate(
+    assert wait_of(lines(shown, x_ratelimit_reset="1794744017"), ours, USUAL) == 17
+    told = rate_limit_of(
         lines(shown, x_ratelimit_remaining="1", x_ratelimit_reset="1794744017"), ours, USUAL
     )
     assert told == RateLimit(remaining=1, reset_at=ours + 17)
@@ -90,7 +92,7 @@ def test_an_answer_out_of_a_cache_tells_how_old_its_clock_is() -> None:
 def test_a_clock_that_shows_the_same_is_ours() -> None:
     shown = {"Date": "Sun, 15 Nov 2026 11:59:59 GMT"}
     headers = lines(shown, x_ratelimit_remaining="1", x_ratelimit_reset="1794744017")
-    assert rate(headers, NOW + 0.5, USUAL) == RateLimit(remaining=1, reset_at=NOW + 17)
+    assert rate_limit_of(headers, NOW + 0.5, USUAL) == RateLimit(remaining=1, reset_at=NOW + 17)
 
 
 @pytest.mark.parametrize("shown", ["", "soon", "0", "-1", "Sun, 08 Nov 2026 12:00:00 GMT"])
@@ -101,23 +103,23 @@ def test_a_clock_that_cannot_be_read_is_ours(shown: str) -> None:
 
 def test_of_repeated_lines_the_longest_wait_counts() -> None:
     headers = (("retry-after", "20"), ("retry-after", "40"), ("retry-after", "junk"))
-    assert wait(headers, NOW, USUAL) == 40
+    assert wait_of(headers, NOW, USUAL) == 40
 
 
 def test_milliseconds_are_exacter_than_seconds() -> None:
-    assert wait(lines(retry_after="12", retry_after_ms="11850"), NOW, USUAL) == 11.85
-    assert wait(lines(retry_after="12", retry_after_ms="0"), NOW, USUAL) == 0
-    assert wait(lines(retry_after="12", retry_after_ms="soon"), NOW, USUAL) == 12
+    assert wait_of(lines(retry_after="12", retry_after_ms="11850"), NOW, USUAL) == 11.85
+    assert wait_of(lines(retry_after="12", retry_after_ms="0"), NOW, USUAL) == 0
+    assert wait_of(lines(retry_after="12", retry_after_ms="soon"), NOW, USUAL) == 12
 
 
 def test_retry_after_wins_over_a_reset() -> None:
     headers = lines(ratelimit_remaining="0", ratelimit_reset=str(int(NOW) + 600), retry_after="29")
-    assert wait(headers, NOW, USUAL) == 29
+    assert wait_of(headers, NOW, USUAL) == 29
 
 
 def test_a_reset_of_a_limit_that_is_not_used_up_is_no_wait() -> None:
     headers = lines(x_ratelimit_remaining="4211", x_ratelimit_reset=str(int(NOW) + 1800))
-    assert wait(headers, NOW, USUAL) is None
+    assert wait_of(headers, NOW, USUAL) is None
 
 
 def test_the_latest_reset_of_the_used_up_limits_counts() -> None:
@@ -129,7 +131,7 @@ def test_the_latest_reset_of_the_used_up_limits_counts() -> None:
         x_ratelimit_remaining_images="5",
         x_ratelimit_reset_images="24h0m0s",
     )
-    assert wait(headers, NOW, USUAL) == 360
+    assert wait_of(headers, NOW, USUAL) == 360
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_the_latest_reset_of_the_used_up_limits_counts() -> None:
 def test_resets_are_told_by_their_size_and_name(
     name: str, text: str, seconds: float | None
 ) -> None:
-    assert wait(((name, text),), NOW, USUAL) == seconds
+    assert wait_of(((name, text),), NOW, USUAL) == seconds
 
 
 @pytest.mark.parametrize(
@@ -167,8 +169,8 @@ def test_resets_are_told_by_their_size_and_name(
     ],
 )
 def test_a_declared_kind_is_not_guessed_at(kind: ResetKind, text: str, seconds: float) -> None:
-    throttling = Throttling(reset_kind=kind)
-    assert wait(lines(x_ratelimit_reset=text), NOW, throttling) == seconds
+    throttling = RateLimitRules(reset_kind=kind)
+    assert wait_of(lines(x_ratelimit_reset=text), NOW, throttling) == seconds
 
 
 def test_declared_names_stand_for_the_usual_ones() -> None:
@@ -182,20 +184,22 @@ def test_declared_names_stand_for_the_usual_ones() -> None:
         x_ratelimit_reset="5000",
     )
     expected = RateLimit(limit=240, remaining=12, reset_at=NOW + 34)
-    assert rate(headers, NOW, THOUSANDEYES) == expected
+    assert rate_limit_of(headers, NOW, THOUSANDEYES) == expected
 
 
 def test_names_without_the_word_can_be_declared() -> None:
-    throttling = Throttling(
+    throttling = RateLimitRules(
         limit_headers=("x-quota",), remaining_headers=("x-left",), reset_headers=("x-renews",)
     )
     headers = lines(x_quota="100", x_left="7", x_renews="60")
-    assert rate(headers, NOW, throttling) == RateLimit(limit=100, remaining=7, reset_at=NOW + 60)
+    assert rate_limit_of(headers, NOW, throttling) == RateLimit(
+        limit=100, remaining=7, reset_at=NOW + 60
+    )
 
 
 def test_the_values_of_docker_hub_carry_their_window() -> None:
     headers = lines(ratelimit_limit="100;w=21600", ratelimit_remaining="76;w=21600")
-    assert rate(headers, NOW, USUAL) == RateLimit(limit=100, remaining=76)
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(limit=100, remaining=76)
 
 
 def test_the_structured_fields_of_the_ietf_are_read() -> None:
@@ -203,8 +207,10 @@ def test_the_structured_fields_of_the_ietf_are_read() -> None:
         ratelimit_policy='"burst";q=100;w=60, "daily";q=1000;w=86400',
         ratelimit='"burst";r=50;t=30, "daily";r=10;t=36000',
     )
-    assert rate(headers, NOW, USUAL) == RateLimit(limit=1000, remaining=10, reset_at=NOW + 36000)
-    assert wait(headers, NOW, USUAL) is None
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(
+        limit=1000, remaining=10, reset_at=NOW + 36000
+    )
+    assert wait_of(headers, NOW, USUAL) is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,7 @@ def test_the_structured_fields_of_the_ietf_are_read() -> None:
     ],
 )
 def test_malformed_items_are_passed_over(text: str, seconds: float | None) -> None:
-    assert wait(lines(ratelimit=text), NOW, USUAL) == seconds
+    assert wait_of(lines(ratelimit=text), NOW, USUAL) == seconds
 
 
 def test_a_used_up_limit_is_the_tightest() -> None:
@@ -235,40 +241,42 @@ def test_a_used_up_limit_is_the_tightest() -> None:
         x_ratelimit_remaining_second="0",
         x_ratelimit_reset_second="1",
     )
-    assert rate(headers, NOW, USUAL) == RateLimit(limit=10, remaining=0, reset_at=NOW + 1)
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(limit=10, remaining=0, reset_at=NOW + 1)
 
 
 def test_without_resets_the_fewest_remaining_are_the_tightest() -> None:
     headers = lines(x_ratelimit_remaining_a="50", x_ratelimit_remaining_b="7")
-    assert rate(headers, NOW, USUAL) == RateLimit(remaining=7)
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(remaining=7)
 
 
 def test_of_two_lines_of_one_name_the_stricter_counts() -> None:
     headers = (("x-ratelimit-remaining", "50"), ("x-ratelimit-remaining", "7"))
-    assert rate(headers, NOW, USUAL) == RateLimit(remaining=7)
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(remaining=7)
 
 
 def test_a_limit_alone_is_told() -> None:
-    assert rate(lines(x_ratelimit_limit="60"), NOW, USUAL) == RateLimit(limit=60)
+    assert rate_limit_of(lines(x_ratelimit_limit="60"), NOW, USUAL) == RateLimit(limit=60)
 
 
 @pytest.mark.parametrize("text", ["unlimited", "-1", "inf", "nan", ""])
 def test_a_limit_that_is_no_number_is_not_told(text: str) -> None:
-    assert rate(lines(x_ratelimit_limit=text, x_ratelimit_remaining=text), NOW, USUAL) is None
+    assert (
+        rate_limit_of(lines(x_ratelimit_limit=text, x_ratelimit_remaining=text), NOW, USUAL) is None
+    )
 
 
 def test_most_answers_tell_nothing() -> None:
     headers = lines(date="Sun, 15 Nov 2026 12:00:00 GMT", content_type="application/json")
-    assert rate(headers, NOW, USUAL) is None
-    assert wait(headers, NOW, USUAL) is None
+    assert rate_limit_of(headers, NOW, USUAL) is None
+    assert wait_of(headers, NOW, USUAL) is None
 
 
 @pytest.mark.parametrize("names", [("reset", "reset_after"), ("reset_after", "reset")])
 def test_of_two_resets_of_one_limit_the_later_counts(names: tuple[str, str]) -> None:
     resets = {f"x_ratelimit_{name}": text for name, text in zip(names, ("600", "5"), strict=True)}
     headers = lines({"x_ratelimit_remaining": "0", **resets})
-    assert wait(headers, NOW, USUAL) == 600
-    assert rate(headers, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+    assert wait_of(headers, NOW, USUAL) == 600
+    assert rate_limit_of(headers, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
 
 
 def test_of_two_used_up_limits_the_tightest_is_the_one_that_resets_last() -> None:
@@ -279,8 +287,8 @@ def test_of_two_used_up_limits_the_tightest_is_the_one_that_resets_last() -> Non
         "x-ratelimit-reset-hour": "600",
     }
     for order in (list(headers.items()), list(headers.items())[::-1]):
-        assert rate(tuple(order), NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
-        assert wait(tuple(order), NOW, USUAL) == 600
+        assert rate_limit_of(tuple(order), NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+        assert wait_of(tuple(order), NOW, USUAL) == 600
 
 
 def test_a_used_up_limit_without_a_reset_is_compared_with_others() -> None:
@@ -291,5 +299,5 @@ def test_a_used_up_limit_without_a_reset_is_compared_with_others() -> None:
         x_ratelimit_remaining_minute="7",
     )
     for order in (headers, headers[::-1]):
-        assert rate(order, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
-        assert wait(order, NOW, USUAL) == 600
+        assert rate_limit_of(order, NOW, USUAL) == RateLimit(remaining=0, reset_at=NOW + 600)
+        assert wait_of(order, NOW, USUAL) == 600

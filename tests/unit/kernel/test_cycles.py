@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from exporter.kernel.cycles import Cycle, Span, add_months, find_zone, span
+from exporter.kernel.calendar import Cycle, Span, add_months, find_zone, span
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3600.0

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.kernel.durations import format_duration, parse_duration
+from exporter.kernel.calendar import format_duration, parse_duration
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.kernel.select import SelectError, compile_path
+from exporter.kernel.jmes import SelectError, compile_path
 
 DOCUMENT = {
     "data": {

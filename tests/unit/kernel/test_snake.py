@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.kernel.snake import snake
+from exporter.kernel.units import snake
 
 
 @pytest.mark.parametrize(

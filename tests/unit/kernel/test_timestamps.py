@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from exporter.kernel.timestamps import format_rfc3339, parse_timestamp
+from exporter.kernel.calendar import format_rfc3339, parse_timestamp
 
 NOON = 1794744000  # 2026-11-15T12:00:00Z
 MIDNIGHT = NOON - 12 * 3600.0

@@ -2,14 +2,7 @@ import math
 
 import pytest
 
-from exporter.kernel.units import (
-    Kind,
-    Unit,
-    find_unit,
-    is_currency,
-    minor_factor,
-    parse_amount,
-)
+from exporter.kernel.units import Kind, Unit, find_unit, is_currency, minor_factor, parse_amount
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-from exporter.kernel.select import Selector, compile_path
+from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.templates import compile_template
 from exporter.kernel.units import find_unit
-from exporter.mapping.read import read
-from exporter.model.definition import (
-    Collector,
-    Cost,
-    Definition,
-    Format,
-    How,
-    Instant,
-    Items,
-    Join,
-    NoAuth,
-    Param,
-    Period,
-    Reduce,
-    Request,
-    Resource,
-    Rows,
-    Step,
-    UnitRule,
-    Value,
-)
+from exporter.mapping.read import read_payload
+from exporter.model.definition.auth import NoAuth
+from exporter.model.definition.period import Period
+from exporter.model.definition.provider import Collector, Definition, Format
+from exporter.model.definition.request import Param, Request
+from exporter.model.definition.roles import Cost, Items, Resource
+from exporter.model.definition.rows import Join, Rows, Step
+from exporter.model.definition.values import How, Instant, Reduce, UnitRule, Value
+from exporter.model.families import MEASURED
 from exporter.model.outcome import Failure, Page, Payload
 from exporter.model.reading import Item, Money, Reading, Usage
-from exporter.model.sample import MEASURED
 from exporter.model.target import Limit, Target
 
 NOW = 1794744000.0
@@ -194,13 +181,13 @@ def payload(*documents: object, account: str = "") -> Payload:
 
 def reading(of: Target, *documents: object, collector: str = "usage", at: float = NOW) -> Reading:
     """Read `documents` as the pages of one answer; a failure fails the test."""
-    found = read(of, collector, (payload(*documents),), at)
+    found = read_payload(of, collector, (payload(*documents),), at)
     assert isinstance(found, Reading), found
     return found
 
 
 def failure(of: Target, *documents: object, at: float = NOW) -> Failure:
-    found = read(of, "usage", (payload(*documents),), at)
+    found = read_payload(of, "usage", (payload(*documents),), at)
     assert isinstance(found, Failure), found
     return found
 

@@ -1,10 +1,10 @@
 """What collectors say, made up: usages, bills, parts, and the samples that come of them."""
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
-from exporter.mapping.join import samples
+from exporter.mapping.samples import target_samples
+from exporter.model.families import Sample
 from exporter.model.reading import Item, Money, Note, Reading, Usage
-from exporter.model.sample import Sample
 from exporter.model.target import Target
 from tests.unit.mapping.factories import NOVEMBER, NOW, collector, target
 
@@ -43,7 +43,7 @@ def reading(
 def published(
     *facts: Usage | Money | Item, of: Target | None = None, now: float = NOW
 ) -> tuple[list[Sample], tuple[Note, ...]]:
-    found, notes = samples(of or made(), {"usage": reading(*facts)}, now)
+    found, notes = target_samples(of or made(), {"usage": reading(*facts)}, now)
     return list(found), notes
 
 

@@ -1,13 +1,13 @@
 import pytest
 
 from exporter.kernel.templates import compile_template
-from exporter.mapping.asked import Asked
-from exporter.mapping.misfit import Misfit
+from exporter.mapping.period import RequestVariables
+from exporter.mapping.rows import MappingError
 from tests.unit.mapping.factories import NOW, param, period, target
 
 
-def asked(account: str = "", *, given: object = None, **definition: object) -> Asked:
-    return Asked(target(params=given or {}, definition=definition), account, NOW)
+def asked(account: str = "", *, given: object = None, **definition: object) -> RequestVariables:
+    return RequestVariables(target(params=given or {}, definition=definition), account, NOW)
 
 
 def test_values_are_parameters_then_defaults_then_the_account() -> None:
@@ -60,5 +60,5 @@ def test_a_billing_day_is_a_day_of_the_month() -> None:
     assert found.anchor_day(None) is None
     assert found.anchor_day(compile_template("{params.a}")) == 31
     assert found.anchor_day(compile_template("{params.c}")) is None
-    with pytest.raises(Misfit, match='the anchor day is "one"'):
+    with pytest.raises(MappingError, match='the anchor day is "one"'):
         found.anchor_day(compile_template("{params.b}"))

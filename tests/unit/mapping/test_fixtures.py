@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from exporter.kernel.select import Selector, compile_path
+from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.units import Kind, Unit
-from exporter.model.definition import Items, Missing, Resource, Rows, Step, UnitRule, Value
+from exporter.model.definition.roles import Items, Resource
+from exporter.model.definition.rows import Rows, Step
+from exporter.model.definition.values import Missing, UnitRule, Value
 from exporter.model.reading import Known, LimitFact, Unlimited
 from exporter.model.target import Target
 from tests.unit.mapping.factories import (

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.mapping.forecast import NOTHING, WEIGHT, Outlook, Points, flow, level, vendors
 
 DAY = 86400.0

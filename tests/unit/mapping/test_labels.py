@@ -1,7 +1,7 @@
 import pytest
 
-from exporter.mapping.labels import MAX_LABEL, fixed, label, label_at, name
-from exporter.mapping.misfit import Misfit
+from exporter.mapping.rows import MappingError
+from exporter.mapping.values import MAX_LABEL, clean_label, fixed, label_at, resource_name
 from tests.unit.mapping.factories import name_parts, paths
 
 
@@ -24,19 +24,19 @@ from tests.unit.mapping.factories import name_parts, paths
     ],
 )
 def test_a_label_is_clean_text(found: object, text: str) -> None:
-    assert label(found, "x") == (text, False)
+    assert clean_label(found, "x") == (text, False)
     text.encode()
 
 
 def test_a_long_label_is_cut() -> None:
-    assert label("x" * MAX_LABEL, "x") == ("x" * MAX_LABEL, False)
-    assert label("x" * 10_000, "x") == ("x" * MAX_LABEL, True)
+    assert clean_label("x" * MAX_LABEL, "x") == ("x" * MAX_LABEL, False)
+    assert clean_label("x" * 10_000, "x") == ("x" * MAX_LABEL, True)
 
 
 @pytest.mark.parametrize("found", [{}, []])
 def test_a_map_or_list_is_no_label(found: object) -> None:
-    with pytest.raises(Misfit, match="in the place of a text"):
-        label(found, "x")
+    with pytest.raises(MappingError, match="in the place of a text"):
+        clean_label(found, "x")
 
 
 def test_the_first_path_that_gives_something_is_the_label() -> None:
@@ -45,25 +45,26 @@ def test_the_first_path_that_gives_something_is_the_label() -> None:
 
 
 def test_a_name_is_made_of_parts_and_snake_cased() -> None:
-    assert name(name_parts("bandwidth"), None, set()) == "bandwidth"
+    assert resource_name(name_parts("bandwidth"), None, set()) == "bandwidth"
     seen: set[str] = set()
-    assert name(name_parts("{key}"), {"key": "apiCalls"}, seen) == "api_calls"
+    assert resource_name(name_parts("{key}"), {"key": "apiCalls"}, seen) == "api_calls"
     assert seen == {"key"}
     parts = name_parts("units_{g.aid}_{kind}")
     assert (
-        name(parts, {"g": {"aid": 2067}, "kind": "Cloud Agents"}, seen) == "units_2067_cloud_agents"
+        resource_name(parts, {"g": {"aid": 2067}, "kind": "Cloud Agents"}, seen)
+        == "units_2067_cloud_agents"
     )
 
 
 @pytest.mark.parametrize("key", [None, "", {}, []], ids=repr)
 def test_a_name_that_is_not_there_is_refused(key: object) -> None:
-    with pytest.raises(Misfit, match="in the place of a resource's name") as raised:
-        name(name_parts("{key}"), {"key": key}, set())
+    with pytest.raises(MappingError, match="in the place of a resource's name") as raised:
+        resource_name(name_parts("{key}"), {"key": key}, set())
     assert raised.value.path == "key"
 
 
 def test_a_name_cannot_be_longer_than_a_label() -> None:
-    assert len(name(name_parts("{key}"), {"key": "x" * 1000}, set())) == MAX_LABEL
+    assert len(resource_name(name_parts("{key}"), {"key": "x" * 1000}, set())) == MAX_LABEL
 
 
 def test_a_name_without_paths_is_fixed() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.model.definition import Zero
+from exporter.model.definition.values import Zero
 from exporter.model.reading import Known, Note, Unlimited
 from tests.unit.mapping.factories import reading, resource, target, usage, value
 

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.mapping.misfit import Misfit, number_text, told
+from exporter.mapping.rows import MappingError, number_text, quoted
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from exporter.mapping.misfit import Misfit, number_text, told
     ],
 )
 def test_what_was_found_is_told_by_type_and_value(found: object, words: str) -> None:
-    assert told(found) == words
+    assert quoted(found) == words
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,6 @@ def test_a_number_is_written_as_an_answer_would(number: float, text: str) -> Non
 
 
 def test_the_place_grows_from_the_inside_out() -> None:
-    misfit = Misfit("usage.total", "is no number.").at("used").at("resources[bandwidth]")
+    misfit = MappingError("usage.total", "is no number.").at("used").at("resources[bandwidth]")
     assert str(misfit) == 'resources[bandwidth].used: path "usage.total": is no number.'
-    assert str(Misfit("", "nothing matched.")) == "nothing matched."
+    assert str(MappingError("", "nothing matched.")) == "nothing matched."

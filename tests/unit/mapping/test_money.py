@@ -1,7 +1,7 @@
 import pytest
 
-from exporter.kernel.cycles import Cycle, Span
-from exporter.model.definition import Missing
+from exporter.kernel.calendar import Cycle, Span
+from exporter.model.definition.values import Missing
 from exporter.model.reading import Known, Money, Unlimited
 from tests.unit.mapping.factories import (
     NOVEMBER,

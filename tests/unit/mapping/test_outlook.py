@@ -1,9 +1,9 @@
 import pytest
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.mapping.merge import Charged, Stated
-from exporter.mapping.outlook import money_standing, summed, usage_standing
+from exporter.mapping.status import money_standing, summed, usage_standing
 from exporter.model.reading import Known, LimitFact, Money, Unlimited, Usage
 from tests.unit.mapping.factories import NOVEMBER, NOW
 

@@ -3,10 +3,9 @@ from typing import Any
 
 import pytest
 
-from exporter.kernel.cycles import Cycle, Span
-from exporter.mapping.asked import Asked
-from exporter.mapping.misfit import Misfit
-from exporter.mapping.period import Billing, billing, instant
+from exporter.kernel.calendar import Cycle, Span
+from exporter.mapping.period import Billing, RequestVariables, billing_period, instant_of
+from exporter.mapping.rows import MappingError
 from exporter.model.reading import Note
 from tests.unit.mapping import factories
 from tests.unit.mapping.factories import NOVEMBER, NOW, param, period, target
@@ -24,8 +23,8 @@ def found(
         params=params or {},
         definition={"params": {"billing_day": param("billing_day", "17"), "none": param("none")}},
     )
-    asked = Asked(where, "", at)
-    result = billing(period(**rule), view or {}, asked, seen=set(), notes=notes)
+    asked = RequestVariables(where, "", at)
+    result = billing_period(period(**rule), view or {}, asked, seen=set(), notes=notes)
     return result, notes
 
 
@@ -151,7 +150,7 @@ def test_the_anchor_day_comes_from_a_parameter_or_its_default() -> None:
 
 @pytest.mark.parametrize("day", ["0", "32", "first", "1.5"])
 def test_a_day_that_no_month_has_is_refused(day: str) -> None:
-    with pytest.raises(Misfit, match="not a day of the month"):
+    with pytest.raises(MappingError, match="not a day of the month"):
         found(cycle=Cycle.MONTH, anchor_day=day)
 
 
@@ -186,7 +185,7 @@ def test_a_period_that_does_not_start_before_it_ends_is_noted(view: object) -> N
 
 @pytest.mark.parametrize("left", [3600, 86399.5, "7200", " 0.5 "])
 def test_seconds_that_are_left_are_no_instant(left: object) -> None:
-    with pytest.raises(Misfit, match="would be in 1970: these are seconds from now"):
+    with pytest.raises(MappingError, match="would be in 1970: these are seconds from now"):
         span_of({"s": 1793491200, "e": left}, **from_answer())
 
 
@@ -211,7 +210,7 @@ def test_no_time_in_the_answer_is_no_side_and_the_calendar_does_not_invent_both(
 
 @pytest.mark.parametrize("wrong", ["soon", True, {}, 5e20], ids=repr)
 def test_a_time_that_cannot_be_read_is_refused(wrong: object) -> None:
-    with pytest.raises(Misfit) as raised:
+    with pytest.raises(MappingError) as raised:
         found({"s": wrong}, **from_answer())
     assert raised.value.path == "s"
 
@@ -247,11 +246,11 @@ def test_an_old_period_that_the_target_did_not_choose_is_not_closed() -> None:
 def test_an_instant_takes_the_first_path_that_is_a_time() -> None:
     rule = factories.instant("a", "b")
     seen: set[str] = set()
-    assert instant(rule, {"a": -1, "b": 1795600000}, seen) == 1795600000.0
+    assert instant_of(rule, {"a": -1, "b": 1795600000}, seen) == 1795600000.0
     assert seen == {"b"}
-    assert instant(rule, {}, seen) is None
+    assert instant_of(rule, {}, seen) is None
 
 
 def test_an_instant_without_zone_is_in_the_declared_one() -> None:
     rule = factories.instant("a", zone="America/Los_Angeles")
-    assert instant(rule, {"a": "2026-11-15 04:00:00"}, set()) == NOW
+    assert instant_of(rule, {"a": "2026-11-15 04:00:00"}, set()) == NOW

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.mapping.read import read
+from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Page, Payload, Reason
 from exporter.model.reading import Reading
 from tests.unit.mapping.factories import (
@@ -26,7 +26,7 @@ def read_pages(rule: object, *documents: object, **definition: object) -> Readin
     """Read an answer of several pages."""
     pages = tuple(Page(document=document, headers={}) for document in documents)
     of = target(rule, definition=definition)  # type: ignore[arg-type]
-    return read(of, "usage", (Payload(pages=pages),), NOW)
+    return read_payload(of, "usage", (Payload(pages=pages),), NOW)
 
 
 def page(n: int, span: dict[str, str]) -> dict[str, object]:

@@ -1,9 +1,8 @@
 """Where the answer tells the period, the calendar finds a missing side and never both."""
 
-from exporter.kernel.cycles import Cycle, Span
-from exporter.mapping.asked import Asked
-from exporter.mapping.period import NO_PERIOD, Billing, billing
-from exporter.model.definition import Period
+from exporter.kernel.calendar import Cycle, Span
+from exporter.mapping.period import NO_PERIOD, Billing, RequestVariables, billing_period
+from exporter.model.definition.period import Period
 from tests.unit.mapping.factories import NOW, instant, period, target
 
 RESET = period(end=instant("reset"), cycle=Cycle.MONTH)
@@ -12,7 +11,7 @@ DECEMBER_13 = 1797120000.0
 
 
 def found(rule: Period, view: object) -> Billing:
-    return billing(rule, view, Asked(target(), "", NOW), seen=set(), notes=[])
+    return billing_period(rule, view, RequestVariables(target(), "", NOW), seen=set(), notes=[])
 
 
 def test_the_calendar_finds_the_side_that_is_missing() -> None:

@@ -1,6 +1,6 @@
-from exporter.kernel.cycles import Cycle
-from exporter.mapping.read import drift, read
-from exporter.model.definition import AccountPlan
+from exporter.kernel.calendar import Cycle
+from exporter.mapping.read import drift, read_payload
+from exporter.model.definition.roles import AccountPlan
 from exporter.model.outcome import Failure, Payload, Reason
 from exporter.model.reading import Note, Reading
 from tests.unit.mapping.factories import (
@@ -41,7 +41,7 @@ def test_the_accounts_of_a_fan_out_are_read_one_by_one() -> None:
     )
     documents = [{"n": number, "c": number, "parts": [{"k": "p", "v": 1}]} for number in (1, 2)]
     payloads = (payload(documents[0], account="eu"), payload(documents[1], account="us"))
-    found = read(of, "usage", payloads, NOW)
+    found = read_payload(of, "usage", payloads, NOW)
     assert isinstance(found, Reading)
     assert [(one.account, one.used) for one in found.usages] == [("eu", 1.0), ("us", 2.0)]
     assert [(one.account, one.cost) for one in found.money] == [("eu", 1.0), ("us", 2.0)]
@@ -50,15 +50,15 @@ def test_the_accounts_of_a_fan_out_are_read_one_by_one() -> None:
 
 def test_no_pages_are_an_empty_reading() -> None:
     of = target(resource("a", used=value("n")))
-    found = read(of, "usage", (Payload(pages=()),), NOW)
+    found = read_payload(of, "usage", (Payload(pages=()),), NOW)
     assert found == Reading(collector="usage", at=NOW)
-    assert read(of, "usage", (), NOW) == Reading(collector="usage", at=NOW)
+    assert read_payload(of, "usage", (), NOW) == Reading(collector="usage", at=NOW)
 
 
 def test_one_account_that_does_not_fit_fails_the_whole() -> None:
     of = target(resource("a", used=value("n")))
     payloads = (payload({"n": 1}, account="eu"), payload({"n": "x"}, account="us"))
-    found = read(of, "usage", payloads, NOW)
+    found = read_payload(of, "usage", payloads, NOW)
     assert isinstance(found, Failure)
 
 
@@ -214,7 +214,7 @@ def test_a_reading_holds_no_more_than_the_target_may_have() -> None:
 def test_notes_of_one_kind_are_counted_together() -> None:
     of = target(resource("a", used=value("n"), limit=value("l")))
     payloads = (payload({"n": 1, "l": -1}, account="eu"), payload({"n": 1, "l": -1}, account="us"))
-    found = read(of, "usage", payloads, NOW)
+    found = read_payload(of, "usage", payloads, NOW)
     assert isinstance(found, Reading)
     assert [(note.reason, note.count) for note in found.notes] == [("negative_limit", 2)]
 

@@ -1,8 +1,7 @@
 import pytest
 
-from exporter.mapping.misfit import Misfit
-from exporter.mapping.reduce import empty_total, reduced
-from exporter.mapping.values import UNLIMITED
+from exporter.mapping.rows import MappingError
+from exporter.mapping.values import UNLIMITED, empty_total, reduced
 from tests.unit.mapping.factories import reduce
 
 DAYS = [
@@ -49,7 +48,7 @@ def test_of_a_day_that_stands_there_twice_the_position_decides() -> None:
 
 
 def test_several_rows_without_a_rule_are_refused() -> None:
-    with pytest.raises(Misfit, match="3 rows give this series a value"):
+    with pytest.raises(MappingError, match="3 rows give this series a value"):
         reduced(None, DAYS, [1.0, 2.0, 3.0])
     assert reduced(None, DAYS[:1], [1.0]) == 1.0
 
@@ -57,7 +56,7 @@ def test_several_rows_without_a_rule_are_refused() -> None:
 @pytest.mark.parametrize("date", [None, "", "soon", True, {}, [], -1], ids=repr)
 def test_a_row_without_a_readable_time_is_refused(date: object) -> None:
     rows = [({"date": "2026-11-01"}, None), ({"date": date}, None)]
-    with pytest.raises(Misfit) as raised:
+    with pytest.raises(MappingError) as raised:
         reduced(reduce("last", "date"), rows, [1.0, 2.0])
     assert raised.value.path == "date"
 
@@ -86,7 +85,7 @@ def test_the_minimum_of_nothing_but_unlimited_is_unlimited() -> None:
 
 
 def test_a_sum_that_leaves_the_floats_is_refused() -> None:
-    with pytest.raises(Misfit, match="not a finite number"):
+    with pytest.raises(MappingError, match="not a finite number"):
         reduced(reduce("sum"), DAYS, [1.7e308, 1.7e308, 1.7e308])
 
 

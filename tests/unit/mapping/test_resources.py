@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.kernel.cycles import Cycle, Span
+from exporter.kernel.calendar import Cycle, Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Known, Note
 from tests.unit.mapping.factories import (

@@ -2,15 +2,14 @@ from typing import Any
 
 import pytest
 
-from exporter.kernel.select import SelectError
-from exporter.mapping.misfit import Misfit
-from exporter.mapping.scope import scope
-from exporter.model.definition import Rows
+from exporter.kernel.jmes import SelectError
+from exporter.mapping.rows import MappingError, row_scope
+from exporter.model.definition.rows import Rows
 from tests.unit.mapping.factories import join, optional, rows
 
 
 def views(each: Rows, *documents: object) -> list[Any]:
-    return [view for view, _ in scope(each, documents).rows]
+    return [view for view, _ in row_scope(each, documents).rows]
 
 
 def test_without_steps_each_page_is_a_row() -> None:
@@ -24,7 +23,7 @@ def test_unnamed_steps_nest_and_each_path_sees_the_row_above() -> None:
 
 def test_rows_of_all_pages_come_in_page_order_with_their_own_document() -> None:
     first, second = {"results": [1, 2]}, {"results": [3]}
-    found = scope(rows("results"), [first, second]).rows
+    found = row_scope(rows("results"), [first, second]).rows
     assert [(view, document is first) for view, document in found] == [
         (1, True),
         (2, True),
@@ -123,20 +122,20 @@ def test_parallel_arrays_are_zipped_beside_their_ancestor() -> None:
     ],
 )
 def test_what_is_no_list_is_refused(found: object, words: str) -> None:
-    with pytest.raises(Misfit, match=words) as raised:
-        scope(rows("results"), [{"results": found}])
+    with pytest.raises(MappingError, match=words) as raised:
+        row_scope(rows("results"), [{"results": found}])
     assert raised.value.path == "results"
 
 
 def test_an_absent_list_below_a_row_is_refused_too() -> None:
-    with pytest.raises(Misfit, match="no list"):
-        scope(rows(("data", "d"), ("d.parts", "p")), [{"data": [{"parts": []}, {}]}])
+    with pytest.raises(MappingError, match="no list"):
+        row_scope(rows(("data", "d"), ("d.parts", "p")), [{"data": [{"parts": []}, {}]}])
 
 
 def test_an_optional_list_may_be_absent_but_not_something_else() -> None:
-    assert scope(rows(optional("results")), [{}]) == ([], False)
-    with pytest.raises(Misfit):
-        scope(rows(optional("results")), [{"results": 5}])
+    assert row_scope(rows(optional("results")), [{}]) == ([], False)
+    with pytest.raises(MappingError):
+        row_scope(rows(optional("results")), [{"results": 5}])
 
 
 @pytest.mark.parametrize(
@@ -154,8 +153,8 @@ def test_an_empty_list_is_there_and_an_absent_one_is_not(
 ) -> None:
     bare = rows(optional("data"), optional("parts"))
     named = rows(optional("data", "d"), optional("d.parts", "p"))
-    assert scope(bare, [document]) == ([], present)
-    assert scope(named, [document]) == ([], present)
+    assert row_scope(bare, [document]) == ([], present)
+    assert row_scope(named, [document]) == ([], present)
 
 
 def test_where_keeps_the_rows_that_it_is_true_of() -> None:
@@ -172,7 +171,7 @@ def test_where_without_steps_judges_the_document() -> None:
 
 def test_a_condition_that_cannot_be_searched_is_told() -> None:
     with pytest.raises(SelectError, match="sum"):
-        scope(rows("rows", where="sum(n) > `1`"), [{"rows": [{"n": ["1"]}]}])
+        row_scope(rows("rows", where="sum(n) > `1`"), [{"rows": [{"n": ["1"]}]}])
 
 
 def test_a_join_finds_the_entry_of_a_map() -> None:
@@ -218,12 +217,12 @@ def test_a_later_join_may_use_an_earlier_one() -> None:
 def test_a_table_that_is_absent_joins_nothing_and_a_wrong_one_is_refused() -> None:
     each = rows("used", joins=[join("l", "limits", "row.id")])
     assert views(each, {"used": [{"id": "a"}]})[0]["l"] is None
-    with pytest.raises(Misfit, match="in the place of a map") as raised:
-        scope(each, [{"used": [{"id": "a"}], "limits": [1]}])
+    with pytest.raises(MappingError, match="in the place of a map") as raised:
+        row_scope(each, [{"used": [{"id": "a"}], "limits": [1]}])
     assert raised.value.path == "limits"
     listed = rows("used", joins=[join("l", "limits", "row.id", on="id")])
-    with pytest.raises(Misfit, match="in the place of a list"):
-        scope(listed, [{"used": [{"id": "a"}], "limits": {"a": 1}}])
+    with pytest.raises(MappingError, match="in the place of a list"):
+        row_scope(listed, [{"used": [{"id": "a"}], "limits": {"a": 1}}])
 
 
 def test_a_join_without_steps_stands_beside_the_document() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.config.load import compile_text
-from exporter.mapping.trace import SHOWN, Match, trace
-from exporter.model.definition import Definition
+from exporter.config.plan import compile_text
+from exporter.mapping.explain import SHOWN, RowMatch, trace
+from exporter.model.definition.provider import Definition
 from exporter.model.outcome import Page, Payload
 
 HEAD = """\
@@ -23,7 +23,7 @@ def definition(rules: str) -> Definition:
     return made
 
 
-def traced(rules: str, *documents: Any, items: bool = True) -> list[Match]:
+def traced(rules: str, *documents: Any, items: bool = True) -> list[RowMatch]:
     pages = tuple(Page(document=document, headers={}) for document in documents)
     return list(trace(definition(rules), "usage", (Payload(pages=pages),), items=items))
 

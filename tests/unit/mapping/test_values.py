@@ -4,11 +4,10 @@ import msgspec
 import pytest
 
 from exporter.kernel.units import Kind
-from exporter.mapping import times, values
-from exporter.mapping.misfit import Misfit
-from exporter.mapping.times import epoch
-from exporter.mapping.values import UNLIMITED, amount, converted, limit_fact, measure
-from exporter.model.definition import Missing, UnitRule, Zero
+from exporter.mapping import values
+from exporter.mapping.rows import MappingError, _known, epoch
+from exporter.mapping.values import UNLIMITED, amount_of, converted, limit_fact, measure
+from exporter.model.definition.values import Missing, UnitRule, Zero
 from exporter.model.reading import Known
 from tests.unit.mapping.factories import (
     failure,
@@ -24,7 +23,7 @@ from tests.unit.mapping.factories import (
 
 
 def read(found: object, **more: object) -> object:
-    return converted(amount(value("n", **more), {"n": found}, set()), 1.0)
+    return converted(amount_of(value("n", **more), {"n": found}, set()), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_zero_has_no_sign(zero: object) -> None:
     "text", ["1,000", "1,000,000.5", "1 000", "1_000", "1'000", "12,5", "1,50"]
 )
 def test_separators_are_refused_because_they_mean_two_things(text: str) -> None:
-    with pytest.raises(Misfit, match="separators of thousands or a decimal comma"):
+    with pytest.raises(MappingError, match="separators of thousands or a decimal comma"):
         read(text)
 
 
@@ -81,7 +80,7 @@ def test_separators_are_refused_because_they_mean_two_things(text: str) -> None:
     ],
 )
 def test_what_is_no_finite_number_is_refused(found: object) -> None:
-    with pytest.raises(Misfit, match="finite"):
+    with pytest.raises(MappingError, match="finite"):
         read(found)
 
 
@@ -94,25 +93,25 @@ def test_what_is_no_finite_number_is_refused(found: object) -> None:
     ],
 )
 def test_what_is_no_number_at_all_is_refused_and_told(found: object, words: str) -> None:
-    with pytest.raises(Misfit, match=words) as raised:
+    with pytest.raises(MappingError, match=words) as raised:
         read(found)
     assert raised.value.path == "n"
 
 
 def test_a_number_that_its_unit_makes_infinite_is_refused() -> None:
-    with pytest.raises(Misfit, match="not finite"):
+    with pytest.raises(MappingError, match="not finite"):
         converted(1e300, 1e15)
 
 
 def test_an_integer_that_is_no_float_is_refused_with_and_without_sentinels() -> None:
-    with pytest.raises(Misfit, match="of thousands of digits is not a finite number"):
+    with pytest.raises(MappingError, match="of thousands of digits is not a finite number"):
         read(10**4000, unlimited=(-1,))
-    with pytest.raises(Misfit, match="of thousands of digits is not finite"):
+    with pytest.raises(MappingError, match="of thousands of digits is not finite"):
         read(10**4000)
 
 
 def test_a_found_text_is_clipped_in_the_message() -> None:
-    with pytest.raises(Misfit) as raised:
+    with pytest.raises(MappingError) as raised:
         read("x" * 10_000)
     assert len(str(raised.value)) < 200
 
@@ -126,7 +125,7 @@ def test_words_become_numbers_without_regard_to_case() -> None:
         33.0,
         4.0,
     ]
-    with pytest.raises(Misfit, match="Known words: 3, Off, on"):
+    with pytest.raises(MappingError, match="Known words: 3, Off, on"):
         read("maybe", words=words)
 
 
@@ -142,39 +141,39 @@ def test_the_regex_takes_its_group() -> None:
     assert read("100;w=21600", pattern=re.compile(r"w=(\d+)")) == 21600.0
     assert read("used 12 of 20", pattern=re.compile(r"\d+(?= of)")) == 12.0
     assert read(55, pattern=limit) == 55.0
-    with pytest.raises(Misfit, match=r"does not match the regex"):
+    with pytest.raises(MappingError, match=r"does not match the regex"):
         read("none", pattern=limit)
 
 
 def test_the_first_path_that_gives_something_counts() -> None:
     both = value("a", "b")
     seen: set[str] = set()
-    assert amount(both, {"a": None, "b": 4}, seen) == 4
+    assert amount_of(both, {"a": None, "b": 4}, seen) == 4
     assert seen == {"b"}
-    assert amount(both, {"a": "", "b": 4}, seen) == 4
-    assert amount(both, {"a": 0, "b": 4}, seen) == 0
+    assert amount_of(both, {"a": "", "b": 4}, seen) == 4
+    assert amount_of(both, {"a": 0, "b": 4}, seen) == 0
 
 
 def test_added_paths_are_one_number() -> None:
     total = value("a", "b", "c", add=True)
-    assert amount(total, {"a": 1, "b": "2.5", "c": 3}, set()) == 6.5
+    assert amount_of(total, {"a": 1, "b": "2.5", "c": 3}, set()) == 6.5
 
 
 def test_a_sum_with_a_missing_part_is_no_smaller_sum() -> None:
-    assert amount(value("a", "b", add=True), {"a": 1}, set()) is None
-    assert amount(value("a", "b", add=True, missing=Missing.ZERO), {"a": 1}, set()) == 1.0
-    with pytest.raises(Misfit, match="not a finite number"):
-        amount(value("a", "b", add=True), {"a": 1e308, "b": 1e308}, set())
-    with pytest.raises(Misfit, match="missing: fail"):
-        amount(value("a", "b", add=True, missing=Missing.FAIL), {"a": 1}, set())
+    assert amount_of(value("a", "b", add=True), {"a": 1}, set()) is None
+    assert amount_of(value("a", "b", add=True, missing=Missing.ZERO), {"a": 1}, set()) == 1.0
+    with pytest.raises(MappingError, match="not a finite number"):
+        amount_of(value("a", "b", add=True), {"a": 1e308, "b": 1e308}, set())
+    with pytest.raises(MappingError, match="missing: fail"):
+        amount_of(value("a", "b", add=True, missing=Missing.FAIL), {"a": 1}, set())
 
 
 @pytest.mark.parametrize("absent", [{}, {"n": None}, {"n": ""}])
 def test_missing_is_skipped_or_zero_or_a_failure(absent: object) -> None:
-    assert amount(value("n"), absent, set()) is None
-    assert amount(value("n", missing=Missing.ZERO), absent, set()) == 0.0
-    with pytest.raises(Misfit, match="there is nothing here") as raised:
-        amount(value("n", "m", missing=Missing.FAIL), absent, set())
+    assert amount_of(value("n"), absent, set()) is None
+    assert amount_of(value("n", missing=Missing.ZERO), absent, set()) == 0.0
+    with pytest.raises(MappingError, match="there is nothing here") as raised:
+        amount_of(value("n", "m", missing=Missing.FAIL), absent, set())
     assert raised.value.path == "n or m"
 
 
@@ -210,7 +209,7 @@ def test_a_sentinel_is_not_taken_for_something_else(mark: object, found: object)
 
 
 def test_a_null_sentinel_covers_an_absent_field() -> None:
-    assert amount(value("n", unlimited=(None,)), {}, set()) is UNLIMITED
+    assert amount_of(value("n", unlimited=(None,)), {}, set()) is UNLIMITED
 
 
 def test_a_sentinel_word_wins_over_the_regex() -> None:
@@ -219,7 +218,7 @@ def test_a_sentinel_word_wins_over_the_regex() -> None:
 
 def test_a_sum_with_an_unlimited_part_is_unlimited() -> None:
     both = value("a", "b", add=True, unlimited=(-1,))
-    assert amount(both, {"a": 5, "b": -1}, set()) is UNLIMITED
+    assert amount_of(both, {"a": 5, "b": -1}, set()) is UNLIMITED
 
 
 def test_a_limit_of_zero_means_what_the_definition_says() -> None:
@@ -280,9 +279,9 @@ def test_an_unknown_unit_is_the_declared_one_or_a_failure() -> None:
     rule = unit_at("unit", {"GB": "GB"}, otherwise="quantity")
     assert measure(rule, {"unit": "widgets"}, set()).word == "widgets"
     assert measure(rule, {}, set()).word == "quantity"
-    with pytest.raises(Misfit, match='"gigs" is not a unit of this definition'):
+    with pytest.raises(MappingError, match='"gigs" is not a unit of this definition'):
         measure(unit_at("unit", {"GB": "GB"}), {"unit": "gigs"}, set())
-    with pytest.raises(Misfit, match="Known: none"):
+    with pytest.raises(MappingError, match="Known: none"):
         measure(UnitRule(), {}, set())
 
 
@@ -304,21 +303,21 @@ def test_what_is_no_number_is_never_unlimited(found: object, mark: object) -> No
 
 def test_long_texts_are_not_kept() -> None:
     long = "GB" + " " * 1_000_000
-    with pytest.raises(Misfit, match="is not a unit"):
+    with pytest.raises(MappingError, match="is not a unit"):
         measure(UnitRule(path=paths("u")[0], kinds=frozenset(Kind)), {"u": long}, set())
-    before = sum(cache.cache_info().currsize for cache in (values._common, times._known))
+    before = sum(cache.cache_info().currsize for cache in (values._common, _known))
     for blanks in range(300, 310):
         assert epoch("2026-11-01" + " " * blanks, "t") == 1793491200.0
-    after = sum(cache.cache_info().currsize for cache in (values._common, times._known))
+    after = sum(cache.cache_info().currsize for cache in (values._common, _known))
     assert after == before
 
 
 @pytest.mark.parametrize("text", ["9" * 2000, "1" + ",000" * 2000, "1" + " " * 5000 + "x"])
 def test_a_text_of_thousands_of_characters_is_no_number(text: str) -> None:
-    with pytest.raises(Misfit, match="is not a finite number"):
+    with pytest.raises(MappingError, match="is not a finite number"):
         read(text)
 
 
 def test_a_pattern_sees_the_beginning_of_a_text_only() -> None:
-    with pytest.raises(Misfit, match="does not match"):
+    with pytest.raises(MappingError, match="does not match"):
         read("a" * 2000 + "7", pattern=re.compile(r"\d"))

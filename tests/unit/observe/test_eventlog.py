@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import CapturingLogger
 
-from exporter.model.event import (
+from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
     Event,
@@ -16,7 +16,7 @@ from exporter.model.event import (
     WaitCut,
 )
 from exporter.model.outcome import Reason, Unchanged
-from exporter.observe.eventlog import EventLog
+from exporter.observe.logs import EventLog
 from tests.support.events import NOON, a_failure, a_poll, finished
 
 
@@ -122,7 +122,7 @@ def test_a_changed_answer_is_said_once() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.observe.eventlog._REMEMBERED", 2)
+    monkeypatch.setattr("exporter.observe.logs._REMEMBERED", 2)
     journal = Journal()
     for detail in ("a", "b", "c", "a"):
         journal.note(SchemaNote(**WHO, reason="new_key", detail=detail))

@@ -1,4 +1,4 @@
-from exporter.observe import faults
+from exporter.observe import logs
 
 
 def failing(secret: str) -> BaseException:
@@ -17,29 +17,29 @@ def refuse(secret: str) -> None:
 
 
 def test_an_exception_is_described_with_what_it_came_from() -> None:
-    assert faults.describe(failing("x")) == "ValueError: outer (from KeyError: 'inner')"
+    assert logs.describe(failing("x")) == "ValueError: outer (from KeyError: 'inner')"
 
 
 def test_local_variables_are_not_shown() -> None:
     error = failing("canary-5f1e")
-    assert "canary" not in faults.describe(error) + faults.place(error)
+    assert "canary" not in logs.describe(error) + logs.place(error)
 
 
 def test_the_place_is_the_last_frames_innermost_first() -> None:
-    place = faults.place(failing("x"))
+    place = logs.place(failing("x"))
     assert place.startswith("unit/observe/test_faults.py:")
     assert " refuse < " in place
     assert place.endswith(" failing")
 
 
 def test_an_exception_without_words_or_frames_is_its_type() -> None:
-    assert faults.describe(TimeoutError()) == "TimeoutError"
-    assert faults.place(TimeoutError()) == ""
+    assert logs.describe(TimeoutError()) == "TimeoutError"
+    assert logs.place(TimeoutError()) == ""
 
 
 def test_a_group_shows_what_it_holds() -> None:
     group = ExceptionGroup("both", [ValueError("a"), OSError("b")])
-    assert faults.describe(group) == (
+    assert logs.describe(group) == (
         "ExceptionGroup: both (2 sub-exceptions): ValueError: a; OSError: b"
     )
 
@@ -47,12 +47,12 @@ def test_a_group_shows_what_it_holds() -> None:
 def test_an_endless_chain_ends() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert faults.describe(first).count("ValueError") == 4
+    assert logs.describe(first).count("ValueError") == 4
 
 
 def test_a_hidden_context_stays_hidden() -> None:
     error = ValueError("a")
     error.__context__ = KeyError("b")
-    assert faults.describe(error) == "ValueError: a (from KeyError: 'b')"
+    assert logs.describe(error) == "ValueError: a (from KeyError: 'b')"
     error.__suppress_context__ = True
-    assert faults.describe(error) == "ValueError: a"
+    assert logs.describe(error) == "ValueError: a"

@@ -1,6 +1,6 @@
-from exporter.model.event import LedgerTrouble
+from exporter.model.events import LedgerTrouble
 from exporter.model.outcome import Reason, Unchanged
-from exporter.observe.history import History, Mishap, Recent, Success
+from exporter.observe.history import FailedPoll, History, Recent, Success
 from tests.support.events import NOON, a_failure, a_poll, finished
 
 
@@ -15,7 +15,7 @@ def test_successes_and_failures_are_kept_apart_newest_first() -> None:
     history(finished(a_poll(Unchanged(), at=3)))
     assert history.recent("video-prod") == Recent(
         (Success(3, "usage", 0.25), Success(1, "usage", 0.25)),
-        (Mishap(2, "usage", Reason.AUTH, "401"),),
+        (FailedPoll(2, "usage", Reason.AUTH, "401"),),
     )
 
 

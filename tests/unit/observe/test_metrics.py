@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model.event import (
+from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
     LedgerTrouble,

@@ -2,10 +2,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.observe.sheet import Column, Row, Sheet
+from exporter.observe.metrics import FamilyTable, TableColumn, TableRow
 
 
-class Counted(Row):
+class Counted(TableRow):
     __slots__ = ("count",)
 
     def __init__(self, account: str) -> None:
@@ -13,19 +13,19 @@ class Counted(Row):
         self.count = 0
 
 
-SEEN = Column[Counted](
+SEEN = TableColumn[Counted](
     name="seen_total",
     kind="counter",
     help="Seen.",
     write=lambda row: f"seen_total{{{row.labels}}} {row.count}\n",
 )
-OTHER = Column[Counted](
+OTHER = TableColumn[Counted](
     name="other", kind="gauge", help="Other.", write=lambda row: f"other{{{row.labels}}} 1\n"
 )
 
 
-def filled(count: int) -> tuple[Sheet[Counted], list[Counted]]:
-    sheet = Sheet(SEEN, OTHER)
+def filled(count: int) -> tuple[FamilyTable[Counted], list[Counted]]:
+    sheet = FamilyTable(SEEN, OTHER)
     rows = [Counted(str(number)) for number in range(count)]
     for row in rows:
         sheet.add(row)
@@ -59,7 +59,7 @@ def test_a_change_makes_one_chunk_of_one_family_anew() -> None:
     )
 )
 def test_what_is_kept_is_what_would_be_written_anew(steps: list[tuple[str, int]]) -> None:
-    sheet = Sheet(SEEN)
+    sheet = FamilyTable(SEEN)
     rows: dict[int, Counted] = {}
     for step, number in steps:
         row = rows.get(number)
@@ -79,7 +79,7 @@ def test_what_is_kept_is_what_would_be_written_anew(steps: list[tuple[str, int]]
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_label_reads_back(account: str) -> None:
-    sheet = Sheet(OTHER)
+    sheet = FamilyTable(OTHER)
     sheet.add(Counted(account))
     (family,) = text_string_to_metric_families(b"".join(sheet.pieces("text")).decode())
     assert family.samples[0].labels == {"account": account}

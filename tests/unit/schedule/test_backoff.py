@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from exporter.schedule.backoff import above, backoff
+from exporter.schedule.state import above, backoff
 
 
 def test_the_wait_doubles_with_each_failure_up_to_the_cap() -> None:

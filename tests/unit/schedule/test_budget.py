@@ -7,21 +7,21 @@ import pytest
 
 from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import RateLimit
-from exporter.schedule import budget as budgets
-from exporter.schedule.budget import FRESH, Budget, Cut, Hold, Settlement, Why
-from exporter.schedule.job import Terms
-from exporter.schedule.window import Window
+from exporter.schedule import budget
+from exporter.schedule import budget as budget_module
+from exporter.schedule.budget import FRESH, Budget, Cut, Hold, Settlement, Why, Window, roomy
+from exporter.schedule.job import BudgetLimits
 from tests.support.schedule import DAY, EPOCH, a_failure, a_job, a_poll
 
-TERMS = Terms()
+TERMS = BudgetLimits()
 
 
-def hold(budget: Budget, now: float, terms: Terms = TERMS, **told: float) -> Hold | None:
-    return budgets.hold(budget, terms, now, **({"cost": 1.0, "pledged": 0.0} | told))
+def hold(budget: Budget, now: float, terms: BudgetLimits = TERMS, **told: float) -> Hold | None:
+    return budget_module.hold(budget, terms, now, **({"cost": 1.0, "pledged": 0.0} | told))
 
 
-def spend(budget: Budget, now: float, terms: Terms = TERMS, **told: float) -> Budget:
-    return budgets.spend(
+def spend(budget: Budget, now: float, terms: BudgetLimits = TERMS, **told: float) -> Budget:
+    return budget_module.spend(
         budget, terms, now, **({"cost": 1.0, "pledged": 0.0, "demand": 0.001} | told)
     )
 
@@ -30,7 +30,7 @@ def settle_both(
     budget: Budget,
     outcome: Failure | Unchanged,
     now: float,
-    terms: Terms = TERMS,
+    terms: BudgetLimits = TERMS,
     *,
     rate: RateLimit | None = None,
     cost: float = 1.0,
@@ -39,11 +39,15 @@ def settle_both(
 ) -> tuple[Budget, Cut | None]:
     told: dict[str, Any] = {"chance": 0.0, "cost": cost, "spent": spent} | facts
     facts_of_poll = Settlement(now=now, wall=EPOCH + now, **told)
-    return budgets.settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts_of_poll)
+    return budget_module.settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts_of_poll)
 
 
 def settle(
-    budget: Budget, outcome: Failure | Unchanged, now: float, terms: Terms = TERMS, **told: object
+    budget: Budget,
+    outcome: Failure | Unchanged,
+    now: float,
+    terms: BudgetLimits = TERMS,
+    **told: object,
 ) -> Budget:
     return settle_both(budget, outcome, now, terms, **told)[0]  # type: ignore[arg-type]
 
@@ -173,9 +177,9 @@ def test_after_a_wait_the_backlog_comes_at_half_as_much_again_as_the_steady_dema
 def test_after_a_refusal_polls_come_one_by_one() -> None:
     rate = RateLimit(limit=100.0, remaining=90.0)
     roomy = settle(FRESH, good(), 0.0, rate=rate)
-    assert budgets.roomy(roomy, TERMS, 1.0, 0.0)
-    assert not budgets.roomy(settle(roomy, throttled(1.0), 1.0), TERMS, 5.0, 0.0)
-    assert not budgets.roomy(FRESH, TERMS, 1.0, 0.0)
+    assert budget.roomy(roomy, TERMS, 1.0, 0.0)
+    assert not budget.roomy(settle(roomy, throttled(1.0), 1.0), TERMS, 5.0, 0.0)
+    assert not budget.roomy(FRESH, TERMS, 1.0, 0.0)
 
 
 # ----------------------------------------------------------------------------------- a dead key
@@ -192,11 +196,11 @@ def test_a_key_that_is_refused_twice_in_a_row_is_dead_for_all_targets() -> None:
 
 def test_a_poll_of_a_dead_key_whose_end_nobody_saw_counts_as_refused() -> None:
     once = settle(FRESH, a_failure(Reason.AUTH), 0.0)
-    assert budgets.unended(once, 1.0) is once
+    assert budget.unended(once, 1.0) is once
     twice = settle(once, a_failure(Reason.AUTH), 1.0)
-    again = budgets.unended(twice, 901.0)
+    again = budget.unended(twice, 901.0)
     assert hold(again, 901.0) == Hold(4501.0, Why.REFUSED)
-    assert hold(budgets.unended(again, 4501.0), 4501.0) == Hold(4501.0 + 21_600.0, Why.REFUSED)
+    assert hold(budget.unended(again, 4501.0), 4501.0) == Hold(4501.0 + 21_600.0, Why.REFUSED)
 
 
 def test_a_key_that_serves_other_targets_is_not_dead() -> None:
@@ -206,44 +210,44 @@ def test_a_key_that_serves_other_targets_is_not_dead() -> None:
 
 
 def test_keys_that_share_a_host_are_not_refused_for_each_other() -> None:
-    terms = Terms(one_key=False)
+    terms = BudgetLimits(one_key=False)
     budget = settle(FRESH, a_failure(Reason.AUTH), 0.0, terms)
     assert settle(budget, a_failure(Reason.AUTH), 1.0, terms) is FRESH
 
 
 def test_a_new_secret_ends_the_refusal_but_not_the_throttling() -> None:
     refused = settle(settle(FRESH, a_failure(Reason.AUTH), 0.0), a_failure(Reason.AUTH), 1.0)
-    assert hold(budgets.forgive(refused), 1.0) is None
+    assert hold(budget.forgive(refused), 1.0) is None
     waiting = settle(FRESH, throttled(120.0), 0.0)
-    assert hold(budgets.forgive(waiting), 1.0) == Hold(121.0, Why.THROTTLED)
-    assert budgets.forgive(FRESH) is FRESH
+    assert hold(budget.forgive(waiting), 1.0) == Hold(121.0, Why.THROTTLED)
+    assert budget.forgive(FRESH) is FRESH
 
 
 # ------------------------------------------------------------------------------ the declared rate
 
 
 def test_polls_keep_to_the_declared_rate() -> None:
-    terms = Terms(rate=0.5, burst=2.0)
+    terms = BudgetLimits(rate=0.5, burst=2.0)
     budget = spend(spend(FRESH, 0.0, terms), 0.0, terms)
     assert hold(budget, 0.0, terms) == Hold(2.0, Why.RATE)
     assert hold(budget, 2.0, terms) is None
 
 
 def test_a_poll_of_many_pages_takes_as_many_tokens() -> None:
-    terms = Terms(rate=1.0, burst=10.0)
+    terms = BudgetLimits(rate=1.0, burst=10.0)
     budget = spend(FRESH, 0.0, terms, cost=7.0)
     assert hold(budget, 0.0, terms, cost=7.0) == Hold(4.0, Why.RATE)
 
 
 def test_a_poll_dearer_than_the_burst_pays_afterwards() -> None:
-    terms = Terms(rate=1.0, burst=2.0)
+    terms = BudgetLimits(rate=1.0, burst=2.0)
     assert hold(FRESH, 0.0, terms, cost=9.0) is None
     budget = spend(FRESH, 0.0, terms, cost=9.0)
     assert hold(budget, 0.0, terms, cost=9.0) == Hold(9.0, Why.RATE)
 
 
 def test_what_was_really_spent_is_what_counts() -> None:
-    terms = Terms(rate=1.0, burst=5.0)
+    terms = BudgetLimits(rate=1.0, burst=5.0)
     dearer = settle(spend(FRESH, 0.0, terms), good(), 0.0, terms, spent=6.0)
     assert hold(dearer, 0.0, terms) == Hold(2.0, Why.RATE)
     cheaper = settle(spend(FRESH, 0.0, terms, cost=5.0), good(), 0.0, terms, cost=5.0)
@@ -251,7 +255,7 @@ def test_what_was_really_spent_is_what_counts() -> None:
 
 
 def test_tokens_never_pile_up_beyond_the_burst() -> None:
-    terms = Terms(rate=1.0, burst=2.0)
+    terms = BudgetLimits(rate=1.0, burst=2.0)
     budget = spend(FRESH, 0.0, terms, cost=2.0)
     budget = spend(budget, 1000.0, terms, cost=2.0)
     assert hold(budget, 1000.0, terms, cost=2.0) == Hold(1002.0, Why.RATE)
@@ -298,7 +302,7 @@ def test_a_poll_dearer_than_the_window_waits_for_a_full_one_and_no_longer() -> N
 
 @pytest.mark.parametrize("limit", [1.0, 2.0, 4.0])
 def test_a_tiny_limit_is_not_all_reserve(limit: float) -> None:
-    terms = Terms(reserve=1.0)
+    terms = BudgetLimits(reserve=1.0)
     assert hold(window(limit, limit=limit), 1.0, terms) is None
 
 
@@ -350,19 +354,19 @@ def test_a_reset_that_cannot_be_is_unknown(reset: float) -> None:
 
 
 def test_a_budget_is_forgotten_only_when_it_holds_nothing_back() -> None:
-    assert budgets.idle(FRESH, 4000.0)
+    assert budget.idle(FRESH, 4000.0)
     waiting = settle(FRESH, throttled(100.0), 4000.0)
-    assert not budgets.idle(waiting, 4050.0)
-    assert not budgets.idle(window(5.0, reset=8000.0), 4000.0)
-    assert budgets.idle(waiting, 8000.0)
-    spent = spend(FRESH, 4000.0, Terms(rate=1.0))
-    assert not budgets.idle(spent, 4001.0)
-    assert budgets.idle(spent, 4000.0 + DAY)
+    assert not budget.idle(waiting, 4050.0)
+    assert not budget.idle(window(5.0, reset=8000.0), 4000.0)
+    assert budget.idle(waiting, 8000.0)
+    spent = spend(FRESH, 4000.0, BudgetLimits(rate=1.0))
+    assert not budget.idle(spent, 4001.0)
+    assert budget.idle(spent, 4000.0 + DAY)
 
 
 def test_a_remembered_wait_beyond_the_longest_is_cut() -> None:
     budget = Budget(until=1e9, why=Why.THROTTLED, stamp=1e9, recovered=1e9, next_start=1e9)
-    restored = budgets.restored(budget, TERMS, 50.0)
+    restored = budget_module.restored(budget, TERMS, 50.0)
     assert restored.until == restored.recovered == restored.next_start == 50.0 + DAY
     assert restored.stamp == 50.0
 
@@ -379,12 +383,12 @@ def test_a_dead_key_and_a_throttled_one_are_tried_by_one_poll_at_a_time(
     plenty = Window(limit=1000.0, remaining=1000.0, reset=600.0, seen=0.0)
     budget = Budget(refusals=refusals, strikes=strikes, window=plenty)
     assert budget.careful is careful
-    assert budgets.roomy(budget, TERMS, 0.0, 0.0) is not careful
+    assert roomy(budget, TERMS, 0.0, 0.0) is not careful
 
 
 def test_a_new_secret_ends_a_single_refusal_too() -> None:
     doubted = settle(FRESH, a_failure(Reason.AUTH), 0.0)
-    renewed = budgets.forgive(doubted)
+    renewed = budget.forgive(doubted)
     assert renewed.refusals == 0
     again = settle(renewed, a_failure(Reason.AUTH), 10.0)
     assert hold(again, 10.0) is None  # one refusal may be the fault of one target

@@ -7,20 +7,20 @@ import pytest
 from exporter.kernel.units import Kind
 from exporter.model.reading import Known, Money, Unlimited, Usage
 from exporter.model.target import Limit
-from exporter.schedule import cadence
+from exporter.schedule import state
 from tests.support.schedule import DAY, EPOCH, a_job, a_reading
 
 
 def test_a_phase_is_the_same_after_every_start() -> None:
-    assert cadence.phase("", "video", "usage") == cadence.phase("", "video", "usage")
-    assert cadence.phase("", "video", "usage") == pytest.approx(0.71331, abs=1e-5)
+    assert state.phase("", "video", "usage") == state.phase("", "video", "usage")
+    assert state.phase("", "video", "usage") == pytest.approx(0.71331, abs=1e-5)
 
 
 def test_phases_spread_evenly_and_names_do_not_run_together() -> None:
-    phases = [cadence.phase("", f"target-{n}", "usage") for n in range(1000)]
+    phases = [state.phase("", f"target-{n}", "usage") for n in range(1000)]
     tenths = [sum(int(10 * phase) == n for phase in phases) for n in range(10)]
     assert min(tenths) > 70
-    assert cadence.phase("ab", "c") != cadence.phase("a", "bc")
+    assert state.phase("ab", "c") != state.phase("a", "bc")
 
 
 @pytest.mark.parametrize(
@@ -30,19 +30,19 @@ def test_phases_spread_evenly_and_names_do_not_run_together() -> None:
 def test_first_polls_come_within_seconds_and_later_ones_spread_out(
     jobs: int, first: float, steady: float
 ) -> None:
-    assert cadence.first_spread(jobs, 300.0) == first
-    assert cadence.steady_spread(jobs, 300.0) == steady
+    assert state.first_spread(jobs, 300.0) == first
+    assert state.steady_spread(jobs, 300.0) == steady
 
 
 def test_polls_are_never_spread_over_more_than_their_interval() -> None:
-    assert cadence.first_spread(50_000, 60.0) == 60.0
-    assert cadence.steady_spread(50_000, 60.0) == 60.0
+    assert state.first_spread(50_000, 60.0) == 60.0
+    assert state.steady_spread(50_000, 60.0) == 60.0
 
 
 def test_a_dead_key_is_tried_six_times_on_its_first_day_and_four_times_a_day_later() -> None:
     tries, now = [0.0], 0.0
     for refusals in range(1, 12):
-        now += cadence.auth_pause(refusals, 0.0)
+        now += state.auth_pause(refusals, 0.0)
         tries.append(now)
     assert sum(at < DAY for at in tries) == 6
     assert sum(DAY <= at < 2 * DAY for at in tries) == 4
@@ -54,11 +54,11 @@ def test_a_dead_key_is_tried_six_times_on_its_first_day_and_four_times_a_day_lat
 )
 def test_an_adaptive_job_comes_faster_near_its_limit(ratio: float | None, interval: float) -> None:
     job = a_job(interval=600.0, adaptive=True)
-    assert cadence.paced_interval(job, ratio) == pytest.approx(interval)
+    assert state.paced_interval(job, ratio) == pytest.approx(interval)
 
 
 def test_only_who_asks_for_it_comes_faster() -> None:
-    assert cadence.paced_interval(a_job(interval=600.0), 0.99) == 600.0
+    assert state.paced_interval(a_job(interval=600.0), 0.99) == 600.0
 
 
 @pytest.mark.parametrize("slowest", [{"min_interval": 400.0}, {"data_cadence": 400.0}])
@@ -66,12 +66,12 @@ def test_neither_the_minimum_nor_the_vendors_own_cadence_is_undercut(
     slowest: dict[str, Any],
 ) -> None:
     job = a_job(interval=600.0, adaptive=True, **slowest)
-    assert cadence.paced_interval(job, 1.0) == 400.0
+    assert state.paced_interval(job, 1.0) == 400.0
 
 
 def test_data_that_changes_more_rarely_than_we_poll_does_not_slow_us_down() -> None:
     job = a_job(interval=600.0, adaptive=True, data_cadence=DAY)
-    assert cadence.paced_interval(job, 1.0) == 600.0
+    assert state.paced_interval(job, 1.0) == 600.0
 
 
 def usage(**parts: object) -> Usage:
@@ -82,7 +82,7 @@ def test_the_fullest_resource_counts() -> None:
     reading = a_reading(
         usages=(usage(used=50.0, limit=Known(100.0)), usage(ratio=0.8), usage(used=9.0)),
     )
-    assert cadence.pressure(a_job(), reading) == 0.8
+    assert state.pressure(a_job(), reading) == 0.8
 
 
 def test_limits_of_the_config_count_where_the_vendor_gives_none() -> None:
@@ -91,29 +91,29 @@ def test_limits_of_the_config_count_where_the_vendor_gives_none() -> None:
         "spend": Limit(value=50.0, kind=Kind.MONEY, currency="USD"),
     }
     job = a_job(adaptive=True, limits=limits)
-    assert cadence.pressure(job, a_reading(usages=(usage(used=50.0),))) == 0.25
-    assert cadence.pressure(job, a_reading(money=(Money(currency="USD", cost=45.0),))) == 0.9
-    assert cadence.pressure(job, a_reading(money=(Money(currency="EUR", cost=45.0),))) is None
+    assert state.pressure(job, a_reading(usages=(usage(used=50.0),))) == 0.25
+    assert state.pressure(job, a_reading(money=(Money(currency="USD", cost=45.0),))) == 0.9
+    assert state.pressure(job, a_reading(money=(Money(currency="EUR", cost=45.0),))) is None
 
 
 def test_without_limits_there_is_no_pressure() -> None:
     usages = (usage(used=50.0), usage(used=5.0, limit=Unlimited()), usage(limit=Known(0.0), used=1))
-    assert cadence.pressure(a_job(), a_reading(usages=usages)) is None
+    assert state.pressure(a_job(), a_reading(usages=usages)) is None
 
 
 def test_a_poll_is_moved_to_shortly_after_the_data_changes() -> None:
     job = a_job(interval=3600.0, data_cadence=3600.0)
     hour = EPOCH - EPOCH % 3600.0
-    due = cadence.aligned(job, hour + 1800.0)
+    due = state.aligned(job, hour + 1800.0)
     assert hour + 3600.0 <= due < hour + 3600.0 + 300.0
-    assert cadence.aligned(job, due) == due
+    assert state.aligned(job, due) == due
 
 
 def test_a_poll_that_started_a_moment_late_does_not_lose_its_turn() -> None:
     job = a_job(interval=3600.0, data_cadence=3600.0)
     hour = EPOCH - EPOCH % 3600.0
-    due = cadence.aligned(job, hour)
-    assert cadence.aligned(job, due + 20.0) == due + 20.0
+    due = state.aligned(job, hour)
+    assert state.aligned(job, due + 20.0) == due + 20.0
 
 
 @pytest.mark.parametrize("data_cadence", [None, 0.0, DAY, 3000.0])
@@ -121,32 +121,32 @@ def test_polls_that_come_more_often_than_data_or_out_of_step_stay_where_they_are
     data_cadence: float | None,
 ) -> None:
     job = a_job(interval=3600.0, data_cadence=data_cadence)
-    assert cadence.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
+    assert state.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
 
 
 def test_a_cadence_of_minutes_is_a_cache_and_no_appointment() -> None:
     job = a_job(interval=600.0, data_cadence=300.0)
-    assert cadence.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
+    assert state.aligned(job, EPOCH + 1234.5) == EPOCH + 1234.5
 
 
 @pytest.mark.parametrize("interval", [5400.0, 9000.0, 3601.0])
 def test_an_interval_that_is_no_multiple_of_the_cadence_is_not_aligned(interval: float) -> None:
     job = a_job(interval=interval, data_cadence=3600.0)
     for due in (EPOCH, EPOCH + 1234.5, EPOCH + 3599.0):
-        assert cadence.aligned(job, due) == due
+        assert state.aligned(job, due) == due
 
 
 def test_an_interval_of_several_cadences_is_aligned_with_the_next() -> None:
     job = a_job(interval=7200.0, data_cadence=3600.0)
     hour = EPOCH - EPOCH % 3600.0
-    assert hour + 3600.0 <= cadence.aligned(job, hour + 1800.0) < hour + 3600.0 + 300.0
+    assert hour + 3600.0 <= state.aligned(job, hour + 1800.0) < hour + 3600.0 + 300.0
 
 
 def test_limits_of_the_config_count_in_their_own_unit_alone() -> None:
     def pressure(name: str, limit: Limit | None, fact: Usage | Money) -> float | None:
         job = a_job(adaptive=True, limits={} if limit is None else {name: limit})
         facts = {"usages": (fact,)} if isinstance(fact, Usage) else {"money": (fact,)}
-        return cadence.pressure(job, a_reading(**facts))
+        return state.pressure(job, a_reading(**facts))
 
     dollars = Money(currency="USD", cost=4.75)
     assert pressure("bandwidth", Limit(value=10.0, kind=Kind.SECONDS), usage(used=9.5)) is None

@@ -6,9 +6,12 @@ import pytest
 
 from exporter.kernel.templates import compile_template
 from exporter.kernel.units import Kind
-from exporter.model.definition import BudgetScope, Collector, Definition, NoAuth, Request
+from exporter.model.definition.auth import NoAuth
+from exporter.model.definition.provider import Collector, Definition
+from exporter.model.definition.ratelimit import BudgetScope
+from exporter.model.definition.request import Request
 from exporter.model.target import Limit, Target
-from exporter.schedule.job import GUARD, jobs_of, terms_of
+from exporter.schedule.job import GUARD, budget_limits_of, jobs_of
 from tests.support.schedule import a_job, throttling
 
 
@@ -18,7 +21,7 @@ def test_the_terms_of_a_budget_are_the_strictest_of_its_jobs() -> None:
         a_job("b", throttling=throttling(rate=2.0, burst=20), reserve=0.5),
         a_job("c", throttling=throttling(burst=30), reserve=0.1),
     ]
-    terms = terms_of(jobs)
+    terms = budget_limits_of(jobs)
     assert terms.rate == 1.0
     assert terms.burst == 5.0
     assert terms.reserve == 0.5
@@ -27,19 +30,19 @@ def test_the_terms_of_a_budget_are_the_strictest_of_its_jobs() -> None:
 
 
 def test_our_share_of_a_declared_rate_leaves_the_reserve_to_others() -> None:
-    terms = terms_of([a_job(throttling=throttling(rate=4.0, burst=1), reserve=0.2)])
+    terms = budget_limits_of([a_job(throttling=throttling(rate=4.0, burst=1), reserve=0.2)])
     assert terms.rate == pytest.approx(3.2)
     assert terms.burst == 1.0
 
 
 def test_a_reserve_of_everything_still_leaves_a_poll_now_and_then() -> None:
-    terms = terms_of([a_job(throttling=throttling(rate=4.0), reserve=1.0)])
+    terms = budget_limits_of([a_job(throttling=throttling(rate=4.0), reserve=1.0)])
     assert terms.rate == pytest.approx(0.04)
 
 
 def test_keys_are_one_unless_the_budget_is_the_hosts() -> None:
-    assert terms_of([a_job(throttling=throttling(scope=BudgetScope.TARGET))]).one_key
-    assert not terms_of([a_job(throttling=throttling(scope=BudgetScope.HOST))]).one_key
+    assert budget_limits_of([a_job(throttling=throttling(scope=BudgetScope.TARGET))]).one_key
+    assert not budget_limits_of([a_job(throttling=throttling(scope=BudgetScope.HOST))]).one_key
 
 
 def a_target(**settings: Any) -> Target:

@@ -4,16 +4,15 @@ import msgspec
 import pytest
 
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Budget, Why
-from exporter.schedule.job import Terms
-from exporter.schedule.lanes import Entry, Host, Lane, Running
-from exporter.schedule.memory import Clocks, JobMemo, Snapshot, recall, snapshot
-from exporter.schedule.state import JobState, Trouble, fresh
-from exporter.schedule.window import Window
+from exporter.schedule.budget import Budget, Why, Window
+from exporter.schedule.job import BudgetLimits
+from exporter.schedule.persistence import Clocks, JobMemo, Snapshot, recall, take_snapshot
+from exporter.schedule.queue import BudgetQueue, HostCount, JobEntry, RunningPoll
+from exporter.schedule.state import FailureStreak, JobState, fresh
 from tests.support.schedule import DAY, EPOCH, a_job
 
 BEFORE = Clocks(now=5000.0, wall=EPOCH)
-TROUBLE = Trouble(reason=Reason.AUTH, detail="401", since=4000.0, failures=7, alike=3)
+TROUBLE = FailureStreak(reason=Reason.AUTH, detail="401", since=4000.0, failures=7, alike=3)
 STATE = JobState(
     due=5600.0,
     interval=300.0,
@@ -38,7 +37,7 @@ BUDGET = Budget(
 
 def kept() -> Snapshot:
     states = {("video", "usage"): STATE}
-    return snapshot([], states, {"host#key": BUDGET, "host#fresh": Budget()}, BEFORE)
+    return take_snapshot([], states, {"host#key": BUDGET, "host#fresh": Budget()}, BEFORE)
 
 
 def through_json(memo: Snapshot) -> Snapshot:
@@ -76,18 +75,18 @@ def test_a_clock_that_was_set_back_takes_nothing_off_a_wait() -> None:
     assert again.states["video", "usage"].due == pytest.approx(700.0)
 
 
-def an_entry(state: JobState) -> Entry:
-    return Entry(a_job(), state, Lane("host#key", Host("host"), Terms()))
+def an_entry(state: JobState) -> JobEntry:
+    return JobEntry(a_job(), state, BudgetQueue("host#key", HostCount("host"), BudgetLimits()))
 
 
 def test_a_job_that_never_started_has_nothing_to_remember() -> None:
-    assert snapshot([an_entry(fresh(a_job(), 5010.0))], {}, {}, BEFORE).jobs == ()
+    assert take_snapshot([an_entry(fresh(a_job(), 5010.0))], {}, {}, BEFORE).jobs == ()
 
 
 def test_a_process_that_dies_of_its_polls_does_not_repeat_them_faster() -> None:
     entry = an_entry(fresh(a_job(), 4990.0))
-    entry.running = Running(4990.0, 1, Host("host"), lambda: None)
-    (memo,) = snapshot([entry], {}, {}, BEFORE).jobs
+    entry.running = RunningPoll(4990.0, 1, HostCount("host"), lambda: None)
+    (memo,) = take_snapshot([entry], {}, {}, BEFORE).jobs
     assert memo == JobMemo(
         target="video", collector="usage", due=EPOCH + 290.0, started=EPOCH - 10.0
     )

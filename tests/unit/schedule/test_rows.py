@@ -2,8 +2,7 @@
 
 from exporter.model.outcome import Reason
 from exporter.schedule.budget import Why
-from exporter.schedule.memory import BudgetMemo, JobMemo, Snapshot
-from exporter.schedule.rows import assemble, rows
+from exporter.schedule.persistence import BudgetMemo, JobMemo, Snapshot, assemble, snapshot_rows
 from tests.support.schedule import DAY, EPOCH
 
 SNAPSHOT = Snapshot(
@@ -17,15 +16,19 @@ SNAPSHOT = Snapshot(
 
 
 def test_rows_become_the_snapshot_again() -> None:
-    assert assemble(rows(SNAPSHOT), EPOCH) == (SNAPSHOT, ())
+    assert assemble(snapshot_rows(SNAPSHOT), EPOCH) == (SNAPSHOT, ())
 
 
 def test_each_job_and_each_budget_has_a_row_of_its_own() -> None:
-    assert list(rows(SNAPSHOT)) == ["job/usage/a/b", "job/usage/b", "budget/host#key"]
+    assert list(snapshot_rows(SNAPSHOT)) == ["job/usage/a/b", "job/usage/b", "budget/host#key"]
 
 
 def test_a_row_that_cannot_be_understood_costs_only_itself() -> None:
-    stored = rows(SNAPSHOT) | {"job/usage/b": b"\xc1", "budget/x": b"\x80", "from/the/future": b""}
+    stored = snapshot_rows(SNAPSHOT) | {
+        "job/usage/b": b"\xc1",
+        "budget/x": b"\x80",
+        "from/the/future": b"",
+    }
     snapshot, useless = assemble(stored, EPOCH)
     assert [memo.target for memo in snapshot.jobs] == ["a/b"]
     assert snapshot.budgets == SNAPSHOT.budgets
@@ -33,6 +36,6 @@ def test_a_row_that_cannot_be_understood_costs_only_itself() -> None:
 
 
 def test_targets_that_are_gone_for_long_are_good_for_nothing() -> None:
-    snapshot, useless = assemble(rows(SNAPSHOT), EPOCH + 36 * DAY)
+    snapshot, useless = assemble(snapshot_rows(SNAPSHOT), EPOCH + 36 * DAY)
     assert snapshot.jobs == ()
     assert useless == ("job/usage/a/b", "job/usage/b")

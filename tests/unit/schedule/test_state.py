@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
-from exporter.model.event import TargetBack, TargetDown
+from exporter.model.events import TargetBack, TargetDown
 from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import Known, Reading, Usage
 from exporter.schedule import state
@@ -113,7 +113,7 @@ def test_a_wait_that_the_vendor_told_is_a_floor_for_any_failure() -> None:
 
 
 def test_a_hundred_thousand_failures_overflow_nothing() -> None:
-    trouble = state.Trouble(
+    trouble = state.FailureStreak(
         reason=Reason.TIMEOUT, detail="", since=0.0, failures=100_000, alike=100_000
     )
     before = msgspec.structs.replace(NEW, trouble=trouble)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.model.reading import Known, Reading, Unlimited
 from tests.support.drafting import compiled, drafted, learned, resources, tree, values
 

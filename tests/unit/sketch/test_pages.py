@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model.definition import NoPaging
+from exporter.model.definition.paging import NoPaging
 from tests.support.drafting import compiled, drafted, tree
 
 ROWS: dict[str, Any] = {"results": [{"name": "a", "used": 1}, {"name": "b", "used": 2}]}

@@ -1,9 +1,9 @@
 """Age and absence: which readings are alive, and when that changes."""
 
-from exporter.kernel.cycles import Span
+from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Money, Reading, Usage
-from exporter.store.board import Board
+from exporter.store.readings import ReadingCache
 
 HOUR = 3600.0
 ALWAYS = {"usage": 0.0, "quotas": 0.0}
@@ -16,14 +16,14 @@ def a_reading(collector: str = "usage", *, used: float = 1.0, ends: float | None
 
 
 def test_before_the_first_success_nothing_is_alive() -> None:
-    board = Board()
+    board = ReadingCache()
     assert board.readings("a", 100.0, ALWAYS) == {}
     assert board.last_success("a", "usage") is None
     assert board.next_change("a", 100.0, ALWAYS) is None
 
 
 def test_a_reading_replaces_the_one_of_its_collector_alone() -> None:
-    board = Board()
+    board = ReadingCache()
     quotas = a_reading("quotas")
     board.accept("a", a_reading(used=1), 100.0)
     board.accept("a", quotas, 100.0)
@@ -35,7 +35,7 @@ def test_a_reading_replaces_the_one_of_its_collector_alone() -> None:
 
 
 def test_a_failed_poll_keeps_the_values_until_they_are_stale() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(), 100.0)
     stale_after = {"usage": HOUR}
     assert board.readings("a", 100.0 + HOUR - 0.001, stale_after)
@@ -44,7 +44,7 @@ def test_a_failed_poll_keeps_the_values_until_they_are_stale() -> None:
 
 
 def test_each_collector_ages_by_its_own_limit() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading("usage"), 100.0)
     board.accept("a", a_reading("quotas"), 100.0)
     assert list(board.readings("a", 100.0 + HOUR, {"usage": HOUR, "quotas": 2 * HOUR})) == [
@@ -53,14 +53,14 @@ def test_each_collector_ages_by_its_own_limit() -> None:
 
 
 def test_zero_means_never_stale() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(), 100.0)
     assert board.readings("a", 1e12, {"usage": 0.0})
     assert board.next_change("a", 100.0, {"usage": 0.0}) is None
 
 
 def test_not_modified_renews_the_age() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(), 100.0)
     board.unchanged("a", "usage", 100.0 + HOUR)
     assert board.readings("a", 100.0 + 1.5 * HOUR, {"usage": HOUR}) == {"usage": a_reading()}
@@ -68,7 +68,7 @@ def test_not_modified_renews_the_age() -> None:
 
 
 def test_not_modified_without_a_reading_invents_none() -> None:
-    board = Board()
+    board = ReadingCache()
     board.unchanged("a", "usage", 100.0)
     board.accept("a", a_reading("quotas"), 100.0)
     board.unchanged("a", "usage", 200.0)
@@ -77,13 +77,13 @@ def test_not_modified_without_a_reading_invents_none() -> None:
 
 
 def test_a_collector_that_is_no_longer_polled_is_not_alive() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading("quotas"), 100.0)
     assert board.readings("a", 100.0, {"usage": HOUR}) == {}
 
 
 def test_a_removed_target_is_forgotten() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(), 100.0)
     board.remove("a")
     board.remove("a")
@@ -92,7 +92,7 @@ def test_a_removed_target_is_forgotten() -> None:
 
 
 def test_the_next_change_is_the_earliest_staleness_or_period_end() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading("usage", ends=5000.0), 100.0)
     board.accept("a", a_reading("quotas"), 200.0)
     stale_after = {"usage": HOUR, "quotas": 2 * HOUR}
@@ -106,7 +106,7 @@ def test_the_next_change_is_the_earliest_staleness_or_period_end() -> None:
 
 def test_the_period_of_money_ends_too() -> None:
     money = Money(currency="USD", cost=5.0, period=Span(0.0, 900.0))
-    board = Board()
+    board = ReadingCache()
     board.accept("a", Reading(collector="usage", at=100.0, money=(money,)), 100.0)
     assert board.next_change("a", 100.0, ALWAYS) == 900.0
 
@@ -116,19 +116,19 @@ def test_a_period_that_was_closed_when_it_was_asked_for_does_not_end() -> None:
     usage = Usage(resource="bandwidth", kind=Kind.BYTES, used=1.0, period=span, closed=True)
     money = Money(currency="USD", cost=5.0, period=span, closed=True)
     reading = Reading(collector="usage", at=100.0, usages=(usage,), money=(money,))
-    board = Board()
+    board = ReadingCache()
     board.accept("a", reading, 100.0)
     assert board.next_change("a", 100.0, ALWAYS) is None
 
 
 def test_a_stale_reading_announces_no_change() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(ends=9e9), 100.0)
     assert board.next_change("a", 100.0 + 2 * HOUR, {"usage": HOUR}) is None
 
 
 def test_a_clock_that_went_back_makes_nothing_stale() -> None:
-    board = Board()
+    board = ReadingCache()
     board.accept("a", a_reading(used=1), 10_000.0)
     assert board.readings("a", 10_000.0 - HOUR, {"usage": 60.0})
     board.accept("a", a_reading(used=2), 10_000.0 - HOUR)

@@ -1,25 +1,25 @@
 """The past in memory: a value for every quarter of a day, five weeks of it."""
 
-from exporter.store.chronicle import Chronicle
+from exporter.store.readings import UsageHistory
 
 DAY = 86_400.0
-STEP = Chronicle.STEP
+STEP = UsageHistory.STEP
 KEY = ("video", "bandwidth")
 
 
 def test_nothing_is_known_of_a_target_before_its_first_value() -> None:
-    assert Chronicle().of("a") == {}
+    assert UsageHistory().of("a") == {}
 
 
 def test_the_last_value_of_each_step_stays() -> None:
-    chronicle = Chronicle()
+    chronicle = UsageHistory()
     for turn, at in enumerate([0.0, 300.0, STEP - 1, STEP, 2 * STEP + 5]):
         chronicle.add("a", at, {KEY: float(turn)})
     assert chronicle.of("a") == {KEY: ((STEP - 1, 2.0), (STEP, 3.0), (2 * STEP + 5, 4.0))}
 
 
 def test_values_older_than_35_days_go() -> None:
-    chronicle = Chronicle()
+    chronicle = UsageHistory()
     for day in range(40):
         chronicle.add("a", day * DAY, {KEY: float(day)})
     (points,) = chronicle.of("a").values()
@@ -28,7 +28,7 @@ def test_values_older_than_35_days_go() -> None:
 
 
 def test_values_of_a_clock_that_was_wrong_go_when_it_is_put_right() -> None:
-    chronicle = Chronicle()
+    chronicle = UsageHistory()
     for at in (0.0, DAY, 2 * DAY, 3 * DAY):
         chronicle.add("a", at, {KEY: at})
     chronicle.add("a", DAY + 60, {KEY: 7.0})
@@ -37,7 +37,7 @@ def test_values_of_a_clock_that_was_wrong_go_when_it_is_put_right() -> None:
 
 def test_what_the_ledger_knows_is_taken_over_and_a_target_can_be_forgotten() -> None:
     points = {KEY: ((0.0, 1.0), (DAY, 2.0)), ("video", "storage"): ((0.0, 3.0),)}
-    chronicle = Chronicle()
+    chronicle = UsageHistory()
     chronicle.put("a", points)
     chronicle.put("b", points)
     chronicle.forget("a")

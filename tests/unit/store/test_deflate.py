@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from exporter.store import deflate as module
-from exporter.store.deflate import Deflated, assemble_gzip, deflate, followed_by
+from exporter.store import exposition
+from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
 
 LARGE = [b'usage_bytes{n="%d"} %d\n' % (n, n * 7919) for n in range(60_000)]
 
@@ -19,9 +19,9 @@ LARGE = [b'usage_bytes{n="%d"} %d\n' % (n, n * 7919) for n in range(60_000)]
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if request.param == "zlib":  # as if the extra "fast" were not installed
         monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
-    module._engine.cache_clear()
+    exposition._engine.cache_clear()
     yield request.param
-    module._engine.cache_clear()
+    exposition._engine.cache_clear()
 
 
 def assembled(piece: Deflated, tail: bytes) -> bytes:
@@ -29,7 +29,7 @@ def assembled(piece: Deflated, tail: bytes) -> bytes:
 
 
 def test_the_engine_is_isal_where_it_is_installed(engine: str) -> None:
-    assert module._engine() is importlib.import_module(
+    assert exposition._engine() is importlib.import_module(
         "isal.isal_zlib" if engine == "isal" else "zlib"
     )
 

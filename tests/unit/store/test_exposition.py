@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.model.sample import FAMILIES, FAMILY, Sample
+from exporter.model.families import FAMILIES, FAMILY, Sample
 from exporter.store.exposition import (
     DuplicateError,
     Format,

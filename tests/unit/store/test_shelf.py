@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.model.sample import FAMILIES, FAMILY, Sample
-from exporter.store import shelf as module
-from exporter.store.deflate import Deflated, assemble_gzip
-from exporter.store.exposition import Format, header, render
-from exporter.store.shelf import Shelf
+from exporter.model.families import FAMILIES, FAMILY, Sample
+from exporter.store import cache
+from exporter.store.cache import ExpositionCache
+from exporter.store.exposition import Deflated, Format, assemble_gzip, header, render
 
 
 def blocks_of(account: str, *values: float, family: str = "usage_bytes") -> dict[str, bytes]:
@@ -40,13 +39,13 @@ def plain(piece: Deflated, tail: bytes = b"") -> bytes:
 
 
 def test_an_empty_shelf_has_an_empty_body() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     assert shelf.body() == b""
     assert shelf.series() == 0
 
 
 def test_families_come_in_the_order_of_the_table_each_with_one_header() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("b", blocks_of("b", 1, family="usage_ratio") | blocks_of("b", 2))
     shelf.put("a", blocks_of("a", 3) | blocks_of("a", 4, family="usage_up"))
     assert shelf.body() == (
@@ -61,14 +60,14 @@ def test_families_come_in_the_order_of_the_table_each_with_one_header() -> None:
 
 
 def test_every_family_of_the_table_has_its_place() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", {family.name: b"x 1\n" for family in reversed(FAMILIES)})
     names = [line.split()[2] for line in shelf.body().decode().splitlines() if "# TYPE" in line]
     assert names == [family.name for family in FAMILIES]
 
 
 def test_a_new_put_replaces_all_of_its_target_and_nothing_else() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1) | blocks_of("a", 1, family="usage_ratio"))
     shelf.put("b", blocks_of("b", 5))
     shelf.put("a", blocks_of("a", 2))
@@ -80,7 +79,7 @@ def test_a_new_put_replaces_all_of_its_target_and_nothing_else() -> None:
 
 
 def test_a_removed_target_is_gone_by_the_next_scrape() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1))
     shelf.put("b", blocks_of("b", 1))
     assert b'account="a"' in shelf.body()
@@ -91,7 +90,7 @@ def test_a_removed_target_is_gone_by_the_next_scrape() -> None:
 
 
 def test_the_body_is_the_same_object_until_something_changes() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1))
     first, version = shelf.body(), shelf.version()
     shelf.put("a", blocks_of("a", 1))
@@ -103,7 +102,7 @@ def test_the_body_is_the_same_object_until_something_changes() -> None:
 
 
 def test_series_are_counted_through_every_change() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1, 2, 3) | blocks_of("a", 1, family="usage_ratio"))
     shelf.put("b", blocks_of("b", 1))
     assert shelf.series() == 5
@@ -114,10 +113,10 @@ def test_series_are_counted_through_every_change() -> None:
 
 
 def test_a_probe_shows_one_target_in_either_format() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1))
     shelf.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
-    alone = Shelf()
+    alone = ExpositionCache()
     alone.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
     for form in Format:
         assert shelf.probe("b", form) == alone.body(form)
@@ -125,7 +124,7 @@ def test_a_probe_shows_one_target_in_either_format() -> None:
 
 
 def test_an_unknown_family_is_refused_and_changes_nothing() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1))
     before = shelf.body()
     with pytest.raises(ValueError, match="no family usage_wrong"):
@@ -136,7 +135,7 @@ def test_an_unknown_family_is_refused_and_changes_nothing() -> None:
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("make", [blocks_of, large], ids=["inline", "thread"])
 async def test_text_and_gzip_are_the_body(form: Format, make: object) -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a") if make is large else blocks_of("a", 1))
     assert plain(await shelf.gzip(form)) == await shelf.text(form) == shelf.body(form)
     assert plain(await shelf.gzip(form), b"tail 1\n") == shelf.body(form) + b"tail 1\n"
@@ -144,16 +143,16 @@ async def test_text_and_gzip_are_the_body(form: Format, make: object) -> None:
 
 
 @pytest.fixture
-def crowded() -> Shelf:
-    shelf = Shelf()
+def crowded() -> ExpositionCache:
+    shelf = ExpositionCache()
     for number in range(15_000):
         shelf.put(f"account-{number}", blocks_of(f"account-{number}", number))
     return shelf
 
 
-async def test_a_body_of_many_small_blocks_is_the_same(crowded: Shelf) -> None:
+async def test_a_body_of_many_small_blocks_is_the_same(crowded: ExpositionCache) -> None:
     shelf = crowded
-    assert shelf._size > module.INLINE
+    assert shelf._size > cache.INLINE
     expected = b"".join(shelf._parts(Format.TEXT))
     assert await shelf.text() == expected
     assert plain(await shelf.gzip()) == expected
@@ -161,7 +160,7 @@ async def test_a_body_of_many_small_blocks_is_the_same(crowded: Shelf) -> None:
 
 
 async def test_the_gzip_is_kept_until_something_changes() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     first = await shelf.gzip()
     assert await shelf.gzip() is first
@@ -176,7 +175,7 @@ async def test_the_gzip_is_kept_until_something_changes() -> None:
 class Gate:
     """Compression that counts its runs and waits for a word."""
 
-    def __init__(self, shelf: Shelf, form: Format = Format.TEXT) -> None:
+    def __init__(self, shelf: ExpositionCache, form: Format = Format.TEXT) -> None:
         self.runs = 0
         self.open = threading.Event()
         self._make = shelf._pieces[form].make
@@ -189,7 +188,7 @@ class Gate:
 
 
 async def test_concurrent_scrapes_share_one_compression() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     gate = Gate(shelf)
     async with asyncio.TaskGroup() as scrapes:
@@ -202,7 +201,7 @@ async def test_concurrent_scrapes_share_one_compression() -> None:
 
 
 async def test_nobody_gets_a_body_older_than_the_question() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     gate = Gate(shelf)
     async with asyncio.TaskGroup() as scrapes:
@@ -220,7 +219,7 @@ async def test_nobody_gets_a_body_older_than_the_question() -> None:
 
 
 async def test_a_scrape_ends_even_if_the_shelf_changes_all_the_time() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     gate = Gate(shelf)
     gate.open.set()
@@ -237,7 +236,7 @@ async def test_a_scrape_ends_even_if_the_shelf_changes_all_the_time() -> None:
 
 
 async def test_a_scraper_that_hangs_up_leaves_the_result_to_the_others() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     gate = Gate(shelf)
     async with asyncio.TaskGroup() as scrapes:
@@ -254,7 +253,7 @@ async def test_a_scraper_that_hangs_up_leaves_the_result_to_the_others() -> None
 
 
 async def test_a_compression_that_fails_is_tried_again_by_the_next_scrape() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     working = shelf._pieces[Format.TEXT].make
 
@@ -270,18 +269,18 @@ async def test_a_compression_that_fails_is_tried_again_by_the_next_scrape() -> N
 
 
 async def test_a_small_body_needs_no_thread() -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", blocks_of("a", 1))
     before = threading.active_count()
     await shelf.gzip()
     await shelf.text()
     assert threading.active_count() <= before  # one of an earlier test may just end
-    assert shelf._size < module.INLINE
+    assert shelf._size < cache.INLINE
 
 
 @pytest.mark.parametrize("form", Format)
 async def test_a_large_body_that_changed_while_it_was_made_is_not_kept(form: Format) -> None:
-    shelf = Shelf()
+    shelf = ExpositionCache()
     shelf.put("a", large("a"))
     async with asyncio.TaskGroup() as scrapes:
         early = scrapes.create_task(shelf.text(form))
@@ -289,7 +288,7 @@ async def test_a_large_body_that_changed_while_it_was_made_is_not_kept(form: For
         await asyncio.sleep(0)  # both are under way
         shelf.put("b", large("b"))
     assert b'account="b"' not in early.result()
-    fresh = Shelf()
+    fresh = ExpositionCache()
     fresh.put("a", large("a"))
     fresh.put("b", large("b"))
     assert await shelf.text(form) == fresh.body(form)
@@ -303,7 +302,7 @@ async def test_a_scrape_does_not_wait_for_the_threads_of_others() -> None:
     with ThreadPoolExecutor(1) as busy:
         loop.set_default_executor(busy)
         looking_up = loop.run_in_executor(None, over.wait, 30)  # a name server that is silent
-        shelf = Shelf()
+        shelf = ExpositionCache()
         shelf.put("a", large("a"))
         try:
             async with asyncio.timeout(10):

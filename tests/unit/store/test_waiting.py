@@ -1,7 +1,7 @@
 """What waits for the disk: the latest of each, in order, within bounds."""
 
-from exporter.store.records import ForgetRecord, PointRecord, Record, ScheduleRecord
-from exporter.store.waiting import Waiting
+from exporter.store.ledger import PendingWrites
+from exporter.store.sqlite import ForgetRecord, PointRecord, Record, ScheduleRecord
 
 
 def a_row(key: str, value: bytes = b"1") -> Record:
@@ -13,7 +13,7 @@ def a_point(at: float) -> PointRecord:
 
 
 def test_the_newer_record_takes_the_place_and_goes_to_the_end() -> None:
-    waiting = Waiting()
+    waiting = PendingWrites()
     waiting.put(("schedule", "a"), a_row("a"))
     waiting.put(("schedule", "b"), a_row("b"))
     waiting.put(("schedule", "a"), a_row("a", b"2"))
@@ -23,7 +23,7 @@ def test_the_newer_record_takes_the_place_and_goes_to_the_end() -> None:
 
 
 def test_taking_begins_anew() -> None:
-    waiting = Waiting()
+    waiting = PendingWrites()
     assert not waiting
     waiting.put(("schedule", "a"), a_row("a"))
     waiting.extend([a_point(1)])
@@ -34,7 +34,7 @@ def test_taking_begins_anew() -> None:
 
 
 def test_a_batch_that_comes_back_stands_before_what_is_newer() -> None:
-    waiting = Waiting()
+    waiting = PendingWrites()
     waiting.put(("schedule", "a"), a_row("a", b"old"))
     waiting.put(("schedule", "b"), a_row("b", b"old"))
     waiting.extend([a_point(1)])
@@ -54,7 +54,7 @@ def test_a_batch_that_comes_back_stands_before_what_is_newer() -> None:
 
 
 def test_only_so_many_points_wait_and_the_oldest_go() -> None:
-    waiting = Waiting(points=3)
+    waiting = PendingWrites(points=3)
     waiting.extend([a_point(1), a_point(2)])
     batch = waiting.take()
     waiting.extend([a_point(3), a_point(4)])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.addresses import Address, parse_address
+from exporter.web.address import Address, parse_address
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.fresh import Fresh
+from exporter.web.access import Fresh
 
 
 class Desk:

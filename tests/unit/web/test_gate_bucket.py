@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.gate import Bucket
+from exporter.web.access import Bucket
 from exporter.web.webconfig import RateLimit
 
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.markup import Markup, join, tag
+from exporter.web.page import Markup, join, tag
 
 
 def test_an_element_has_children_and_attributes() -> None:

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from exporter.kernel.override import override
-from exporter.web.card import card
-from exporter.web.page import MOST_CARDS, page
+from exporter.web.page import MOST_CARDS, status_page, target_card
 from exporter.web.style import CSS, POLICY
 from exporter.web.view import ApiView, CostView, FailureView, ResourceView, StatusView, TargetView
 from tests.support.views import (
@@ -59,11 +58,11 @@ class Outline(HTMLParser):
 
 
 def html(view: StatusView) -> str:
-    return "".join(page(view, telemetry_path="/metrics"))
+    return "".join(status_page(view, telemetry_path="/metrics"))
 
 
 def shown(target: TargetView) -> Outline:
-    return Outline(card(target, now=NOON, anchor="t0"))
+    return Outline(target_card(target, now=NOON, anchor="t0"))
 
 
 def bars(outline: Outline) -> list[str | None]:
@@ -98,7 +97,7 @@ def test_it_works_in_the_dark() -> None:
 
 
 def test_the_header_leads_to_the_other_addresses() -> None:
-    outline = Outline("".join(page(a_status(), telemetry_path="/own")))
+    outline = Outline("".join(status_page(a_status(), telemetry_path="/own")))
     wanted = {"./own", "./config", "./api/v1/targets", "./-/healthy"}
     assert wanted <= set(outline.having("a", "href"))
     assert "version 1.2.3" in outline.text
@@ -302,7 +301,7 @@ def test_nothing_from_outside_is_markup() -> None:
         failures=(FailureView(at=0, collector=HOSTILE, reason=HOSTILE, detail=HOSTILE),),
     )
     view = a_status(target, version=HOSTILE, config_problems=(HOSTILE,))
-    text = "".join(page(view, telemetry_path=HOSTILE))
+    text = "".join(status_page(view, telemetry_path=HOSTILE))
     assert "<script" not in text
     outline = Outline(text)
     assert outline.open == []
@@ -311,4 +310,4 @@ def test_nothing_from_outside_is_markup() -> None:
 
 def test_each_part_of_a_large_page_is_small() -> None:
     view = a_status(*(a_target(str(number)) for number in range(1000)))
-    assert max(map(len, page(view, telemetry_path="/metrics"))) < 100_000
+    assert max(map(len, status_page(view, telemetry_path="/metrics"))) < 100_000

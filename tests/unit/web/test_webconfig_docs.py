@@ -3,7 +3,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.web import webconfig, webfile
+from exporter.web import webconfig
 from exporter.web.webconfig import Http, RateLimit, Tls, WebConfig
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "web-config.md"
@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "web-config.md"
 def test_the_example_of_the_page_is_accepted_and_shows_every_key(tmp_path: Path) -> None:
     path = tmp_path / "web.yaml"
     path.write_text(EXAMPLE)
-    config = webfile.read(str(path))
+    config = webconfig.read_web_config(str(path))
     shown = yaml.safe_load(EXAMPLE)
     assert set(shown) == set(WebConfig.__struct_fields__)
     assert set(shown["tls_server_config"]) == set(Tls.__struct_fields__)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web import webfile
-from exporter.web.refusals import BadWebConfig
+from exporter.web import webconfig
+from exporter.web.address import BadWebConfig
 from exporter.web.webconfig import WebConfig
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
@@ -39,7 +39,7 @@ rate_limit:
 def read(tmp_path: Path, text: str) -> WebConfig:
     path = tmp_path / "web.yaml"
     path.write_text(text)
-    return webfile.read(str(path))
+    return webconfig.read_web_config(str(path))
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
@@ -205,12 +205,12 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
     path = tmp_path / "web.yaml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(BadWebConfig, match="not UTF-8"):
-        webfile.read(str(path))
+        webconfig.read_web_config(str(path))
 
 
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        webfile.read(str(tmp_path / "none.yaml"))
+        webconfig.read_web_config(str(tmp_path / "none.yaml"))
 
 
 def test_a_hash_is_not_repeated_in_a_problem(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_hash_is_not_repeated_in_a_problem(tmp_path: Path) -> None:
 
 def understood(text: str) -> object:
     try:
-        return webfile._Document("web.yaml", text).convert()
+        return webconfig._Document("web.yaml", text).convert()
     except BadWebConfig as bad:
         return bad.problems
 

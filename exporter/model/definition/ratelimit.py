@@ -1,0 +1,119 @@
+"""What an answer means, and the vendor's limit on its own API.
+
+A definition: a vendor's API in one file.
+
+The vendor's limit on its own API.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from exporter.kernel.problems import ErrorLocation
+from exporter.model.definition import parsers
+from exporter.model.definition.parsers import DurationStr, PositiveInt, Strict
+
+
+class ResetKind(StrEnum):
+    """How a reset header counts; ``auto`` tells by its size."""
+
+    AUTO = "auto"
+    EPOCH = "epoch"
+    EPOCH_MS = "epoch_ms"
+    DELTA = "delta"
+    DATE = "date"
+
+
+class BudgetScope(StrEnum):
+    """Who shares one throttling state."""
+
+    CREDENTIAL = "credential"  # same host, same credential: the default
+    HOST = "host"  # all that talk to the host
+    TARGET = "target"  # each target alone
+
+
+class RateLimitRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The vendor's limit on its own API.
+
+    ``rate`` is requests per second as declared by the vendor, ``burst`` how many may come at once.
+    ``reserve`` is the share of the remaining requests that is left to the key's other users.
+    The header names are lower case; empty tuples mean the usual ``x-ratelimit-*`` family.
+    """
+
+    scope: BudgetScope = BudgetScope.CREDENTIAL
+    rate: float | None = None
+    burst: int = 1
+    reserve: float = 0.2
+    limit_headers: tuple[str, ...] = ()
+    remaining_headers: tuple[str, ...] = ()
+    reset_headers: tuple[str, ...] = ()
+    reset_kind: ResetKind = ResetKind.AUTO
+    max_wait: float = 86_400.0
+
+
+class LimitHeadersText(Strict, kw_only=True, frozen=True):
+    """The headers in which the vendor tells its rate limit."""
+
+    limit: Annotated[str | list[str], Meta(description="Requests allowed in the window.")] = field(
+        default_factory=list
+    )
+    remaining: Annotated[str | list[str], Meta(description="Requests left.")] = field(
+        default_factory=list
+    )
+    reset: Annotated[str | list[str], Meta(description="When the window ends.")] = field(
+        default_factory=list
+    )
+    reset_kind: Annotated[
+        Literal["auto", "epoch", "epoch_ms", "delta", "date"],
+        Meta(description="How `reset` counts; auto tells by its size."),
+    ] = "auto"
+
+
+class ThrottlingText(Strict, kw_only=True, frozen=True):
+    """The vendor's limit on its own API."""
+
+    scope: Annotated[
+        Literal["credential", "host", "target"],
+        Meta(description="Who shares the limit: host and credential, the host, or no one."),
+    ] = "credential"
+    rate: Annotated[
+        str | UnsetType,
+        Meta(description="Requests per time: 240/1m.", extra_json_schema={"examples": ["240/1m"]}),
+    ] = UNSET
+    burst: Annotated[PositiveInt, Meta(description="How many requests may come at once.")] = 1
+    reserve: Annotated[
+        str | int | float | UnsetType,
+        Meta(description="The share of the remaining requests that others keep: 20%."),
+    ] = UNSET
+    max_wait: Annotated[
+        DurationStr | UnsetType, Meta(description="The longest wait that an answer may ask for.")
+    ] = UNSET
+    headers: Annotated[LimitHeadersText, Meta(description="The headers that tell the limit.")] = (
+        field(default_factory=LimitHeadersText)
+    )
+
+
+def compile_ratelimit(place: ErrorLocation, text: ThrottlingText) -> RateLimitRules:
+    """Compile the throttling rules of a definition."""
+    usual = RateLimitRules()
+    headers = text.headers
+    reserve = parsers.parse_share(place / "reserve", text.reserve)
+    max_wait = parsers.parse_positive_interval(place / "max_wait", text.max_wait)
+    return RateLimitRules(
+        scope=BudgetScope(text.scope),
+        rate=parsers.parse_rate(place / "rate", text.rate),
+        burst=text.burst,
+        reserve=usual.reserve if reserve is None else reserve,
+        limit_headers=_names(headers.limit),
+        remaining_headers=_names(headers.remaining),
+        reset_headers=_names(headers.reset),
+        reset_kind=ResetKind(headers.reset_kind),
+        max_wait=usual.max_wait if max_wait is None else max_wait,
+    )
+
+
+def _names(text: str | list[str]) -> tuple[str, ...]:
+    names = [text] if isinstance(text, str) else text
+    return tuple(name.lower() for name in names)

@@ -1,0 +1,201 @@
+"""What a target must say, and the HTTP request that is made of it.
+
+Requests, paging and success rules of collectors, as text.
+
+Requests and collectors.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from exporter.kernel.problems import ErrorLocation
+from exporter.kernel.templates import Template
+from exporter.model.definition import parsers
+from exporter.model.definition.parsers import ScalarField, Strict, TemplateScope, TemplateStr
+
+
+class Param(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter that a target sets: ``params.<name>`` in templates.
+
+    Set to "" it is left out even where it has a default.
+    ``multiple`` lets a target give a list; each value then becomes one value of the query argument.
+    ``unless`` names the parameters that take the place of the default: a target that sets one of
+    them goes without it.
+    """
+
+    name: str
+    description: str
+    required: bool = False
+    default: Template | None = None  # may hold dates: {month.start:date}
+    pattern: re.Pattern[str] | None = None
+    choices: tuple[str, ...] = ()
+    multiple: bool = False
+    unless: tuple[str, ...] = ()
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that a target sets: ``credentials.<name>`` in templates of the authentication."""
+
+    name: str
+    description: str
+
+
+class ArrayStyle(StrEnum):
+    """How several values of one query argument are written."""
+
+    REPEAT = "repeat"  # a=1&a=2
+    BRACKETS = "brackets"  # a[]=1&a[]=2
+    COMMA = "comma"  # a=1,2
+
+
+class Argument(msgspec.Struct, frozen=True, kw_only=True):
+    """One query or form argument. A value whose template lacks a variable is left out."""
+
+    name: str
+    values: tuple[Template, ...]
+    style: ArrayStyle = ArrayStyle.REPEAT
+
+
+Json: TypeAlias = "bool | int | float | Template | tuple[Json, ...] | Mapping[str, Json] | None"
+"""A JSON body with templates in the place of its strings."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request of a collector, a log-in or a discovery.
+
+    ``path`` is joined to the target's base URL; a rendered path that starts with ``http`` stands
+    for itself. ``item_query`` is added when the target asks for breakdowns (``items: true``).
+    At most one of ``json`` and ``form`` is set.
+    """
+
+    method: str = "GET"
+    path: Template
+    query: tuple[Argument, ...] = ()
+    item_query: tuple[Argument, ...] = ()
+    headers: Mapping[str, Template] = {}
+    json: Json = None
+    form: tuple[Argument, ...] = ()
+
+
+Arguments: TypeAlias = dict[str, ScalarField | list[ScalarField]]
+"""Query or form arguments: a value, or several."""
+
+
+class RequestText(Strict, kw_only=True, frozen=True):
+    """One HTTP request."""
+
+    method: Annotated[Literal["GET", "HEAD", "POST"], Meta(description="The HTTP method.")] = "GET"
+    path: Annotated[
+        TemplateStr,
+        Meta(
+            description="The path below base_url, or a whole URL. The values of holes are quoted."
+        ),
+    ]
+    query: Annotated[
+        Arguments,
+        Meta(description="Query arguments. One whose hole has no value is left out."),
+    ] = field(default_factory=dict)
+    item_query: Annotated[
+        Arguments,
+        Meta(
+            description="Query arguments for breakdowns: added when the target sets `items: true`."
+        ),
+    ] = field(default_factory=dict)
+    array_style: Annotated[
+        Literal["repeat", "brackets", "comma"],
+        Meta(description="How several values are written: a=1&a=2, a[]=1&a[]=2 or a=1,2."),
+    ] = "repeat"
+    headers: Annotated[
+        dict[str, ScalarField], Meta(description="Headers that are no secrets, such as Accept.")
+    ] = field(default_factory=dict)
+    json: Annotated[
+        Any, Meta(description="The JSON body; its texts may have holes. Needs method POST.")
+    ] = UNSET
+    form: Annotated[Arguments, Meta(description="The form-encoded body. Needs method POST.")] = (
+        field(default_factory=dict)
+    )
+
+
+_BEGINNINGS: Final = ("/", "http://", "https://", "{")
+
+
+def compile_request(place: ErrorLocation, text: RequestText, scope: TemplateScope) -> Request:
+    """Compile a request; its templates see `scope`."""
+    style = ArrayStyle(text.array_style)
+    _check_body(place, text)
+    return Request(
+        method=text.method,
+        path=compile_address(place / "path", text.path, scope),
+        query=compile_arguments(place / "query", text.query, scope, style),
+        item_query=compile_arguments(place / "item_query", text.item_query, scope, style),
+        headers={
+            parsers.parse_header(place / "headers" / name, name): parsers.parse_template(
+                place / "headers" / name, value, scope
+            )
+            for name, value in text.headers.items()
+        },
+        json=None if isinstance(text.json, UnsetType) else _json(place / "json", text.json, scope),
+        form=compile_arguments(place / "form", text.form, scope, style),
+    )
+
+
+def _check_body(place: ErrorLocation, text: RequestText) -> None:
+    has_json = not isinstance(text.json, UnsetType)
+    if has_json and text.form:
+        (place / "form").key_error('A body is either "json" or "form". Delete one of them.')
+    if (has_json or text.form) and text.method != "POST":
+        field = "json" if has_json else "form"
+        (place / field).key_error(f"{text.method} requests carry no body. Write method: POST.")
+
+
+def compile_address(place: ErrorLocation, text: str, scope: TemplateScope) -> Template:
+    """Compile the path of a request, or a whole URL."""
+    if not text.startswith(_BEGINNINGS):
+        place.error(f'"{text}" is neither a path nor a URL. Write "/{text}" or "https://…".')
+    elif "?" in text or "#" in text:
+        place.error("A path holds no query. Write the arguments under `query`.")
+    return parsers.parse_template(place, text, scope)
+
+
+def compile_arguments(
+    place: ErrorLocation, text: Arguments, scope: TemplateScope, style: ArrayStyle
+) -> tuple[Argument, ...]:
+    """Compile query or form arguments."""
+    return tuple(
+        _argument(place / name, name, values, scope, style) for name, values in text.items()
+    )
+
+
+def _argument(
+    place: ErrorLocation,
+    name: str,
+    values: ScalarField | list[ScalarField],
+    scope: TemplateScope,
+    style: ArrayStyle,
+) -> Argument:
+    """Compile one argument; the style is that of lists, and a single value is written plainly."""
+    if isinstance(values, list):
+        found = [
+            parsers.parse_template(place / index, one, scope) for index, one in enumerate(values)
+        ]
+        return Argument(name=name, style=style, values=tuple(found))
+    single = parsers.parse_template(place, values, scope)
+    several = single.variables & {f"params.{param}" for param in scope.multiple}
+    return Argument(name=name, style=style if several else ArrayStyle.REPEAT, values=(single,))
+
+
+def _json(place: ErrorLocation, value: object, scope: TemplateScope) -> Json:
+    match value:
+        case dict():
+            return {str(key): _json(place / str(key), one, scope) for key, one in value.items()}
+        case list():
+            return tuple(_json(place / index, one, scope) for index, one in enumerate(value))
+        case str():
+            return parsers.parse_template(place, value, scope)
+        case _:  # YAML has no others
+            return cast("bool | int | float | None", value)

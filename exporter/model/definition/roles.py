@@ -1,0 +1,559 @@
+"""How numbers are read from an answer.
+
+How answers become resources, costs and breakdowns, as text.
+
+A rule is split by where its numbers come from: one part for each collector and set of rows.
+
+Resources, costs, breakdowns and the plan.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from exporter.kernel.jmes import Selector
+from exporter.kernel.problems import ErrorLocation, did_you_mean
+from exporter.kernel.templates import Template
+from exporter.kernel.units import is_currency, minor_factor
+from exporter.model.definition import parsers, values
+from exporter.model.definition.parsers import (
+    NameStr,
+    PathOrPaths,
+    PositiveInt,
+    Strict,
+    TemplateScope,
+    TemplateStr,
+)
+from exporter.model.definition.period import Period, PeriodText, compile_period
+from exporter.model.definition.rows import (
+    NameParts,
+    Rows,
+    RowsText,
+    ScopeNames,
+    compile_rows,
+    name_parts,
+)
+from exporter.model.definition.values import (
+    How,
+    HowWord,
+    Instant,
+    InstantField,
+    Reduce,
+    ReduceText,
+    Role,
+    UnitRule,
+    UnitText,
+    Value,
+    ValueField,
+    ValueText,
+)
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """How one resource, or one resource per row, is read from one collector's answer.
+
+    ``level``: the value is what there is now (storage, seats), not what was used in the period;
+    ``levels`` names those of an open map. Without a ``period`` of its own a flow has the
+    definition's and a level has none.
+    ``rename`` maps snake-cased names to the common ones; ``only`` lists the names to keep.
+    A definition's roles that come from several collectors become several of these of one name.
+    """
+
+    collector: str
+    name: NameParts
+    rows: Rows
+    level: bool = False
+    levels: frozenset[str] = frozenset()
+    unit: UnitRule
+    rename: Mapping[str, str] = {}
+    only: frozenset[str] | None = None
+    reduce: Reduce | None = None
+    used: Value | None = None
+    limit: Value | None = None
+    remaining: Value | None = None
+    ratio: Value | None = None  # in whatever unit: percent, or ratio
+    projected: Value | None = None
+    next_period: Value | None = None
+    overage: Value | None = None
+    as_of: Instant | None = None
+    period: Period | None = None
+    known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one collector's answer, by currency.
+
+    ``currency`` gives the code from the answer, or ``fixed_currency`` renders to it (a parameter).
+    """
+
+    collector: str
+    rows: Rows
+    currency: tuple[Selector, ...] = ()
+    fixed_currency: Template | None = None
+    reduce: Reduce | None = None
+    cost: Value | None = None
+    base: Value | None = None
+    overage: Value | None = None
+    limit: Value | None = None
+    remaining: Value | None = None
+    projected: Value | None = None
+    period: Period | None = None
+
+
+class Items(msgspec.Struct, frozen=True, kw_only=True):
+    """A breakdown of a resource, or of the cost: one series an item.
+
+    ``group`` names the kind of the breakdown (test, model, project), ``item`` finds the label's
+    text (null is ""). Exactly one of ``used`` and ``cost`` is set. ``top`` keeps the largest and
+    sums the rest as ``other``. Rows of one item are reduced by ``reduce``, by default summed.
+    """
+
+    collector: str
+    resource: NameParts
+    group: str
+    item: tuple[Selector, ...]
+    lower: bool = False
+    rows: Rows
+    unit: UnitRule
+    used: Value | None = None
+    cost: Value | None = None
+    currency: tuple[Selector, ...] = ()
+    fixed_currency: Template | None = None
+    reduce: Reduce = Reduce(how=How.SUM)
+    top: int | None = None
+    always: bool = False  # published without `items: true`
+
+
+class AccountPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer names the account's plan: the ``plan`` label of ``usage_account_info``."""
+
+    collector: str
+    paths: tuple[Selector, ...]
+
+
+class ResourceText(RowsText, kw_only=True, frozen=True):
+    """How one resource, or one for each row, is read."""
+
+    name: Annotated[
+        str, Meta(description='Its name; "{metric.key}" takes it from the row, in snake_case.')
+    ]
+    unit: Annotated[
+        str | UnitText, Meta(description="The vendor's unit: B, GB, GiB, requests, minutes.")
+    ] = "quantity"
+    level: Annotated[
+        bool, Meta(description="What there is now (storage, seats), not what was used so far.")
+    ] = False
+    levels: Annotated[
+        list[NameStr], Meta(description="Which of the names from the rows are levels.")
+    ] = field(default_factory=list)
+    rename: Annotated[
+        dict[str, NameStr], Meta(description="Snake-cased names and what they are called here.")
+    ] = field(default_factory=dict)
+    only: Annotated[
+        list[NameStr] | UnsetType, Meta(description="The names to keep; without it all.")
+    ] = UNSET
+    known: Annotated[
+        list[NameStr], Meta(description="The names that are expected; others are noted in the log.")
+    ] = field(default_factory=list)
+    reduce: Annotated[
+        HowWord | ReduceText | UnsetType, Meta(description="How several rows become one number.")
+    ] = UNSET
+    used: Annotated[ValueField | UnsetType, Meta(description="Used so far, or there now.")] = UNSET
+    limit: Annotated[ValueField | UnsetType, Meta(description="The limit.")] = UNSET
+    remaining: Annotated[ValueField | UnsetType, Meta(description="What is left of the limit.")] = (
+        UNSET
+    )
+    ratio: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's own share, 1 = at the limit.")
+    ] = UNSET
+    percent: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's own share, 100 = at the limit.")
+    ] = UNSET
+    projected: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's forecast for the period's end.")
+    ] = UNSET
+    next_period: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's forecast for the next period.")
+    ] = UNSET
+    overage: Annotated[ValueField | UnsetType, Meta(description="Use beyond what is included.")] = (
+        UNSET
+    )
+    as_of: Annotated[InstantField | UnsetType, Meta(description="The time of the data itself.")] = (
+        UNSET
+    )
+    period: Annotated[
+        PeriodText | UnsetType, Meta(description="The billing period, if not the definition's.")
+    ] = UNSET
+
+
+class CurrencyText(Strict, kw_only=True, frozen=True):
+    """The currency stands in the answer."""
+
+    path: Annotated[PathOrPaths, Meta(description="Where its ISO 4217 code stands, in any case.")]
+
+
+CurrencyField: TypeAlias = TemplateStr | CurrencyText
+
+
+class CostText(RowsText, kw_only=True, frozen=True):
+    """How money is read."""
+
+    currency: Annotated[
+        CurrencyField | UnsetType,
+        Meta(description='An ISO 4217 code, "{params.currency}", or {path: …}.'),
+    ] = UNSET
+    reduce: Annotated[
+        HowWord | ReduceText | UnsetType, Meta(description="How several rows become one number.")
+    ] = UNSET
+    cost: Annotated[ValueField | UnsetType, Meta(description="What it costs so far.")] = UNSET
+    base: Annotated[ValueField | UnsetType, Meta(description="The fixed part.")] = UNSET
+    overage: Annotated[ValueField | UnsetType, Meta(description="The part beyond the plan.")] = (
+        UNSET
+    )
+    limit: Annotated[ValueField | UnsetType, Meta(description="The budget.")] = UNSET
+    remaining: Annotated[ValueField | UnsetType, Meta(description="What is left of it.")] = UNSET
+    projected: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's forecast for the period's end.")
+    ] = UNSET
+    period: Annotated[
+        PeriodText | UnsetType, Meta(description="The billing period, if not the definition's.")
+    ] = UNSET
+
+
+class ItemsText(RowsText, kw_only=True, frozen=True):
+    """A breakdown: one series an item."""
+
+    resource: Annotated[str, Meta(description='The resource that is broken down, or "spend".')]
+    group: Annotated[NameStr, Meta(description="The kind of the items: test, model, project.")]
+    item: Annotated[PathOrPaths, Meta(description="Where the item's name stands.")]
+    used: Annotated[ValueField | UnsetType, Meta(description="What the item uses.")] = UNSET
+    cost: Annotated[ValueField | UnsetType, Meta(description="What the item costs.")] = UNSET
+    currency: Annotated[CurrencyField | UnsetType, Meta(description="The currency of `cost`.")] = (
+        UNSET
+    )
+    unit: Annotated[str | UnitText, Meta(description="The vendor's unit of `used`.")] = "quantity"
+    reduce: Annotated[
+        HowWord | ReduceText, Meta(description="How several rows of one item become one number.")
+    ] = "sum"
+    top: Annotated[
+        PositiveInt | UnsetType, Meta(description='Keep the largest, sum the rest as "other".')
+    ] = UNSET
+    lower: Annotated[bool, Meta(description="Write the item's name in small letters.")] = False
+    always: Annotated[bool, Meta(description="Publish it also without `items: true`.")] = False
+
+
+class PlanText(Strict, kw_only=True, frozen=True):
+    """Where the account's plan is named."""
+
+    path: Annotated[PathOrPaths, Meta(description="Where its name stands.")]
+    collector: Annotated[
+        str | UnsetType, Meta(description="The collector whose answer is read; default the first.")
+    ] = UNSET
+
+
+class RuleContext(msgspec.Struct, frozen=True):
+    """What the rules of a definition may refer to; `read` collects the collectors they do."""
+
+    collectors: tuple[str, ...]
+    scope: TemplateScope
+    zone: str
+    read: set[str] = msgspec.field(default_factory=set)
+
+    def collector(self, place: ErrorLocation, text: str | UnsetType) -> str:
+        """Return the collector that is meant, by default the first."""
+        name = self.collectors[0] if isinstance(text, UnsetType) and self.collectors else str(text)
+        if name not in self.collectors:
+            hint = did_you_mean(name, self.collectors)
+            place.error(f'There is no collector "{name}".{hint}')
+        self.read.add(name)
+        return name
+
+
+class RulePart(msgspec.Struct, frozen=True):
+    """The roles of a rule that are read from the same rows."""
+
+    collector: str
+    rows: Rows
+    names: ScopeNames
+    roles: dict[str, values.ValueField]
+
+
+def split_by_source(
+    place: ErrorLocation,
+    text: RowsText,
+    roles: Mapping[str, values.ValueField | UnsetType],
+    terms: RuleContext,
+) -> list[RulePart]:
+    """Split a rule. The first part is the rule's own rows, unless no role reads these."""
+    written = {role: value for role, value in roles.items() if not isinstance(value, UnsetType)}
+    elsewhere = {
+        role: value
+        for role, value in written.items()
+        if isinstance(value, ValueText) and _is_elsewhere(value)
+    }
+    here = {role: value for role, value in written.items() if role not in elsewhere}
+    collector = terms.collector(place / "collector", text.collector)
+    found, names = compile_rows(place, text.each, text.where, text.join)
+    split = [RulePart(collector, found, names, here)] if here or not elsewhere else []
+    seen: list[tuple[object, RulePart]] = []
+    for role, value in elsewhere.items():
+        key = (value.source, value.each, value.where)
+        part = next((part for other, part in seen if other == key), None)
+        if part is None:
+            part = _part(place / role, value, collector, terms)
+            seen.append((key, part))
+        part.roles[role] = value
+    return split + [part for _, part in seen]
+
+
+def _is_elsewhere(value: ValueText) -> bool:
+    return any(own is not UNSET for own in (value.source, value.each, value.where))
+
+
+def _part(place: ErrorLocation, value: ValueText, collector: str, terms: RuleContext) -> RulePart:
+    if not isinstance(value.source, UnsetType):
+        collector = terms.collector(place / "from", value.source)
+    found, names = compile_rows(place, value.each, value.where, [])
+    return RulePart(collector, found, names, {})
+
+
+SPEND: Final = "spend"
+"""The resource under which money stands in the unit-free families."""
+_MEASURE: Final = Role()
+_RESOURCE_ROLES: Final = {
+    "used": _MEASURE,
+    "limit": Role(limit=True),
+    "remaining": _MEASURE,
+    "ratio": Role(values.SHARE, unit="ratio"),
+    "percent": Role(values.SHARE, unit="percent"),
+    "projected": _MEASURE,
+    "next_period": _MEASURE,
+    "overage": _MEASURE,
+}
+_MONEY: Final = Role(values.MONEY)
+_COST_ROLES: Final = {
+    "cost": _MONEY,
+    "base": _MONEY,
+    "overage": _MONEY,
+    "limit": Role(values.MONEY, limit=True),
+    "remaining": _MONEY,
+    "projected": _MONEY,
+}
+
+
+def compile_resource(
+    place: ErrorLocation, text: ResourceText, terms: RuleContext
+) -> list[Resource]:
+    """Compile a resource: one value for each collector or set of rows that it is read from."""
+    _check_resource(place, text)
+    roles = {role: getattr(text, role) for role in _RESOURCE_ROLES}
+    split = split_by_source(place, text, roles, terms)
+    return [_resource(place, text, part, terms, first=part is split[0]) for part in split]
+
+
+def _check_resource(place: ErrorLocation, text: ResourceText) -> None:
+    written = [role for role in _RESOURCE_ROLES if getattr(text, role) is not UNSET]
+    if not written and place.whole:
+        place.error(f"Nothing is read. Write at least one of {', '.join(_RESOURCE_ROLES)}.")
+    if "ratio" in written and "percent" in written:
+        (place / "percent").key_error('A resource has "ratio" or "percent". Delete one of them.')
+    for field in ("levels", "known"):
+        for index, name in enumerate(getattr(text, field)):
+            parsers.check_name(place / field / index, name)
+    for index, name in enumerate(text.only or ()):
+        parsers.check_name(place / "only" / index, name)
+    for name, common in text.rename.items():
+        parsers.check_name(place / "rename" / name, name, at_key=True)
+        parsers.check_name(place / "rename" / name, common)
+
+
+def _resource(
+    place: ErrorLocation, text: ResourceText, part: RulePart, terms: RuleContext, *, first: bool
+) -> Resource:
+    names = part.names
+    unit = values.compile_unit_rule(place / "unit", text.unit, values.MEASURES, names) or UnitRule()
+    read = _values(place, part, _RESOURCE_ROLES)
+    for role in ("used", "limit", "remaining", "projected", "next_period", "overage"):
+        _check_same_kind(place / role, unit, read.get(role))
+    own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
+    return Resource(
+        collector=part.collector,
+        name=_resource_name(place / "name", text.name, names),
+        rows=part.rows,
+        level=text.level,
+        levels=frozenset(text.levels),
+        unit=unit,
+        rename=text.rename,
+        only=None if isinstance(text.only, UnsetType) else frozenset(text.only),
+        known=frozenset(text.known),
+        reduce=values.compile_reduce(place / "reduce", text.reduce, names),
+        used=read.get("used"),
+        limit=read.get("limit"),
+        remaining=read.get("remaining"),
+        ratio=read.get("ratio") or read.get("percent"),
+        projected=read.get("projected"),
+        next_period=read.get("next_period"),
+        overage=read.get("overage"),
+        as_of=values.compile_instant(place / "as_of", text.as_of, names, terms.zone)
+        if first
+        else None,
+        period=own_period if first else None,
+    )
+
+
+def _values(place: ErrorLocation, part: RulePart, roles: dict[str, Role]) -> dict[str, Value]:
+    return {
+        role: values.compile_value(place / role, text, roles[role], part.names)
+        for role, text in part.roles.items()
+    }
+
+
+def _check_same_kind(place: ErrorLocation, rule: UnitRule, value: Value | None) -> None:
+    own = value.unit.unit if value is not None and value.unit is not None else None
+    if own is not None and rule.unit is not None and own.kind is not rule.unit.kind:
+        (place / "unit").error(
+            f'"{own.name}" counts {own.kind.value}, the resource {rule.unit.kind.value}. '
+            "All numbers of a resource need units of one kind."
+        )
+
+
+def _resource_name(place: ErrorLocation, text: str, names: ScopeNames) -> NameParts:
+    if text == SPEND:
+        place.error('"spend" is the name that costs have. Write another, or use `costs`.')
+    return name_parts(place, text, names)
+
+
+def compile_cost(place: ErrorLocation, text: CostText, terms: RuleContext) -> list[Cost]:
+    """Compile a cost: one value for each collector or set of rows that it is read from."""
+    roles = {role: getattr(text, role) for role in _COST_ROLES}
+    if all(value is UNSET for value in roles.values()) and place.whole:
+        place.error(f"Nothing is read. Write at least one of {', '.join(_COST_ROLES)}.")
+    if text.currency is UNSET and place.whole:
+        place.error(_NO_CURRENCY)
+    split = split_by_source(place, text, roles, terms)
+    return [_cost(place, text, part, terms, first=part is split[0]) for part in split]
+
+
+_NO_CURRENCY: Final = (
+    '"currency" is missing. Write a code (USD), a parameter ("{params.currency}") or where it '
+    "stands ({path: data.currency})."
+)
+
+
+def _cost(
+    place: ErrorLocation, text: CostText, part: RulePart, terms: RuleContext, *, first: bool
+) -> Cost:
+    names = part.names
+    read = _values(place, part, _COST_ROLES)
+    found, fixed = _currency(place / "currency", text.currency, names, terms)
+    own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
+    return Cost(
+        collector=part.collector,
+        rows=part.rows,
+        currency=found,
+        fixed_currency=fixed,
+        reduce=values.compile_reduce(place / "reduce", text.reduce, names),
+        cost=read.get("cost"),
+        base=read.get("base"),
+        overage=read.get("overage"),
+        limit=read.get("limit"),
+        remaining=read.get("remaining"),
+        projected=read.get("projected"),
+        period=own_period if first else None,
+    )
+
+
+def _currency(
+    place: ErrorLocation, text: CurrencyField | UnsetType, names: ScopeNames, terms: RuleContext
+) -> tuple[tuple[Selector, ...], Template | None]:
+    match text:
+        case UnsetType():
+            return (), None
+        case CurrencyText():
+            return values.compile_scoped_paths(place / "path", text.path, names), None
+        case _:
+            fixed = parsers.parse_template(place, text, terms.scope)
+            if "{" not in text and not is_currency(text):
+                _say_no_currency(place, text)
+            return (), fixed
+
+
+def _say_no_currency(place: ErrorLocation, code: str) -> None:
+    try:
+        minor_factor(code)
+    except ValueError as error:
+        place.error(str(error))
+
+
+def compile_items(place: ErrorLocation, text: ItemsText, terms: RuleContext) -> Items:
+    """Compile a breakdown."""
+    collector = terms.collector(place / "collector", text.collector)
+    found, names = compile_rows(place, text.each, text.where, text.join)
+    _check_items(place, text)
+    parsers.check_name(place / "group", text.group)
+    currency, fixed = _currency(place / "currency", text.currency, names, terms)
+    return Items(
+        collector=collector,
+        resource=name_parts(place / "resource", text.resource, names),
+        group=text.group,
+        item=values.compile_scoped_paths(place / "item", text.item, names),
+        lower=text.lower,
+        rows=found,
+        unit=values.compile_unit_rule(place / "unit", text.unit, values.MEASURES, names)
+        or UnitRule(),
+        used=_item_value(place / "used", text.used, _MEASURE, names),
+        cost=_item_value(place / "cost", text.cost, _MONEY, names),
+        currency=currency,
+        fixed_currency=fixed,
+        reduce=values.compile_reduce(place / "reduce", text.reduce, names) or Reduce(how=How.SUM),
+        top=None if isinstance(text.top, UnsetType) else text.top,
+        always=text.always,
+    )
+
+
+def _check_items(place: ErrorLocation, text: ItemsText) -> None:
+    if (text.used is UNSET) == (text.cost is UNSET) and place.whole:
+        place.error('A breakdown has either "used" or "cost". Write one of them.')
+    if text.cost is not UNSET and text.currency is UNSET and place.whole:
+        place.error(_NO_CURRENCY)
+    if text.cost is UNSET and text.currency is not UNSET:
+        (place / "currency").key_error('Only "cost" has a currency. Delete it.')
+    if text.cost is UNSET and text.resource == SPEND:
+        (place / "resource").error(
+            f'"{SPEND}" is what a breakdown of cost is about. Write "cost", or another resource.'
+        )
+
+
+def _item_value(
+    place: ErrorLocation, text: values.ValueField | UnsetType, role: Role, names: ScopeNames
+) -> Value | None:
+    if isinstance(text, UnsetType):
+        return None
+    if isinstance(text, values.ValueText):
+        for field in ("source", "each", "where"):
+            if getattr(text, field) is not UNSET:
+                key = "from" if field == "source" else field
+                (place / key).key_error(
+                    f'An item has no "{key}" of its own. Write it one level up.'
+                )
+    return values.compile_value(place, text, role, names)
+
+
+def compile_plan(
+    place: ErrorLocation, text: str | list[str] | PlanText | UnsetType, terms: RuleContext
+) -> AccountPlan | None:
+    """Compile where the account's plan is named."""
+    match text:
+        case UnsetType():
+            return None
+        case PlanText():
+            return AccountPlan(
+                collector=terms.collector(place / "collector", text.collector),
+                paths=parsers.parse_paths(place / "path", text.path),
+            )
+        case _:
+            return AccountPlan(
+                collector=terms.collector(place, UNSET), paths=parsers.parse_paths(place, text)
+            )

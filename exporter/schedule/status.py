@@ -1,0 +1,130 @@
+"""What the status page and the self-metrics may know of the schedule, in wall time."""
+
+import msgspec
+
+from exporter.model.outcome import Reason
+from exporter.model.reading import RateLimit
+from exporter.schedule.budget import Budget, Why
+from exporter.schedule.persistence import Clocks
+from exporter.schedule.queue import BudgetQueue, JobEntry
+
+
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A budget: `wait` seconds left and `why`; what the vendor's headers said; who uses it.
+
+    `declared_rate` is requests per second, the reserve taken off: the share of the vendor's limit
+    that is left to others. `strikes` are refusals in a row.
+    """
+
+    key: str
+    wait: float = 0.0
+    why: str = ""
+    strikes: int = 0
+    rate: RateLimit | None = None
+    declared_rate: float | None = None
+    reserve: float = 0.0
+    jobs: int = 0
+    queued: int = 0
+    running: int = 0
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job as people see it. `next_poll` and `last_*` are epoch seconds, the others seconds.
+
+    `wait` is what is left of a wait that is not just the interval, and `why` its cause: the
+    vendor's, or the back-off after failures; 0 and "" when none. `lateness` is how late the last
+    poll started. `last_attempt` is None until a poll has ended, well or not: before, there is
+    nothing to be told of the target.
+    """
+
+    target: str
+    provider: str
+    collector: str
+    next_poll: float
+    interval: float
+    running: bool = False
+    failures: int = 0
+    reason: Reason | None = None
+    detail: str = ""
+    failing_since: float | None = None
+    last_attempt: float | None = None
+    last_success: float | None = None
+    wait: float = 0.0
+    why: str = ""
+    lateness: float = 0.0
+    calls: float = 1.0
+    budget: BudgetStatus
+
+
+def budget_status(lane: BudgetQueue, clocks: Clocks) -> BudgetStatus:
+    """Return what there is to know of a lane's budget."""
+    budget = lane.budget
+    held = lane.hold(clocks.now, 1)
+    return BudgetStatus(
+        key=lane.key,
+        wait=0.0 if held is None else held.until - clocks.now,
+        why="" if held is None else held.why.value,
+        strikes=budget.strikes,
+        rate=_rate(budget, clocks),
+        declared_rate=lane.terms.rate,
+        reserve=lane.terms.reserve,
+        jobs=lane.jobs,
+        queued=len(lane.queue or ()),
+        running=len(lane.running),
+    )
+
+
+def _rate(budget: Budget, clocks: Clocks) -> RateLimit | None:
+    window = budget.window
+    if window is None or window.over(clocks.now):
+        return None
+    return RateLimit(
+        limit=window.limit,
+        remaining=window.remaining,
+        reset_at=clocks.epoch_or_none(window.reset),
+    )
+
+
+def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStatus:
+    """Return what there is to know of a job."""
+    job, state = entry.job, entry.state
+    trouble = state.trouble
+    wait, why = _job_wait(entry, budget, clocks.now)
+    return JobStatus(
+        target=job.target,
+        provider=job.provider,
+        collector=job.collector,
+        next_poll=clocks.wall + max(0.0, state.due - clocks.now, budget.wait),
+        interval=state.interval,
+        running=entry.running is not None,
+        failures=state.failures,
+        reason=None if trouble is None else trouble.reason,
+        detail="" if trouble is None else trouble.detail,
+        failing_since=None if trouble is None else clocks.epoch(trouble.since),
+        last_attempt=clocks.epoch_or_none(state.started if state.attempted else None),
+        last_success=state.last_success,
+        wait=wait,
+        why=why,
+        lateness=entry.lateness,
+        calls=state.calls,
+        budget=budget,
+    )
+
+
+def _job_wait(entry: JobEntry, budget: BudgetStatus, now: float) -> tuple[float, str]:
+    """Return the longer of the budget's wait and the job's own after failures."""
+    own = max(0.0, entry.state.due - now)
+    trouble = entry.state.trouble
+    if trouble is None or own <= budget.wait:
+        return budget.wait, budget.why
+    match trouble.reason:
+        case Reason.AUTH:
+            return own, Why.REFUSED.value
+        case Reason.FORBIDDEN:
+            return own, Why.FORBIDDEN.value
+        case Reason.RATE_LIMITED:  # some seconds longer than the budget's: there is no hurry
+            return own, Why.THROTTLED.value
+        case Reason.QUOTA_EXHAUSTED:
+            return own, Why.QUOTA.value
+        case _:
+            return own, Why.BACKOFF.value

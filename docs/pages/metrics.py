@@ -22,7 +22,7 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "<!-- Made from the code by `make docs`: exporter/model/families.py, exporter/observe. -->"
+    yield "<!-- Made by `make docs` from exporter/model/families.py and exporter/observe. -->"
     yield "# Metrics"
     yield ""
     yield "## Usage"

@@ -44,6 +44,7 @@ from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
 from exporter.store.exposition import Format as Stored
 from exporter.store.sqlite import StateInUseError
+from exporter.web.access import AccessGate
 from exporter.web.address import Address, parse_address
 from exporter.web.negotiate import Format
 from exporter.web.routes import Body, Dispatch, Site, routes

@@ -26,7 +26,7 @@ from exporter.model.definition.rows import Join, Rows, Step
 _SHOWN = 60  # characters of a found text; enough to know it again
 
 
-class MappingError(Exception):  # noqa: N818 - it is the answer that is at fault, not the program
+class MappingError(Exception):
     """The answer does not fit the definition. `read` turns it into a failure of the poll.
 
     `path` is the place in the answer, "" where it has none. `place` is the rule and the role,

@@ -283,7 +283,8 @@ def _from_text(text: str, value: Value, path: Selector) -> float:
     if is_short and _GROUPED.fullmatch(text):
         raise MappingError(
             path.text,
-            f"{quoted(text)} has separators of thousands or a decimal comma; nobody can tell which.",
+            f"{quoted(text)} has separators of thousands or a decimal comma; "
+            "nobody can tell which.",
         )
     known = f" Known words: {', '.join(sorted(value.words))}." if value.words else ""
     raise MappingError(path.text, f"{quoted(text)} is not a finite number.{known}")

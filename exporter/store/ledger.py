@@ -111,7 +111,6 @@ def open_ledger(
     """
     if not path:
         return NoLedger()
-    pass
 
     return Ledger(path, emit=emit, wall=wall, begun_anew=begun_anew)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final, assert_never
 
-from exporter.web import format, style
+from exporter.web import humanize, style
 from exporter.web.view import (
     RED,
     YELLOW,
@@ -173,7 +173,7 @@ def _trouble(target: TargetView) -> Iterator[Markup]:
             yield tag("p", f"{collector.collector}: {_error(collector)}", class_="why crit")
     if target.backoff > 0:
         reason = f": {target.backoff_reason}" if target.backoff_reason else ""
-        yield tag("p", f"Backs off for {format.span(target.backoff)}{reason}", class_="why warn")
+        yield tag("p", f"Backs off for {humanize.span(target.backoff)}{reason}", class_="why warn")
 
 
 def _nothing(target: TargetView) -> Markup:
@@ -204,7 +204,7 @@ def _colour_of(ratio: float | None) -> str:
 
 
 def _share(ratio: float | None) -> str:
-    return "" if ratio is None else format.percent(ratio)
+    return "" if ratio is None else humanize.percent(ratio)
 
 
 def _amounts(resource: ResourceView) -> Iterator[Markup]:
@@ -218,13 +218,13 @@ def _amounts(resource: ResourceView) -> Iterator[Markup]:
 
 
 def _amount(resource: ResourceView, value: float) -> str:
-    return format.amount(value, resource.kind, resource.unit)
+    return humanize.amount(value, resource.kind, resource.unit)
 
 
 def _bar(resource: ResourceView) -> Markup:
     ratio = resource.ratio or 0.0
     expected = resource.projected_ratio
-    label = f"{resource.resource}: {format.percent(ratio)} of the limit"
+    label = f"{resource.resource}: {humanize.percent(ratio)} of the limit"
     return tag(
         "svg",
         tag("title", label),
@@ -256,23 +256,23 @@ def _notes(resource: ResourceView, now: float) -> Iterator[str | None]:
         yield _projection(resource)
     if resource.exhaustion is not None:
         ahead = resource.exhaustion - now
-        when = f"in {format.span(ahead)}" if ahead > 0 else "about now"
-        yield tag("b", f"reaches the limit {when}", title=format.moment(resource.exhaustion))
+        when = f"in {humanize.span(ahead)}" if ahead > 0 else "about now"
+        yield tag("b", f"reaches the limit {when}", title=humanize.moment(resource.exhaustion))
     if resource.period_start is not None and resource.period_end is not None:
-        yield f"{format.day(resource.period_start)} to {format.day(resource.period_end - 1)}"
+        yield f"{humanize.day(resource.period_start)} to {humanize.day(resource.period_end - 1)}"
     if resource.limit is None and resource.ratio is None and resource.limit_kind == "unknown":
         yield "limit unknown"
     if resource.limit_kind == "config" and resource.limit is not None:
         yield "limit from the config"
     if resource.data_time is not None:
-        yield _time(resource.data_time, f"data of {format.ago(resource.data_time, now)}")
+        yield _time(resource.data_time, f"data of {humanize.ago(resource.data_time, now)}")
     if resource.kind == "quantity" and resource.unit not in {"", resource.kind}:
         yield f"unit: {resource.unit}"
 
 
 def _projection(resource: ResourceView) -> str:
     amount = "" if resource.projected is None else _amount(resource, resource.projected)
-    share = "" if resource.projected_ratio is None else format.percent(resource.projected_ratio)
+    share = "" if resource.projected_ratio is None else humanize.percent(resource.projected_ratio)
     both = f"{amount} ({share})" if amount and share else amount or share
     origin = " by the vendor" if resource.projection == "provider" else ""
     return f"projected {both}{origin}"
@@ -280,7 +280,7 @@ def _projection(resource: ResourceView) -> str:
 
 def _cost(cost: CostView) -> Markup:
     shown = [
-        tag("div", tag("b", format.money(value, cost.currency)), tag("span", word))
+        tag("div", tag("b", humanize.money(value, cost.currency)), tag("span", word))
         for key, word in _CURRENCY_WORDS
         if (value := getattr(cost, key)) is not None
     ]
@@ -293,8 +293,10 @@ def _footer(target: TargetView, now: float) -> Markup:
     polls = [one.next_poll for one in target.collectors if one.next_poll is not None]
     return tag(
         "footer",
-        _time(min(successes), f"updated {format.ago(min(successes), now)}") if successes else None,
-        _time(min(polls), f"next poll {format.until(min(polls), now)}") if polls else None,
+        _time(min(successes), f"updated {humanize.ago(min(successes), now)}")
+        if successes
+        else None,
+        _time(min(polls), f"next poll {humanize.until(min(polls), now)}") if polls else None,
     )
 
 
@@ -327,8 +329,8 @@ def _collector(collector: CollectorView, now: float) -> Iterator[Markup]:
     kind = {True: "ok-text", False: "crit-text", None: None}[collector.up]
     yield tag("td", collector.collector)
     yield tag("td", words, class_=kind)
-    yield tag("td", format.span(collector.interval), class_="t")
-    for at, text in ((collector.last_success, format.ago), (collector.next_poll, format.until)):
+    yield tag("td", humanize.span(collector.interval), class_="t")
+    for at, text in ((collector.last_success, humanize.ago), (collector.next_poll, humanize.until)):
         yield tag("td", _time(at, text(at, now)) if at is not None else "never", class_="t")
     yield tag("td", _error(collector))
 
@@ -339,19 +341,19 @@ def _error(collector: CollectorView) -> str:
 
 
 def _api(api: ApiView, now: float) -> str:
-    others = f"{format.percent(api.reserve)} of it is left to others"
+    others = f"{humanize.percent(api.reserve)} of it is left to others"
     if api.remaining is None:
         return f"The vendor tells no limit of its API; {others} when it does."
-    of = "" if api.limit is None else f" of {format.number(api.limit)}"
-    anew = "" if api.reset is None else f", anew {format.until(api.reset, now)}"
-    return f"The vendor's API: {format.number(api.remaining)}{of} requests left{anew}; {others}."
+    of = "" if api.limit is None else f" of {humanize.number(api.limit)}"
+    anew = "" if api.reset is None else f", anew {humanize.until(api.reset, now)}"
+    return f"The vendor's API: {humanize.number(api.remaining)}{of} requests left{anew}; {others}."
 
 
 def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:
     rows = (
         tag(
             "tr",
-            tag("td", _time(failure.at, format.ago(failure.at, now)), class_="t"),
+            tag("td", _time(failure.at, humanize.ago(failure.at, now)), class_="t"),
             tag("td", failure.collector),
             tag("td", failure.reason),
             tag("td", failure.detail),
@@ -363,7 +365,7 @@ def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:
 
 
 def _time(epoch: float, words: str) -> Markup:
-    return tag("span", words, title=format.moment(epoch))
+    return tag("span", words, title=humanize.moment(epoch))
 
 
 MOST_CARDS: Final = 200
@@ -508,8 +510,8 @@ def _foot(view: StatusView) -> Markup:
     loaded = view.config_loaded
     return tag(
         "p",
-        f"As of {format.moment(view.now)}. Running for {format.span(view.now - view.started)}.",
-        None if loaded is None else f" Configuration loaded {format.ago(loaded, view.now)}.",
+        f"As of {humanize.moment(view.now)}. Running for {humanize.span(view.now - view.started)}.",
+        None if loaded is None else f" Configuration loaded {humanize.ago(loaded, view.now)}.",
         " Values are cached between polls: this page asks no vendor.",
         class_="foot",
     )

@@ -213,9 +213,9 @@ def _page_number(place: ErrorLocation, text: PageNumberText) -> PageNumber:
             "Nothing tells the last page. Write one of rows, next_page, total_pages, total_rows, "
             "more."
         )
-    for field in ("size_param", "total_rows"):
-        if getattr(text, field) is not UNSET and text.size is UNSET:
-            (place / field).key_error(f'"{field}" needs "size". Write the rows of a full page.')
+    for name in ("size_param", "total_rows"):
+        if getattr(text, name) is not UNSET and text.size is UNSET:
+            (place / name).key_error(f'"{name}" needs "size". Write the rows of a full page.')
     return PageNumber(
         param=text.param,
         start=text.start,

@@ -359,9 +359,9 @@ def _check_resource(place: ErrorLocation, text: ResourceText) -> None:
         place.error(f"Nothing is read. Write at least one of {', '.join(_RESOURCE_ROLES)}.")
     if "ratio" in written and "percent" in written:
         (place / "percent").key_error('A resource has "ratio" or "percent". Delete one of them.')
-    for field in ("levels", "known"):
-        for index, name in enumerate(getattr(text, field)):
-            parsers.check_name(place / field / index, name)
+    for key in ("levels", "known"):
+        for index, name in enumerate(getattr(text, key)):
+            parsers.check_name(place / key / index, name)
     for index, name in enumerate(text.only or ()):
         parsers.check_name(place / "only" / index, name)
     for name, common in text.rename.items():

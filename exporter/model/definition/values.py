@@ -224,9 +224,9 @@ def _check_value(place: ErrorLocation, text: ValueText, role: Role) -> None:
         place.error('"path" is missing. Write where the number stands.')
     if text.path is not UNSET and text.add:
         (place / "add").key_error('A number has "path" or "add". Delete one of them.')
-    for field, usual in (("unlimited", []), ("zero", "limit")):
-        if getattr(text, field) != usual and not role.limit:
-            (place / field).key_error(f'Only a limit has "{field}". Delete it.')
+    for key, usual in (("unlimited", []), ("zero", "limit")):
+        if getattr(text, key) != usual and not role.limit:
+            (place / key).key_error(f'Only a limit has "{key}". Delete it.')
 
 
 def compile_scoped_paths(

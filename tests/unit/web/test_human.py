@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web import format
+from exporter.web import humanize
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from exporter.web import format
     ],
 )
 def test_bytes_are_written_in_decimal_units_with_three_digits(value: float, wanted: str) -> None:
-    assert format.size(value) == wanted
+    assert humanize.size(value) == wanted
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_bytes_are_written_in_decimal_units_with_three_digits(value: float, want
     ],
 )
 def test_counts_are_written_with_separators(value: float, wanted: str) -> None:
-    assert format.number(value) == wanted
+    assert humanize.number(value) == wanted
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_counts_are_written_with_separators(value: float, wanted: str) -> None:
     ],
 )
 def test_what_is_not_full_is_not_shown_as_full(ratio: float, wanted: str) -> None:
-    assert format.percent(ratio) == wanted
+    assert humanize.percent(ratio) == wanted
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_not_full_is_not_shown_as_full(ratio: float, wanted: str) -> Non
     ],
 )
 def test_spans_have_two_units_at_most(seconds: float, wanted: str) -> None:
-    assert format.span(seconds) == wanted
+    assert humanize.span(seconds) == wanted
 
 
 @pytest.mark.parametrize(
@@ -97,35 +97,35 @@ def test_spans_have_two_units_at_most(seconds: float, wanted: str) -> None:
 def test_amounts_have_the_unit_of_their_kind(
     value: float, kind: str, unit: str, wanted: str
 ) -> None:
-    assert format.amount(value, kind, unit) == wanted
+    assert humanize.amount(value, kind, unit) == wanted
 
 
 def test_money_has_the_digits_of_its_currency() -> None:
-    assert format.money(1234.5, "USD") == "1,234.50 USD"
-    assert format.money(12_800, "JPY") == "12,800 JPY"
-    assert format.money(1.5, "KWD") == "1.500 KWD"
+    assert humanize.money(1234.5, "USD") == "1,234.50 USD"
+    assert humanize.money(12_800, "JPY") == "12,800 JPY"
+    assert humanize.money(1.5, "KWD") == "1.500 KWD"
 
 
 def test_times_are_told_from_now() -> None:
-    assert format.ago(100, 285) == "3 min ago"
-    assert format.ago(100, 100.5) == "just now"
-    assert format.ago(200, 100) == "just now"
-    assert format.until(285, 100) == "in 3 min"
-    assert format.until(100, 285) == "due now"
+    assert humanize.ago(100, 285) == "3 min ago"
+    assert humanize.ago(100, 100.5) == "just now"
+    assert humanize.ago(200, 100) == "just now"
+    assert humanize.until(285, 100) == "in 3 min"
+    assert humanize.until(100, 285) == "due now"
 
 
 def test_days_and_moments_are_utc() -> None:
-    assert format.moment(1_795_348_800.9) == "2026-11-22 12:00:00 UTC"
-    assert format.day(1_793_491_200) == "1 Nov"
+    assert humanize.moment(1_795_348_800.9) == "2026-11-22 12:00:00 UTC"
+    assert humanize.day(1_793_491_200) == "1 Nov"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_any_finite_number_is_written_on_one_short_line(value: float) -> None:
     for text in (
-        format.size(value),
-        format.number(value),
-        format.percent(value),
-        format.span(value),
+        humanize.size(value),
+        humanize.number(value),
+        humanize.percent(value),
+        humanize.span(value),
     ):
         assert re.fullmatch(r"-?([0-9][0-9,.]*(e\+[0-9]+)?|inf) ?[A-Za-z%]*( [0-9]+ [a-z]+)?", text)
         assert len(text) < 30
@@ -133,5 +133,5 @@ def test_any_finite_number_is_written_on_one_short_line(value: float) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_any_finite_time_is_a_moment(epoch: float) -> None:
-    assert format.moment(epoch).endswith(" UTC")
-    assert format.day(epoch)
+    assert humanize.moment(epoch).endswith(" UTC")
+    assert humanize.day(epoch)

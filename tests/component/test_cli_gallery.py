@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.demo.server import FakeVendors, Vendor, VendorRequest, VendorResponse, json_answer
-from tests.support.process import Done, once
+from tests.support.cli_process import Done, once
 from tests.support.vendor import NOW
 
 ROW = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.outcome import Reason
 from tests.support.meter import DEFINITION, TOKEN, Meter, row, rows, target, write_config
 from tests.support.rig import plan_of, running
@@ -12,7 +12,7 @@ NEXT = "usage_next_poll_timestamp_seconds"
 
 
 def refused(seconds: int = 900) -> VendorResponse:
-    return json_answer({"detail": "slow down"}, status=429, headers={"Retry-After": str(seconds)})
+    return json_response({"detail": "slow down"}, status=429, headers={"Retry-After": str(seconds)})
 
 
 @warped
@@ -103,7 +103,7 @@ async def test_a_403_that_means_throttling_holds_the_key_and_is_waited_for(tmp_p
         (tmp_path / "meter.yaml").write_text(DEFINITION.replace("error: [detail]", throttled))
         async with running(plan_of(path)) as rig:
             await rig.first()
-            meter.answers["usage"] = json_answer({}, status=403, headers=none_left)
+            meter.answers["usage"] = json_response({}, status=403, headers=none_left)
             await rig.go(1700)
             assert len(meter.asked) == 3
             assert Reason.RATE_LIMITED in rig.reasons().values()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.model.events import SchemaNote, ValuesExpired
 from tests.support.meter import MONTH_END, MONTH_START, Meter, row, rows, target, write_config
 from tests.support.polled import one
@@ -12,7 +12,7 @@ from tests.support.rig import plan_of, running
 from tests.support.vendor import NOW
 from tests.support.warp import warped
 
-DOWN = json_answer({"detail": "maintenance"}, status=503)
+DOWN = json_response({"detail": "maintenance"}, status=503)
 HANGS = (Pause(3600.0), Close())
 
 
@@ -147,10 +147,10 @@ async def test_an_answer_that_still_holds_renews_the_age(tmp_path: Path) -> None
 
 @warped
 async def test_a_field_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
-    meter = Meter(seats=json_answer({"used": 3, "limit": 5}))
+    meter = Meter(seats=json_response({"used": 3, "limit": 5}))
     async with one(meter, tmp_path, collectors={"usage": False, "seats": True}) as rig:
         await rig.first()
-        meter.answers["seats"] = json_answer({"used": 3, "limitV2": 5})
+        meter.answers["seats"] = json_response({"used": 3, "limitV2": 5})
         seen = await rig.go(1300)
     assert seen.get("usage_limit_quantity", resource="seats") is None
     (note,) = rig.told(SchemaNote)

@@ -108,14 +108,14 @@ _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 1024 * 1024
 
 
-def _honest(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
+def _no_fault(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
     return None
 
 
 class FakeVendors:
     """Serves each vendor under its name: ``http://127.0.0.1:PORT/<name>/…``.
 
-    def _no_fault(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
+    ``requests`` counts the requests by vendor; ``wall`` gives the time that the numbers follow.
     """
 
     def __init__(

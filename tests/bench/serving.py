@@ -22,7 +22,7 @@ from exporter.store.exposition import PrefixCache
 from exporter.web import routes
 from exporter.web.address import parse_address
 from exporter.web.connection import Route
-from exporter.web.routes import Dispatch
+from exporter.web.routes import Dispatcher
 from exporter.web.server import WebServer
 from tests.bench import shape
 from tests.support.callback_timer import CallbackTimer
@@ -83,7 +83,7 @@ async def serve(port: int, series: int) -> None:
         "/changed": Route(handler=changed),
         "/longest": Route(handler=longest),
     }
-    server = WebServer(Dispatch(table, failed=lambda path, error: None))
+    server = WebServer(Dispatcher(table, failed=lambda path, error: None))
     await server.start([parse_address(f"127.0.0.1:{port}")])
     await asyncio.Event().wait()
 

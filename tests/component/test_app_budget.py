@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.outcome import Reason
 from tests.support.adjustable_clock import adjustable_clock
 from tests.support.engine_harness import plan_of, running
@@ -20,7 +20,7 @@ NEXT = "usage_next_poll_timestamp_seconds"
 
 
 def refused(seconds: int = 900) -> VendorResponse:
-    return json_answer({"detail": "slow down"}, status=429, headers={"Retry-After": str(seconds)})
+    return json_response({"detail": "slow down"}, status=429, headers={"Retry-After": str(seconds)})
 
 
 @adjustable_clock
@@ -111,7 +111,7 @@ async def test_a_403_that_means_throttling_holds_the_key_and_is_waited_for(tmp_p
         (tmp_path / "meter.yaml").write_text(DEFINITION.replace("error: [detail]", throttled))
         async with running(plan_of(path)) as harness:
             await harness.first()
-            meter.answers["usage"] = json_answer({}, status=403, headers=none_left)
+            meter.answers["usage"] = json_response({}, status=403, headers=none_left)
             await harness.go(1700)
             assert len(meter.asked) == 3
             assert Reason.RATE_LIMITED in harness.reasons().values()

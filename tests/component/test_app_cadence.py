@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_response
 from exporter.fetch.http import HttpRequest, HttpResponse
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
@@ -77,7 +77,7 @@ async def test_what_the_schedule_owes_is_shown(
 async def test_a_wait_that_is_cut_is_logged_and_asked_again_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = MeteredVendor(usage=json_answer({}, status=429, headers={"Retry-After": "864000"}))
+    meter = MeteredVendor(usage=json_response({}, status=429, headers={"Retry-After": "864000"}))
     path = write_config
     async with meter.vendor, exporting(path(tmp_path, target(meter)), monkeypatch) as exporter:
         await exporter.first("home")
@@ -190,7 +190,7 @@ async def test_an_adaptive_target_knows_the_limits_of_the_config(
 ) -> None:
     costs = "costs:\n  - {cost: cost, currency: USD}\n"
     answer = {"rows": [{"name": "traffic", "used": used}], "cost": cost}
-    meter = MeteredVendor(usage=json_answer(answer))
+    meter = MeteredVendor(usage=json_response(answer))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, adaptive=True, limits=limits))
         (tmp_path / "meter.yaml").write_text(DEFINITION + costs)

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.demo.faults import Cues
+from exporter.demo.faults import ScriptedFaults
 from exporter.demo.server import (
     FakeVendors,
     Script,
     VendorRequest,
     VendorResponse,
-    json_answer,
-    plainly,
+    json_response,
+    script_of,
 )
 from exporter.demo.vendors import TOKENS, VENDORS
 from exporter.model.events import TargetDown
@@ -41,12 +41,12 @@ END = 1_796_083_200.0  # of November 2026
 
 
 class Stage:
-    """The demo's vendors with cues, and an engine on one of them."""
+    """The demo's vendors with faults, and an engine on one of them."""
 
     def __init__(self) -> None:
         self.ahead = 0.0  # of the vendors' clock
-        self.cues = Cues(self.wall)
-        self.vendors = FakeVendors(VENDORS, wall=self.wall, spoil=self.cues)
+        self.faults = ScriptedFaults(self.wall)
+        self.vendors = FakeVendors(VENDORS, wall=self.wall, inject=self.faults)
 
     def wall(self) -> float:
         return NOW + self.ahead
@@ -84,7 +84,7 @@ def test_a_wait_that_stands_on_any_page_holds_and_no_further_page_is_asked(
         async with stage.polled(tmp_path) as harness:
             before = await harness.first()
             asked = stage.vendors.requests["tpstreams"]
-            stage.cues.cue("tpstreams", "429_seconds", page=page)
+            stage.faults.inject("tpstreams", "429_seconds", page=page)
             after = await harness.go(300, step=5)
             assert stage.vendors.requests["tpstreams"] == asked + page
             assert values(after) == values(before)
@@ -93,7 +93,7 @@ def test_a_wait_that_stands_on_any_page_holds_and_no_further_page_is_asked(
             assert status.why == "throttled"
             again = await harness.go(300, step=5)  # TPStreams is asked every 5 minutes at most
             assert again.get("usage_up") == 1
-        assert stage.cues.played == 1
+        assert stage.faults.injected == 1
 
     story()
 
@@ -103,7 +103,7 @@ def test_a_good_answer_may_ask_for_a_wait(tmp_path: Path, name: str) -> None:
     @adjustable_clock
     async def story() -> None:
         stage = Stage()
-        stage.cues.cue("tpstreams", name, page=2)
+        stage.faults.inject("tpstreams", name, page=2)
         async with stage.polled(tmp_path) as harness:
             seen = await harness.first()
             assert seen.get("usage_up") == 1
@@ -152,11 +152,11 @@ def test_a_vendor_whose_clock_jumps_into_the_next_month_between_pages_spoils_not
 
         def new_year(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
             stage.ahead += END - NOW + 1
-            return plainly(answer)
+            return script_of(answer)
 
         async with stage.polled(tmp_path) as harness:
             before = await harness.first()
-            stage.cues.cue("tpstreams", new_year)
+            stage.faults.inject("tpstreams", new_year)
             after = await harness.go(300)
             assert after.get("usage_up") == 1
             assert [one.name for one in after.series] == [one.name for one in before.series]
@@ -219,7 +219,7 @@ def test_a_name_that_is_gone_keeps_the_values_and_comes_back(
         real = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         close = {"Connection": "close"}  # it would be kept: aiohttp counts in real time
-        meter = MeteredVendor(usage=json_answer({"rows": [row()]}, headers=close))
+        meter = MeteredVendor(usage=json_response({"rows": [row()]}, headers=close))
         async with meter.vendor:
             url = meter.base_url.replace("127.0.0.1", "vendor.example")
             plan = plan_of(write_config(tmp_path, target(meter, base_url=url)))
@@ -244,10 +244,10 @@ def test_a_storm_of_refusals_is_met_with_ever_longer_waits(tmp_path: Path) -> No
         async with stage.polled(tmp_path) as harness:
             await harness.first()
             asked = stage.vendors.requests["tpstreams"]
-            stage.cues.cue("tpstreams", "429_zero", times=math.inf)
+            stage.faults.inject("tpstreams", "429_zero", times=math.inf)
             await harness.go(6 * 3600, step=60)
             stormy = stage.vendors.requests["tpstreams"] - asked
-            stage.cues.clear()
+            stage.faults.clear()
             await harness.go(2 * 3600, step=60)
             assert harness.scrape().get("usage_up") == 1
         assert stormy < 24

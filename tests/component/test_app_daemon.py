@@ -10,7 +10,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.demo.server import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_response
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
 from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
@@ -123,7 +123,7 @@ async def test_a_scrape_is_the_same_plain_and_compressed(
 async def test_self_metrics_tell_how_polls_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = MeteredVendor(usage=json_answer({"detail": "no"}, status=500))
+    meter = MeteredVendor(usage=json_response({"detail": "no"}, status=500))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
@@ -316,7 +316,7 @@ async def test_the_log_tells_edges_alone(tmp_path: Path, monkeypatch: pytest.Mon
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, log_format="json") as exporter:
             await exporter.until(is_up)
-            meter.answers["usage"] = json_answer({"detail": "no"}, status=500)
+            meter.answers["usage"] = json_response({"detail": "no"}, status=500)
             await exporter.until(lambda seen: seen.failed("home").get("http_5xx", 0) > 2, step=20)
             meter.answers["usage"] = rows()
             await exporter.until(is_up, step=20)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, Send, VendorResponse, head, json_answer
+from exporter.demo.server import Close, Pause, Send, VendorResponse, json_response, response_head
 from exporter.model.events import PollCrashed, PollFinished, SeriesDropped, TargetBack, TargetDown
 from exporter.model.families import Sample
 from exporter.model.outcome import Failure, Reason
@@ -14,7 +14,7 @@ from tests.support.engine_harness import one_target, plan_of, running
 from tests.support.metered_vendor import MeteredVendor, row, rows, target, write_config
 from tests.support.vendor import NOW
 
-DOWN = json_answer({"detail": "maintenance"}, status=503)
+DOWN = json_response({"detail": "maintenance"}, status=503)
 HANGS = (Pause(3600.0), Close())
 
 
@@ -79,7 +79,7 @@ async def test_a_collector_that_fails_leaves_the_others_alone(tmp_path: Path) ->
     meter = MeteredVendor()
     async with one_target(meter, tmp_path, collectors={"seats": True}) as harness:
         await harness.first()
-        meter.answers |= {"usage": rows(row(used=260)), "seats": json_answer({}, status=500)}
+        meter.answers |= {"usage": rows(row(used=260)), "seats": json_response({}, status=500)}
         seen = await harness.go(1300)
     assert seen.get("usage_bytes") == 260
     assert seen.get("usage_quantity", resource="seats") == 3
@@ -107,7 +107,7 @@ async def test_a_vendor_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
 async def test_an_answer_that_drips_ends_at_the_deadline_of_the_whole_poll(tmp_path: Path) -> None:
     body = b'{"rows": []}'
     drips = (
-        Send(head(VendorResponse(), length=len(body))),
+        Send(response_head(VendorResponse(), length=len(body))),
         *[step for byte in body for step in (Send(bytes([byte])), Pause(20.0))],
     )
     meter = MeteredVendor(usage=drips)
@@ -191,7 +191,7 @@ async def test_a_fault_while_publishing_does_not_hide_the_poll(
 @adjustable_clock
 async def test_the_vendors_own_throttle_is_published(tmp_path: Path) -> None:
     headers = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "59", "X-RateLimit-Reset": "30"}
-    meter = MeteredVendor(usage=json_answer({"rows": [row()]}, headers=headers))
+    meter = MeteredVendor(usage=json_response({"rows": [row()]}, headers=headers))
     async with one_target(meter, tmp_path) as harness:
         seen = await harness.first()
     assert seen.get("usage_api_rate_limit", account="home") == 60

@@ -82,7 +82,7 @@ def test_a_fault_has_its_reason_and_loses_nothing(tmp_path: Path, fault: str, pa
     @adjustable_clock
     async def poll() -> None:
         spoiler = Spoiler(fault, page)
-        async with FakeVendors(VENDORS, wall=lambda: NOW, spoil=spoiler) as vendors:
+        async with FakeVendors(VENDORS, wall=lambda: NOW, inject=spoiler) as vendors:
             path = config(tmp_path, vendors.origin)
             async with running(plan_of(path)) as harness:
                 before = await harness.first()

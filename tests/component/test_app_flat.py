@@ -17,7 +17,7 @@ import pytest
 from exporter.app.observability import Observability, Observers
 from exporter.app.options import Options
 from exporter.demo.faults import FAULTS
-from exporter.demo.server import Script, VendorRequest, json_answer
+from exporter.demo.server import Script, VendorRequest, json_response
 from exporter.demo.server import VendorResponse as Reply
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.kernel.override import override
@@ -173,7 +173,7 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
         if turns[0] % 2:
             return rows()
         fault = FAULTS[SWIFT[turns[0] // 2 % len(SWIFT)]]
-        return fault(asked, json_answer({"rows": []}), NOW)
+        return fault(asked, json_response({"rows": []}), NOW)
 
     meter = MeteredVendor(usage=usage)
     counts: list[int] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.outcome import Reason
 from tests.support.adjustable_clock import adjustable_clock
 from tests.support.engine_harness import EngineHarness, plan_of, running
@@ -51,7 +51,7 @@ async def test_a_refusal_on_page_7_of_9_keeps_the_sum_and_is_waited_for(tmp_path
     async with polled(meter, tmp_path) as harness:
         assert (await harness.first()).get("usage_bytes") == 9
         again = {"Retry-After": "1200"}
-        meter.answers["usage"] = spoilt(7, lambda _: json_answer({}, status=429, headers=again))
+        meter.answers["usage"] = spoilt(7, lambda _: json_response({}, status=429, headers=again))
         seen = await harness.go(1400)
         assert len(meter.asked) == PAGES + 7
         assert (seen.get("usage_bytes"), seen.get("usage_up")) == (9, 0)
@@ -64,11 +64,11 @@ async def test_a_refusal_on_page_7_of_9_keeps_the_sum_and_is_waited_for(tmp_path
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(lambda _: json_answer({"detail": "no such page"}, status=404), id="missing"),
+        pytest.param(lambda _: json_response({"detail": "no such page"}, status=404), id="missing"),
         pytest.param(
             lambda asked: rows(row(used=1), next=f"{asked.origin}/usage?page=2"), id="loop"
         ),
-        pytest.param(lambda _: json_answer({"lines": []}), id="other shape"),
+        pytest.param(lambda _: json_response({"lines": []}), id="other shape"),
     ],
 )
 def test_a_last_page_that_is_none_is_no_smaller_sum(
@@ -111,7 +111,7 @@ async def test_an_empty_page_in_the_middle_is_no_end_where_the_vendor_counts(
     def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         found = [] if number == 2 else [row(used=1)]
-        return json_answer({"rows": found, "pages": 3})
+        return json_response({"rows": found, "pages": 3})
 
     counted = "{kind: page_number, param: page, rows: rows, total_pages: pages}"
     meter = MeteredVendor(usage=page)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.demo.server import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_response
 from exporter.model.target import Plan
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.engine_harness import plan_of, running
@@ -95,7 +95,7 @@ async def test_a_poll_under_way_does_not_bring_back_a_removed_target(tmp_path: P
 
 @adjustable_clock
 async def test_a_target_that_leaves_and_comes_again_is_not_asked_sooner(tmp_path: Path) -> None:
-    refusal = json_answer({}, status=429, headers={"Retry-After": "600"})
+    refusal = json_response({}, status=429, headers={"Retry-After": "600"})
     meter, other = MeteredVendor(usage=refusal), MeteredVendor()
     async with meter.vendor, other.vendor:
         home, work = target(other, "home"), target(meter, "work")

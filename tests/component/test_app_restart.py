@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.demo.server import json_answer
+from exporter.demo.server import json_response
 from exporter.model.events import LedgerTrouble
 from exporter.model.outcome import Reason
 from exporter.model.target import Plan
@@ -16,7 +16,7 @@ from tests.support.engine_harness import plan_of, running
 from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
 from tests.support.vendor import NOW
 
-DOWN = json_answer({"detail": "maintenance"}, status=503)
+DOWN = json_response({"detail": "maintenance"}, status=503)
 NEXT = "usage_next_poll_timestamp_seconds"
 SUCCESS = "usage_last_success_timestamp_seconds"
 
@@ -97,7 +97,7 @@ async def test_another_accounts_values_do_not_come_back(tmp_path: Path) -> None:
 
 @adjustable_clock
 async def test_a_throttled_target_waits_on_after_a_restart(tmp_path: Path) -> None:
-    meter = MeteredVendor(usage=json_answer({}, status=429, headers={"Retry-After": "1800"}))
+    meter = MeteredVendor(usage=json_response({}, status=429, headers={"Retry-After": "1800"}))
     async with meter.vendor:
         async with running(plan(tmp_path, meter)) as harness:
             await harness.first()
@@ -223,7 +223,7 @@ async def test_no_secret_is_in_the_state(tmp_path: Path) -> None:
     async with meter.vendor:
         async with running(plan(tmp_path, meter)) as harness:
             await harness.first()
-            meter.answers["usage"] = json_answer({"detail": f"{TOKEN} is worn out"}, status=400)
+            meter.answers["usage"] = json_response({"detail": f"{TOKEN} is worn out"}, status=400)
             await harness.go(400)
         written = content(tmp_path)
     assert b"traffic" in written

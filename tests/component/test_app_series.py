@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.server import VendorResponse, json_answer
+from exporter.demo.server import VendorResponse, json_response
 from tests.support.adjustable_clock import adjustable_clock
 from tests.support.engine_harness import one_target, plan_of, running
 from tests.support.metered_vendor import DEFINITION, MeteredVendor, row, rows, target, write_config
@@ -113,7 +113,7 @@ async def test_a_day_that_is_restated_corrects_the_sum(tmp_path: Path) -> None:
 @adjustable_clock
 async def test_a_credit_is_negative_and_no_share_of_a_limit_is_invented(tmp_path: Path) -> None:
     meter = MeteredVendor(
-        usage=json_answer({"rows": [{**row(), "used": "-0.5"}, {**row("zero"), "used": "-0"}]})
+        usage=json_response({"rows": [{**row(), "used": "-0.5"}, {**row("zero"), "used": "-0"}]})
     )
     seen = await shown(meter, tmp_path, DEFINITION)
     assert seen.get("usage_bytes", resource="traffic") == -0.5

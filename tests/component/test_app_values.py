@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.model.events import SchemaNote, ValuesExpired
 from tests.support.adjustable_clock import adjustable_clock
 from tests.support.engine_harness import one_target, plan_of, running
@@ -19,7 +19,7 @@ from tests.support.metered_vendor import (
 )
 from tests.support.vendor import NOW
 
-DOWN = json_answer({"detail": "maintenance"}, status=503)
+DOWN = json_response({"detail": "maintenance"}, status=503)
 HANGS = (Pause(3600.0), Close())
 
 
@@ -154,10 +154,10 @@ async def test_an_answer_that_still_holds_renews_the_age(tmp_path: Path) -> None
 
 @adjustable_clock
 async def test_a_field_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
-    meter = MeteredVendor(seats=json_answer({"used": 3, "limit": 5}))
+    meter = MeteredVendor(seats=json_response({"used": 3, "limit": 5}))
     async with one_target(meter, tmp_path, collectors={"usage": False, "seats": True}) as harness:
         await harness.first()
-        meter.answers["seats"] = json_answer({"used": 3, "limitV2": 5})
+        meter.answers["seats"] = json_response({"used": 3, "limitV2": 5})
         seen = await harness.go(1300)
     assert seen.get("usage_limit_quantity", resource="seats") is None
     (note,) = harness.told(SchemaNote)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
 from tests.support.engine_harness import plan_of, running
@@ -29,7 +29,7 @@ async def test_a_retry_after_on_a_good_answer_holds_all_polls_of_the_key(tmp_pat
         async with running(plan_of(path)) as harness:
             await harness.first()
             again = {"Retry-After": "1800"}
-            meter.answers["usage"] = json_answer({"rows": [row(used=300)]}, headers=again)
+            meter.answers["usage"] = json_response({"rows": [row(used=300)]}, headers=again)
             seen = await harness.go(1700)
             assert len(meter.asked) == 3
             assert min(one.value for one in seen.all(NEXT)) >= NOW + 1800
@@ -45,7 +45,7 @@ async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = {"Retry-After": "1800"}
-    meter = MeteredVendor(usage=json_answer({"rows": [row()]}, headers=again))
+    meter = MeteredVendor(usage=json_response({"rows": [row()]}, headers=again))
     async with meter.vendor:
         path = write_config(
             tmp_path, target(meter, "home"), target(meter, "work"), state={"file": "state.db"}
@@ -74,7 +74,7 @@ async def test_a_good_answer_that_leaves_nothing_is_the_last_until_the_reset(
 ) -> None:
     def usage(asked: VendorRequest) -> VendorResponse:
         left = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
-        return json_answer({"rows": [row()]}, headers={**left, "X-RateLimit-Reset": "1800"})
+        return json_response({"rows": [row()]}, headers={**left, "X-RateLimit-Reset": "1800"})
 
     meter = MeteredVendor(usage=usage)
     async with meter.vendor:
@@ -105,7 +105,7 @@ async def test_a_refusal_is_shown_to_all_whom_it_holds_and_to_nobody_else(
 ) -> None:
     meter = MeteredVendor(
         usage=lambda asked: (
-            json_answer({}, status=429, headers={"Retry-After": "900"})
+            json_response({}, status=429, headers={"Retry-After": "900"})
             if asked.headers["authorization"].endswith(TOKEN)
             else rows()
         )

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from exporter.cli.main import main
-from exporter.demo.server import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_response
 from tests.support.cli_process import ROOT, Done, exporter
 from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
 from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
 
 Command = Callable[..., Coroutine[Any, Any, Done]]
-DOWN = json_answer({"detail": "maintenance"}, status=503)
+DOWN = json_response({"detail": "maintenance"}, status=503)
 
 
 @pytest.fixture
@@ -255,9 +255,9 @@ async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Comman
     ("reply", "words"),
     [
         (DOWN, "http_5xx: 127.0.0.1"),
-        (json_answer({"rows": "none"}), 'found the text "none" in the place of a list'),
+        (json_response({"rows": "none"}), 'found the text "none" in the place of a list'),
         ((Pause(60.0), Close()), "timeout: no complete answer within 500ms"),
-        (json_answer({}, status=429, headers={"Retry-After": "7"}), "come again in 7 s"),
+        (json_response({}, status=429, headers={"Retry-After": "7"}), "come again in 7 s"),
     ],
     ids=["down", "schema", "hangs", "throttled"],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from tests.support.metered_vendor import MeteredVendor, row, target, write_config
 
 INTERVAL = 3.0
@@ -63,8 +63,8 @@ def noting(times: Times, answer: VendorResponse) -> Callable[[VendorRequest], Ve
 async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
     dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
     down.bell = well.bell
-    meter = MeteredVendor(usage=noting(well, json_answer({"rows": [row()]})))
-    other = MeteredVendor(usage=noting(down, json_answer({}, status=500)))
+    meter = MeteredVendor(usage=noting(well, json_response({"rows": [row()]})))
+    other = MeteredVendor(usage=noting(down, json_response({}, status=500)))
     async with meter.vendor, other.vendor:
         pace = {"poll_interval": f"{INTERVAL:.0f}s", "poll_timeout": "1s"}
         config = write_config(
@@ -91,7 +91,7 @@ async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) ->
 @pytest.mark.slow
 async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
     times = Times()
-    refusal = json_answer({}, status=429, headers={"Retry-After": "3600"})
+    refusal = json_response({}, status=429, headers={"Retry-After": "3600"})
 
     meter = MeteredVendor(usage=noting(times, refusal))
     async with meter.vendor:

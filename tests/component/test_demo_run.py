@@ -14,7 +14,7 @@ import pytest
 from exporter.app.demo import demo
 from exporter.app.options import Options
 from exporter.config.plan import load_text
-from exporter.demo.vendors import config
+from exporter.demo.vendors import demo_config
 from exporter.model.target import Plan
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import Exporter
@@ -107,7 +107,7 @@ async def test_chaos_never_spoils_a_scrape(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_demos_config_is_a_good_one(tmp_path: Path) -> None:
-    text = config("http://127.0.0.1:1")
+    text = demo_config("http://127.0.0.1:1")
     plan = load_text(text, name="demo", directory=str(tmp_path), environ={})
     assert isinstance(plan, Plan), plan
     assert {name: one.provider for name, one in plan.targets.items()} == ACCOUNTS
@@ -115,7 +115,7 @@ def test_the_demos_config_is_a_good_one(tmp_path: Path) -> None:
 
 @adjustable_clock
 async def test_a_demo_whose_config_is_bad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.app.demo.config", lambda origin, **more: "targets: [{}]")
+    monkeypatch.setattr("exporter.app.demo.demo_config", lambda origin, **more: "targets: [{}]")
     options = Options(listen=("127.0.0.1:0",))
     stream = io.StringIO()
     with pytest.raises(RuntimeError, match="name"):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_response
 from tests.support.cli_process import Done, once
 from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
@@ -114,7 +114,7 @@ class Round:
 def _answering(name: str, document: object, heard: dict[str, VendorRequest]) -> Any:
     def answer(asked: VendorRequest, now: float) -> VendorResponse:
         heard[name] = asked
-        return json_answer(document)
+        return json_response(document)
 
     return answer
 

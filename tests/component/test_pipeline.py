@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
@@ -50,7 +50,7 @@ async def test_a_good_answer_becomes_a_reading(tmp_path: Path) -> None:
 
 
 async def test_an_answer_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
-    meter = MeteredVendor(usage=json_answer({"rows": "none"}))
+    meter = MeteredVendor(usage=json_response({"rows": "none"}))
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert failure(poll).reason is Reason.SCHEMA

@@ -19,7 +19,7 @@ from exporter.app.daemon import serve
 from exporter.app.options import Options
 from exporter.cli.daemon import suspend_aware
 from exporter.config.plan import load_plan
-from exporter.demo.server import json_answer
+from exporter.demo.server import json_response
 from exporter.model.events import ProcessResumed
 from exporter.model.outcome import Poll, Unchanged
 from exporter.schedule.job import Job
@@ -103,7 +103,7 @@ def test_after_a_suspension_ages_are_true_and_polls_come_at_once(
 
         async def story(daemon: Daemon) -> None:
             before = (await daemon.until(lambda seen: seen.get("usage_up") == 1)).get(SUCCESS)
-            meter.answers["usage"] = json_answer({"detail": "down"}, status=500)
+            meter.answers["usage"] = json_response({"detail": "down"}, status=500)
             machine.slept = HOURS
             after = await daemon.until(lambda seen: seen.get("usage_up") == 0)
             assert len(meter.asked) >= 2
@@ -128,7 +128,7 @@ def test_a_wait_that_ran_down_in_a_suspension_is_over(
     machine = Machine(monkeypatch)
 
     async def main() -> None:
-        refusal = json_answer({"detail": "slow"}, status=429, headers={"Retry-After": "7200"})
+        refusal = json_response({"detail": "slow"}, status=429, headers={"Retry-After": "7200"})
         meter = MeteredVendor(usage=refusal)
 
         async def story(daemon: Daemon) -> None:

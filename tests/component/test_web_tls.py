@@ -11,9 +11,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
 from exporter.web import connection
-from exporter.web.access import AccessGate
+from exporter.web.access import AccessControl
 from exporter.web.connection import Route
-from exporter.web.routes import Dispatch
+from exporter.web.routes import Dispatcher
 from exporter.web.server import WebServer
 from tests.support.serving import LOOPBACK, Answer, Broken, ask, parse, serving
 from tests.support.web_config_folder import WebConfigFolder
@@ -37,9 +37,9 @@ STRICT = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyCl
 
 
 @asynccontextmanager
-async def listening(gate: AccessGate) -> AsyncIterator[int]:
+async def listening(gate: AccessControl) -> AsyncIterator[int]:
     broken = Broken()
-    server = WebServer(Dispatch(ROUTES, failed=broken.report, guard=gate), grace=0.2)
+    server = WebServer(Dispatcher(ROUTES, failed=broken.report, guard=gate), grace=0.2)
     (address,) = await server.start([LOOPBACK], tls=gate.context)
     try:
         yield address.port

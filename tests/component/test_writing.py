@@ -10,7 +10,7 @@ import pytest
 
 from exporter.app import replay as answers
 from exporter.config.plan import compile_text
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.kernel.templates import DATE_WORDS, FORMATS, ROOTS, TOKEN
 from exporter.kernel.units import find_unit
 from exporter.kernel.yamlfile import parse_yaml
@@ -117,7 +117,7 @@ def pigeon(asked: VendorRequest) -> VendorResponse:
     listing = next(one for one in blocks(TEXT) if one.kind == "json")
     signed = asked.headers.get("authorization") == "Bearer made-up-key"
     if not signed or asked.path != "/v1/usage":
-        return json_answer({"error": {"message": "no"}}, status=401 if not signed else 404)
+        return json_response({"error": {"message": "no"}}, status=401 if not signed else 404)
     return VendorResponse(
         headers=(("Content-Type", "application/json"),), body=listing.text.encode()
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, json_answer
+from exporter.demo.server import Close, Pause, json_response
 from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
 from tests.support.processes import Exporter, ask, exporter, until
 
@@ -105,7 +105,7 @@ def test_a_killed_process_leaves_its_values_to_the_next_one(tmp_path: Path) -> N
             time.sleep(1.5)  # what was learned half a second ago is on the disk
             live.tell(signal.SIGKILL)
             live.ended(5)
-        one.answers["usage"] = json_answer({"detail": "down"}, status=503)
+        one.answers["usage"] = json_response({"detail": "down"}, status=503)
         with run(tmp_path, path) as live:
             seen = live.until(lambda seen: bool(seen.all("usage_bytes")))
             time.sleep(1)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from exporter.demo.server import Script, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Script, VendorRequest, VendorResponse, json_response
 from tests.support.vendor import Vendor
 
 TOKEN = "meter-token-1"  # noqa: S105 - a fake vendor's fake token
@@ -49,7 +49,7 @@ def row(name: str = "traffic", used: float = 250.0, **more: Any) -> dict[str, An
 
 def rows(*found: Mapping[str, Any], **more: Any) -> VendorResponse:
     """Return an answer with rows."""
-    return json_answer({"rows": list(found) or [row()], **more})
+    return json_response({"rows": list(found) or [row()], **more})
 
 
 class MeteredVendor:
@@ -59,7 +59,7 @@ class MeteredVendor:
     """
 
     def __init__(self, **answers: Reply) -> None:
-        self.answers: dict[str, Reply] = {"usage": rows(), "seats": json_answer({"used": 3})}
+        self.answers: dict[str, Reply] = {"usage": rows(), "seats": json_response({"used": 3})}
         self.answers |= answers
         self.accepted = {TOKEN}
         self.vendor = Vendor(self._reply)
@@ -77,7 +77,7 @@ class MeteredVendor:
     def _reply(self, asked: VendorRequest) -> VendorResponse | Script:
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self.accepted:
-            return json_answer({"detail": "bad key"}, status=401)
+            return json_response({"detail": "bad key"}, status=401)
         reply = self.answers[asked.path.strip("/")]
         return reply(asked) if callable(reply) else reply
 

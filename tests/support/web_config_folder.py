@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from exporter.web.access import AccessGate
+from exporter.web.access import AccessControl
 
 
 class Clock:
@@ -30,9 +30,9 @@ class WebConfigFolder:
         (self.folder / "cert.pem").write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.folder / "key.pem")
 
-    def gate(self, text: str) -> AccessGate:
+    def gate(self, text: str) -> AccessControl:
         self.write(text)
-        return AccessGate(
+        return AccessControl(
             str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append
         )
 

@@ -1,4 +1,4 @@
-"""A vendor that echoes the secrets of its requests in many forms, and a search for them in texts."""
+"""A vendor that echoes the secrets of its requests in many forms, and a search for these."""
 
 import base64
 import contextlib

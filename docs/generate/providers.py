@@ -12,7 +12,7 @@ from typing import assert_never
 from urllib.parse import quote, unquote
 
 from docs.generate.markdown import code, table
-from exporter.fetch.paginate import first_page
+from exporter.fetch.paginate import Pager, PageRequest
 from exporter.fetch.request import (
     Signature,
     draft_request,
@@ -127,7 +127,7 @@ def as_sent(
     target = _example(definition, request)
     clock = Clock(INSTANT, UTC, 1)
     drafted = draft_request(request, target, known_values(target, clock), clock)
-    page = first_page(paging)
+    page = Pager(paging).wanted or PageRequest()
     sent = to_http_request(drafted, Signature(), page=page.query, body=page.body)
     yield f"{sent.method} {_readable(sent.url)}"
     yield from (

@@ -21,7 +21,7 @@ from exporter.config.settings import config_schema
 from exporter.model.families import FAMILIES
 from exporter.model.target import Plan
 from exporter.web.routes import routes
-from tests.support.pages import ROOT, anchors, blocks, code, links, pages, prose, rows
+from tests.support.markdown import ROOT, anchors, blocks, code, links, pages, prose, rows
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")

@@ -13,8 +13,7 @@ from docs.generate.metrics import self_metrics
 from docs.generate.providers import as_sent
 from exporter.config.library import shipped_names, shipped_text
 from exporter.model.families import FAMILIES
-from tests.support.catalogue import PROVIDERS, exchanges_of
-from tests.support.replay import Exchange
+from tests.support.replay import PROVIDERS, Exchange, exchanges_of
 
 PAGES = pages()
 

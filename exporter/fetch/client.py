@@ -55,7 +55,6 @@ from exporter.fetch.request import (
 )
 from exporter.fetch.transport import Ask, Timeouts, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader, Offset, PageNumber
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
@@ -321,7 +320,7 @@ class Attempt:
         etag = answer.headers.get("etag", "")
         if len(etag) > _LONGEST_TAG:
             return None
-        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        whole = pages == 1 and not collector.paging.next_in_headers
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
 
@@ -338,7 +337,7 @@ def _without_body(answer: HttpResponse) -> HttpResponse:
 
 def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:
     """Take "there is none" for the end where pages are counted: some say so past the last one."""
-    if pages and not isinstance(collector.paging, PageNumber | Offset):
+    if pages and not collector.paging.ends_on_absent_page:
         detail = f"page {len(pages) + 1}, which the vendor named, is not there"
         raise Refused(Failure(reason=Reason.PAGING, detail=detail))
     return tuple(pages)

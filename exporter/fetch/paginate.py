@@ -93,7 +93,7 @@ def next_step(paging: Paging, at: Next, page: Seen) -> PageStep | Failure:
     """
     try:
         step = _step(paging, at, page)
-        if isinstance(step, Next) and not isinstance(paging, NoPaging):
+        if isinstance(step, Next):
             _check_count(step.pages, paging.max_pages)
     except (PagingError, LinkError, FindError) as error:
         return Failure(reason=Reason.PAGING, detail=f"page {at.pages}: {error}")

@@ -164,7 +164,7 @@ class BasicText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="basic"
 
     def compile(self, place: ErrorLocation, scope: TemplateScope) -> "BasicAuth":
         """Return the compiled form."""
-        pair = _pair(place, self, scope)
+        pair = _pair(place, scope, self.username, self.password)
         return BasicAuth(username=pair[0], password=pair[1], needs=_needs(pair))
 
 
@@ -197,7 +197,7 @@ class DigestText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="diges
 
     def compile(self, place: ErrorLocation, scope: TemplateScope) -> "DigestAuth":
         """Return the compiled form."""
-        pair = _pair(place, self, scope)
+        pair = _pair(place, scope, self.username, self.password)
         return DigestAuth(username=pair[0], password=pair[1], needs=_needs(pair))
 
 
@@ -375,11 +375,11 @@ def compile_auths(
 
 
 def _pair(
-    place: ErrorLocation, text: BasicText | DigestText, scope: TemplateScope
+    place: ErrorLocation, scope: TemplateScope, username: str, password: str
 ) -> tuple[Template, Template]:
     return (
-        parsers.parse_template(place / "username", text.username, scope),
-        parsers.parse_template(place / "password", text.password, scope),
+        parsers.parse_template(place / "username", username, scope),
+        parsers.parse_template(place / "password", password, scope),
     )
 
 

@@ -44,14 +44,14 @@ from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
 from exporter.store.exposition import Format as Stored
 from exporter.store.sqlite import StateInUseError
-from exporter.web.access import AccessGate
+from exporter.web.access import AccessControl
 from exporter.web.address import Address, parse_address
 from exporter.web.negotiate import Format
-from exporter.web.routes import Body, Dispatch, Site, routes
+from exporter.web.routes import Backend, Body, Dispatcher, routes
 from exporter.web.server import WebServer
 
 if TYPE_CHECKING:
-    from exporter.web.access import AccessGate
+    from exporter.web.access import AccessControl
 
 
 SWEEP_EVERY: Final = 32
@@ -300,7 +300,7 @@ def _stored(form: Format) -> Stored:
     return Stored(form.dialect)
 
 
-def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewer) -> Site:
+def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewer) -> Backend:
     """Return what the table of addresses is made of."""
     engine = daemon.engine
     scrape = Scrape(engine.shelf, telling.metrics)
@@ -308,7 +308,7 @@ def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewe
     async def one(name: str, form: Format) -> bytes | None:
         return await scrape.one(name, form) if name in engine.plan.targets else None
 
-    return Site(
+    return Backend(
         scrape=scrape.everything,
         probe=one,
         names=lambda: engine.plan.targets,
@@ -376,7 +376,7 @@ async def _serve(
         external_url=options.external_url,
     )
     server = WebServer(
-        Dispatch(table, failed=broke, guard=gate),
+        Dispatcher(table, failed=broke, guard=gate),
         most_connections=options.most_connections,
         notice=lambda what, fields: telling.log.warning(what, **fields),
     )
@@ -423,9 +423,9 @@ class _Failures:
 
 def _gate(
     path: str, clock: Callable[[], float], complain: Callable[[str], None]
-) -> "AccessGate | None":
+) -> "AccessControl | None":
     if not path:
         return None
-    from exporter.web.access import AccessGate  # noqa: PLC0415 - most daemons have no web configuration
+    from exporter.web.access import AccessControl  # noqa: PLC0415 - most daemons have no web configuration
 
-    return AccessGate(path, clock=clock, complain=complain)
+    return AccessControl(path, clock=clock, complain=complain)

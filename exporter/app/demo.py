@@ -10,9 +10,9 @@ import msgspec
 from exporter.app.daemon import serve
 from exporter.app.options import Options
 from exporter.config.plan import load_text
-from exporter.demo.faults import FAULTS, Chaos
+from exporter.demo.faults import FAULTS, ChaosFaults
 from exporter.demo.server import FakeVendors
-from exporter.demo.vendors import VENDORS, config, throttles_now_and_then
+from exporter.demo.vendors import VENDORS, demo_config, occasional_throttling
 from exporter.model.target import Plan, Rejected, Target
 from exporter.web.address import Address
 
@@ -27,12 +27,12 @@ async def demo(
 ) -> None:
     """Serve the fakes and the exporter until SIGTERM or SIGINT."""
     pace = CHAOS_PACE if chaos else PACE
-    calm = throttles_now_and_then()
-    spoil = Chaos(calm, time.time) if chaos else calm
-    async with FakeVendors(VENDORS, wall=time.time, spoil=spoil) as vendors:
+    calm = occasional_throttling()
+    inject = ChaosFaults(calm, time.time) if chaos else calm
+    async with FakeVendors(VENDORS, wall=time.time, inject=inject) as vendors:
 
         def load() -> Plan | Rejected:
-            text = config(vendors.origin, chaos=chaos)
+            text = demo_config(vendors.origin, chaos=chaos)
             loaded = load_text(text, name="demo", directory=".", environ=environ)
             return loaded if isinstance(loaded, Rejected) else _hastened(loaded, pace)
 

@@ -1,6 +1,6 @@
 """Everything that vendors get wrong, as scripts for the wire; for the chaos demo and the tests.
 
-A fault is told the request and the honest answer, and says what goes over the wire instead. None
+A fault is told the request and the honest response, and says what goes over the wire instead. None
 of them waits longer than ``FOREVER``, so that a broken client is found and a test still ends.
 
 Faults on cue: which page of which vendor breaks, in which way, and how often.
@@ -25,19 +25,19 @@ from urllib.parse import urlencode
 import msgspec
 
 from exporter.demo.server import (
-    MARK,
+    FAULT_MARK,
     Action,
     Close,
+    FaultInjector,
     Pause,
     Reset,
     Script,
     Send,
-    Spoil,
     VendorRequest,
     VendorResponse,
-    head,
-    json_answer,
-    plainly,
+    json_response,
+    response_head,
+    script_of,
 )
 
 FOREVER = 120.0
@@ -45,24 +45,24 @@ _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7)
 _BLANKS_CRC = 0xB99F062B
 """CRC-32 of 200 MiB of blanks."""
 Fault = Callable[[VendorRequest, VendorResponse, float], Script]
-"""(request, honest answer, now in epoch seconds) -> script."""
+"""(request, honest response, now in epoch seconds) -> script."""
 
 
 def _refusal(status: int = 429, **headers: str) -> Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-        return plainly(json_answer({"message": "slow down"}, status=status, headers=named))
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+        return script_of(json_response({"message": "slow down"}, status=status, headers=named))
 
     return fault
 
 
 def _refusal_until(header: str, form: Callable[[float], str], status: int = 429) -> Fault:
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
         headers = {header: form(now + 30)}
         if "limit" in header.lower():
             headers |= {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
-        return plainly(json_answer({"message": "slow down"}, status=status, headers=headers))
+        return script_of(json_response({"message": "slow down"}, status=status, headers=headers))
 
     return fault
 
@@ -71,14 +71,16 @@ def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _twice(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _twice(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     headers = (("Retry-After", "20"), ("Retry-After", "40"))
-    return plainly(VendorResponse(status=429, headers=headers, body=b"{}"))
+    return script_of(VendorResponse(status=429, headers=headers, body=b"{}"))
 
 
 def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-        return plainly(VendorResponse(status=status, headers=(("Content-Type", kind),), body=body))
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+        return script_of(
+            VendorResponse(status=status, headers=(("Content-Type", kind),), body=body)
+        )
 
     return fault
 
@@ -86,17 +88,21 @@ def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
 def _body(change: Callable[[bytes], bytes], **headers: str) -> Fault:
     more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-        kept = tuple(pair for pair in answer.headers if pair[0] not in dict(more))
-        return plainly(VendorResponse(status=200, headers=(*kept, *more), body=change(answer.body)))
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+        kept = tuple(pair for pair in response.headers if pair[0] not in dict(more))
+        return script_of(
+            VendorResponse(status=200, headers=(*kept, *more), body=change(response.body))
+        )
 
     return fault
 
 
 def _document(change: Callable[[Any, VendorRequest], Any]) -> Fault:
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-        document = change(json.loads(answer.body), asked)
-        return plainly(VendorResponse(headers=answer.headers, body=json.dumps(document).encode()))
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+        document = change(json.loads(response.body), request)
+        return script_of(
+            VendorResponse(headers=response.headers, body=json.dumps(document).encode())
+        )
 
     return fault
 
@@ -104,45 +110,49 @@ def _document(change: Callable[[Any, VendorRequest], Any]) -> Fault:
 def _with_next(link: Callable[[VendorRequest], str]) -> Fault:
     """Put a next link where Django and HAL have theirs."""
 
-    def change(document: Any, asked: VendorRequest) -> Any:
-        url = link(asked)
+    def change(document: Any, request: VendorRequest) -> Any:
+        url = link(request)
         return document | {"next": url, "_links": {"next": {"href": url}}}
 
     return _document(change)
 
 
-def _cut_short(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _cut_short(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     """Promise the whole body, send half of it, end the connection in order."""
-    return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Close())
+    return (Send(response_head(response) + response.body[: len(response.body) // 2]), Close())
 
 
-def _reset_midway(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    return (Send(head(answer) + answer.body[: len(answer.body) // 2]), Pause(0.05), Reset())
+def _reset_midway(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    return (
+        Send(response_head(response) + response.body[: len(response.body) // 2]),
+        Pause(0.05),
+        Reset(),
+    )
 
 
-def _never(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _never(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     return (Pause(FOREVER), Close())
 
 
-def _after_headers(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    return (Send(head(answer)), Pause(FOREVER), Close())
+def _after_headers(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    return (Send(response_head(response)), Pause(FOREVER), Close())
 
 
-def _drip(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _drip(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     """One byte a second, so that no read ever times out by itself."""
-    drops: list[Action] = [Send(head(answer))]
-    for byte in answer.body[: int(FOREVER)]:
+    drops: list[Action] = [Send(response_head(response))]
+    for byte in response.body[: int(FOREVER)]:
         drops += [Send(bytes([byte])), Pause(1.0)]
     return (*drops, Close())
 
 
-def _stale_connection(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _stale_connection(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     """Answer well and close without saying so: the next request meets a dead connection."""
-    return (*plainly(answer), Close())
+    return (*script_of(response), Close())
 
 
-def _bomb(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    return plainly(VendorResponse(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
+def _bomb(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    return script_of(VendorResponse(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
 
 
 @functools.cache
@@ -157,80 +167,80 @@ def _blanks() -> bytes:
     return _GZIP_HEAD + block * 200 + packer.flush() + trailer
 
 
-def _large(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _large(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     """50 MB of valid JSON."""
     size = 50 * 1024 * 1024
-    pieces: list[Action] = [Send(head(answer, length=size)), Send(b'{"filler":"')]
+    pieces: list[Action] = [Send(response_head(response, length=size)), Send(b'{"filler":"')]
     pieces += [Send(b"x" * (1 << 20))] * 49  # one piece: to make 49 of them takes a while
     sent = 49 * (1 << 20) + len(b'{"filler":"')
     pieces.append(Send(b"x" * (size - sent - 2) + b'"}'))
     return tuple(pieces)
 
 
-def _renamed(document: Any, asked: VendorRequest) -> Any:
+def _renamed(document: Any, request: VendorRequest) -> Any:
     """Rename every key, at every depth."""
     if isinstance(document, dict):
-        return {f"{key}V2": _renamed(value, asked) for key, value in document.items()}
+        return {f"{key}V2": _renamed(value, request) for key, value in document.items()}
     if isinstance(document, list):
-        return [_renamed(value, asked) for value in document]
+        return [_renamed(value, request) for value in document]
     return document
 
 
-def _texts(document: Any, asked: VendorRequest) -> Any:
+def _texts(document: Any, request: VendorRequest) -> Any:
     """Turn every number into words."""
     if isinstance(document, dict):
-        return {key: _texts(value, asked) for key, value in document.items()}
+        return {key: _texts(value, request) for key, value in document.items()}
     if isinstance(document, list):
-        return [_texts(value, asked) for value in document]
+        return [_texts(value, request) for value in document]
     return document if not isinstance(document, int | float) else "plenty"
 
 
 def _with_headers(headers: Callable[[float], Mapping[str, str]]) -> Fault:
     """Answer well, and tell of a limit besides."""
 
-    def fault(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
         more = tuple(headers(now).items())
-        return plainly(msgspec.structs.replace(answer, headers=(*answer.headers, *more)))
+        return script_of(msgspec.structs.replace(response, headers=(*response.headers, *more)))
 
     return fault
 
 
-def _redirect_in_a_circle(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    itself = f"{asked.origin}{asked.path}?{urlencode(asked.query)}"
-    return plainly(VendorResponse(status=302, headers=(("Location", itself),)))
+def _redirect_in_a_circle(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    itself = f"{request.origin}{request.path}?{urlencode(request.query)}"
+    return script_of(VendorResponse(status=302, headers=(("Location", itself),)))
 
 
-def _length_too_small(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    return (Send(head(answer, length=len(answer.body) // 2) + answer.body), Close())
+def _length_too_small(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    return (Send(response_head(response, length=len(response.body) // 2) + response.body), Close())
 
 
-def _header_drips(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _header_drips(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     drops: list[Action] = []
-    for byte in head(answer)[: int(FOREVER)]:
+    for byte in response_head(response)[: int(FOREVER)]:
         drops += [Send(bytes([byte])), Pause(1.0)]
     return (*drops, Close())
 
 
-def _early_hints(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _early_hints(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     """Send what RFC 8297 allows before the answer: it is none."""
-    return (Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), *plainly(answer))
+    return (Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), *script_of(response))
 
 
-def _old_http(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
-    old = head(answer).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    return (Send(old + answer.body), Close())
+def _old_http(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    old = response_head(response).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    return (Send(old + response.body), Close())
 
 
-def _redirect(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _redirect(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     elsewhere = (("Location", "http://127.0.0.1:9/steal"),)
-    return plainly(VendorResponse(status=302, headers=elsewhere))
+    return script_of(VendorResponse(status=302, headers=elsewhere))
 
 
-def _not_http(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _not_http(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     return (Send(b"SSH-2.0-OpenSSH_9.2\r\n"), Close())
 
 
-def _endless_header(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
+def _endless_header(request: VendorRequest, response: VendorResponse, now: float) -> Script:
     return (Send(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200_000), Close())
 
 
@@ -290,20 +300,20 @@ FAULTS: Mapping[str, Fault] = {
     "renamed_keys": _document(_renamed),
     "words_for_numbers": _document(_texts),
     # paging
-    "next_is_itself": _with_next(lambda asked: f"{asked.origin}{asked.path}?page=1"),
-    "next_elsewhere": _with_next(lambda asked: "https://attacker.example/next"),
-    "next_is_a_file": _with_next(lambda asked: "file:///etc/hostname"),
+    "next_is_itself": _with_next(lambda request: f"{request.origin}{request.path}?page=1"),
+    "next_elsewhere": _with_next(lambda request: "https://attacker.example/next"),
+    "next_is_a_file": _with_next(lambda request: "file:///etc/hostname"),
     # the wire
     "cut_short": _cut_short,
     "reset_midway": _reset_midway,
-    "reset_at_once": lambda asked, answer, now: (Reset(),),
-    "close_at_once": lambda asked, answer, now: (Close(),),
-    "close_after_headers": lambda asked, answer, now: (Send(head(answer)), Close()),
+    "reset_at_once": lambda request, response, now: (Reset(),),
+    "close_at_once": lambda request, response, now: (Close(),),
+    "close_after_headers": lambda request, response, now: (Send(response_head(response)), Close()),
     "never_answers": _never,
     "stops_after_headers": _after_headers,
     "drips": _drip,
     "stale_connection": _stale_connection,
-    "reset_when_idle": lambda asked, answer, now: (*plainly(answer), Pause(0.02), Reset()),
+    "reset_when_idle": lambda request, response, now: (*script_of(response), Pause(0.02), Reset()),
     "header_drips": _header_drips,
     "length_too_small": _length_too_small,
     "early_hints": _early_hints,
@@ -314,20 +324,20 @@ FAULTS: Mapping[str, Fault] = {
 """Every fault by its name. Certificates, names that do not resolve and clocks that jump have no
 bytes on this wire: the tests make those with a certificate, a name and a clock of their own."""
 _LEADS_ON = frozenset({"after", "cursor", "next", "offset", "page", "page_token", "starting_after"})
-_BEGINS = frozenset({"", "0", "1"})  # page 1 and offset 0 are asked for by name, too
+_BEGINS = frozenset({"", "0", "1"})  # page 1 and offset 0 are request for by name, too
 
 
-class Walks:
+class PagingRuns:
     """Counts how often somebody began to turn a vendor's pages, and on which page he is."""
 
     def __init__(self) -> None:
         self._at: dict[tuple[str, str, str], tuple[int, int]] = {}
 
-    def step(self, vendor: str, asked: VendorRequest) -> tuple[int, int]:
+    def step(self, vendor: str, request: VendorRequest) -> tuple[int, int]:
         """Return the number of the walk and of the page that this request is for, from 1 on."""
-        key = (vendor, asked.path, asked.headers.get("authorization", ""))
+        key = (vendor, request.path, request.headers.get("authorization", ""))
         walk, page = self._at.get(key, (0, 0))
-        leads_on = any(name in _LEADS_ON and value not in _BEGINS for name, value in asked.query)
+        leads_on = any(name in _LEADS_ON and value not in _BEGINS for name, value in request.query)
         self._at[key] = (walk, page + 1) if leads_on and walk else (walk + 1, 1)
         return self._at[key]
 
@@ -339,20 +349,20 @@ class _Cue(msgspec.Struct):
     times: float
 
 
-class Cues:
-    """Breaks what it is told to, and is honest otherwise: to be handed to `FakeVendors` as `spoil`.
+class ScriptedFaults:
+    """Breaks the answers it is told to break; `FakeVendors` calls it as its `inject`.
 
     `wall` gives epoch seconds.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._walks = Walks()
+        self._walks = PagingRuns()
         self._cues: list[_Cue] = []
-        self.played = 0
+        self.injected = 0
         """How many answers were broken."""
 
-    def cue(self, vendor: str, fault: str | Fault, *, page: int = 1, times: float = 1) -> None:
+    def inject(self, vendor: str, fault: str | Fault, *, page: int = 1, times: float = 1) -> None:
         """Break the next `times` answers of a vendor for that page; `math.inf` for ever.
 
         `fault` is a name out of `FAULTS`, or a fault of one's own.
@@ -364,18 +374,20 @@ class Cues:
         """Let the vendors be honest again."""
         self._cues.clear()
 
-    def __call__(self, vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
-        """Return what goes over the wire instead of an answer, None for the answer itself."""
-        _, page = self._walks.step(vendor, asked)
+    def __call__(
+        self, vendor: str, request: VendorRequest, response: VendorResponse
+    ) -> Script | None:
+        """Return what goes over the wire instead of an response, None for the answer itself."""
+        _, page = self._walks.step(vendor, request)
         for cue in self._cues:
             if (cue.vendor, cue.page) == (vendor, page) and cue.times > 0:
                 cue.times -= 1
-                self.played += 1
-                return cue.fault(asked, answer, self._wall())
+                self.injected += 1
+                return cue.fault(request, response, self._wall())
         return None
 
 
-VENDORS = ("tpstreams", "billing_usage", "thousandeyes")
+VENDOR_NAMES = ("tpstreams", "billing_usage", "thousandeyes")
 _TARGET = """\
   - name: "{name}"
     provider: {vendor}
@@ -385,15 +397,15 @@ _TARGET = """\
 {more}"""
 
 
-def targets(origin: str, tokens: Mapping[str, str]) -> str:
+def chaos_targets(origin: str, tokens: Mapping[str, str]) -> str:
     """Return the accounts as the configuration writes them, for vendors at `origin`."""
     return "".join(_target(name, origin, tokens) for name in sorted(FAULTS))
 
 
 def _target(name: str, origin: str, tokens: Mapping[str, str]) -> str:
-    # Those that spoil links are for the vendor that has links.
-    turns = len(VENDORS) if not name.startswith("next_") else 1
-    vendor = VENDORS[sorted(FAULTS).index(name) % turns]
+    # Faults that break links are for the vendor that has links.
+    turns = len(VENDOR_NAMES) if not name.startswith("next_") else 1
+    vendor = VENDOR_NAMES[sorted(FAULTS).index(name) % turns]
     path = "/v7" if vendor == "thousandeyes" else ""
     more = "    params: {organization_id: 9q94nm}\n" if vendor == "tpstreams" else ""
     return _TARGET.format(
@@ -402,30 +414,32 @@ def _target(name: str, origin: str, tokens: Mapping[str, str]) -> str:
         origin=origin,
         path=path,
         token=tokens[vendor],
-        mark=MARK,
+        mark=FAULT_MARK,
         more=more,
     )
 
 
-class Chaos:
+class ChaosFaults:
     """Breaks every second answer of the accounts that are there to break; others go to `calm`."""
 
-    def __init__(self, calm: Spoil, wall: Callable[[], float]) -> None:
+    def __init__(self, calm: FaultInjector, wall: Callable[[], float]) -> None:
         self._calm = calm
         self._wall = wall
-        self._walks = Walks()
+        self._walks = PagingRuns()
 
-    def __call__(self, vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
-        """Return what goes over the wire instead of an answer, None for the answer itself."""
-        name = asked.headers.get("authorization", "").partition(MARK)[2]
+    def __call__(
+        self, vendor: str, request: VendorRequest, response: VendorResponse
+    ) -> Script | None:
+        """Return what goes over the wire instead of an response, None for the answer itself."""
+        name = request.headers.get("authorization", "").partition(FAULT_MARK)[2]
         if not name:
-            return self._calm(vendor, asked, answer)
-        walk, page = self._walks.step(vendor, asked)
-        breaks = walk % 2 == 0 and page == _page(walk, answer, page)
-        return FAULTS[name](asked, answer, self._wall()) if breaks else None
+            return self._calm(vendor, request, response)
+        walk, page = self._walks.step(vendor, request)
+        breaks = walk % 2 == 0 and page == _page(walk, response, page)
+        return FAULTS[name](request, response, self._wall()) if breaks else None
 
 
-def _page(walk: int, answer: VendorResponse, page: int) -> int:
+def _page(walk: int, response: VendorResponse, page: int) -> int:
     """Return the page at which a walk breaks: by turns the first, and the second if there is."""
-    is_only = page == 1 and b'"next":"' not in answer.body
+    is_only = page == 1 and b'"next":"' not in response.body
     return 1 if walk % 4 or is_only else 2

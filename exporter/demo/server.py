@@ -31,18 +31,18 @@ class VendorRequest(msgspec.Struct, frozen=True, kw_only=True):
         return next((value for key, value in reversed(self.query) if key == name), default)
 
 
-MARK = ".breaks-by-"
+FAULT_MARK = ".breaks-by-"
 """Stands in a token between a vendor's own and the name of a fault: who has it meets that one."""
 
 
-def is_signed(asked: VendorRequest, scheme: str, token: str) -> bool:
+def has_token(request: VendorRequest, scheme: str, token: str) -> bool:
     """Tell whether a request carries the vendor's token, or one that is made of it by `MARK`."""
-    given, _, key = asked.headers.get("authorization", "").partition(" ")
-    return given.lower() == scheme.lower() and key.partition(MARK)[0] == token
+    given, _, key = request.headers.get("authorization", "").partition(" ")
+    return given.lower() == scheme.lower() and key.partition(FAULT_MARK)[0] == token
 
 
 class VendorResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One well-formed answer."""
+    """One well-formed response."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -74,7 +74,7 @@ Script: TypeAlias = tuple[Action, ...]
 _PHRASES = {200: "OK", 304: "Not Modified", 401: "Unauthorized", 429: "Too Many Requests"}
 
 
-def json_answer(
+def json_response(
     document: object,
     *,
     status: int = 200,
@@ -87,50 +87,50 @@ def json_answer(
     return VendorResponse(status=status, headers=(("Content-Type", content_type), *more), body=body)
 
 
-def head(answer: VendorResponse, *, length: int | None = None) -> bytes:
+def response_head(response: VendorResponse, *, length: int | None = None) -> bytes:
     """Return the status line and headers, with the length of the body or the one given."""
-    size = len(answer.body) if length is None else length
-    lines = [f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Status')}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers]
+    size = len(response.body) if length is None else length
+    lines = [f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, 'Status')}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
     lines.append(f"Content-Length: {size}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def plainly(answer: VendorResponse) -> Script:
+def script_of(response: VendorResponse) -> Script:
     """Return the script of an answer as it should be."""
-    return (Send(head(answer) + answer.body),)
+    return (Send(response_head(response) + response.body),)
 
 
-Vendor = Callable[[VendorRequest, float], VendorResponse]
-Spoil = Callable[[str, VendorRequest, VendorResponse], Script | None]
+FakeVendor = Callable[[VendorRequest, float], VendorResponse]
+FaultInjector = Callable[[str, VendorRequest, VendorResponse], Script | None]
 """What a fault makes of a vendor's answer; None leaves it as it is."""
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 1024 * 1024
 
 
-def _honest(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+def _no_fault(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
     return None
 
 
 class FakeVendors:
     """Serves each vendor under its name: ``http://127.0.0.1:PORT/<name>/…``.
 
-    ``requests`` counts what was asked, by vendor. ``wall`` gives the time that the numbers follow.
+    ``requests`` counts the requests by vendor; ``wall`` gives the time that the numbers follow.
     """
 
     def __init__(
         self,
-        vendors: Mapping[str, Vendor],
+        vendors: Mapping[str, FakeVendor],
         *,
         wall: Callable[[], float],
-        spoil: Spoil = _honest,
+        inject: FaultInjector = _no_fault,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.requests: dict[str, int] = dict.fromkeys(vendors, 0)
         self._vendors = vendors
         self._wall = wall
-        self._spoil = spoil
+        self._inject = inject
         self._port = port
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -181,18 +181,20 @@ class FakeVendors:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        asked = _parse(await reader.readuntil(b"\r\n\r\n"), self.origin)
-        length = min(int(asked.headers.get("content-length", "0")), _LONGEST_BODY)
+        request = _parse(await reader.readuntil(b"\r\n\r\n"), self.origin)
+        length = min(int(request.headers.get("content-length", "0")), _LONGEST_BODY)
         body = await reader.readexactly(length) if length else b""
-        name, _, rest = asked.path.removeprefix("/").partition("/")
+        name, _, rest = request.path.removeprefix("/").partition("/")
         vendor = self._vendors.get(name)
         if vendor is None:
-            script = plainly(VendorResponse(status=404, body=b"no such vendor"))
+            script = script_of(VendorResponse(status=404, body=b"no such vendor"))
         else:
             self.requests[name] += 1
-            asked = _for_vendor(asked, name, f"/{rest}", body)
-            answer = vendor(asked, self._wall())
-            script = self._spoil(name, asked, answer) or plainly(_bodiless(asked, answer))
+            request = _for_vendor(request, name, f"/{rest}", body)
+            response = vendor(request, self._wall())
+            script = self._inject(name, request, response) or script_of(
+                _bodiless(request, response)
+            )
         return await _play(script, writer)
 
 
@@ -210,21 +212,21 @@ def _parse(data: bytes, origin: str) -> VendorRequest:
     )
 
 
-def _for_vendor(asked: VendorRequest, name: str, path: str, body: bytes) -> VendorRequest:
+def _for_vendor(request: VendorRequest, name: str, path: str, body: bytes) -> VendorRequest:
     return VendorRequest(
-        method=asked.method,
+        method=request.method,
         path=path,
-        query=asked.query,
-        headers=asked.headers,
+        query=request.query,
+        headers=request.headers,
         body=body,
-        origin=f"{asked.origin}/{name}",
+        origin=f"{request.origin}/{name}",
     )
 
 
-def _bodiless(asked: VendorRequest, answer: VendorResponse) -> VendorResponse:
-    if asked.method != "HEAD":
-        return answer
-    return VendorResponse(status=answer.status, headers=answer.headers)
+def _bodiless(request: VendorRequest, response: VendorResponse) -> VendorResponse:
+    if request.method != "HEAD":
+        return response
+    return VendorResponse(status=response.status, headers=response.headers)
 
 
 async def _play(script: Script, writer: asyncio.StreamWriter) -> bool:

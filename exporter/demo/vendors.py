@@ -18,16 +18,16 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
-from exporter.demo.faults import targets
+from exporter.demo.faults import chaos_targets
 from exporter.demo.server import (
+    FakeVendor,
+    FaultInjector,
     Script,
-    Spoil,
-    Vendor,
     VendorRequest,
     VendorResponse,
-    is_signed,
-    json_answer,
-    plainly,
+    has_token,
+    json_response,
+    script_of,
 )
 
 DAY = 86_400.0
@@ -49,28 +49,29 @@ def month_end(now: float) -> float:
     return month_start(month_start(now) + 32 * DAY)
 
 
-def days_of(start: date, end: date) -> list[date]:
+def days_between(start: date, end: date) -> list[date]:
     """Return the days from ``start`` to ``end``, both included; at most 400."""
     return [start + timedelta(days=n) for n in range(min((end - start).days + 1, 400))]
 
 
-def activity(day: date) -> float:
+def daily_activity(day: date) -> float:
     """Return the day's share of a usual day: quiet week-ends, and a little of its own."""
     own = math.sin(day.toordinal() * 12.9898) * 43_758.5453
     weekday = 0.55 if day.weekday() >= 5 else 1.0  # noqa: PLR2004 - Saturday
     return weekday * (0.85 + 0.3 * (own - math.floor(own)))
 
 
-def elapsed_of(day: date, now: float) -> float:
+def elapsed_share(day: date, now: float) -> float:
     """Return how much of a day has passed, 0 to 1."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
     return min(max((now - begin) / DAY, 0.0), 1.0)
 
 
-def grown(per_day: float, start: float, now: float) -> float:
+def used_since(per_day: float, start: float, now: float) -> float:
     """Return what was used since ``start`` at about ``per_day``."""
     return sum(
-        per_day * activity(day) * elapsed_of(day, now) for day in days_of(today(start), today(now))
+        per_day * daily_activity(day) * elapsed_share(day, now)
+        for day in days_between(today(start), today(now))
     )
 
 
@@ -86,13 +87,13 @@ _METRICS = {  # id: name, unit, included, at the start of the month, per day
 _WHOLE = frozenset({"requests", "users", "emails", "events"})
 
 
-def billing_answer(asked: VendorRequest, now: float) -> VendorResponse:
+def billing_answer(request: VendorRequest, now: float) -> VendorResponse:
     """Answer one request as the vendor would."""
-    if asked.path != "/api/billing/usage":
+    if request.path != "/api/billing/usage":
         return _refuse(404, "NOT_FOUND", "Resource not found")
-    if not is_signed(asked, "Bearer", BILLING_TOKEN):
+    if not has_token(request, "Bearer", BILLING_TOKEN):
         return _refuse(401, "UNAUTHORIZED", "Authentication required")
-    metrics = {key: _metric(key, now) for key in _wanted(asked)}
+    metrics = {key: _metric(key, now) for key in _wanted(request)}
     data = {
         "period": {"start": _iso(month_start(now)), "end": _iso(month_end(now) - 1)},
         "metrics": metrics,
@@ -101,18 +102,18 @@ def billing_answer(asked: VendorRequest, now: float) -> VendorResponse:
             key: _projection(key, now) for key in ("apiCalls", "bandwidth") if key in metrics
         },
     }
-    return json_answer({"success": True, "data": data})
+    return json_response({"success": True, "data": data})
 
 
-def _wanted(asked: VendorRequest) -> list[str]:
-    text = asked.argument("metrics")
+def _wanted(request: VendorRequest) -> list[str]:
+    text = request.argument("metrics")
     asked_for = {part.replace("_", "").lower() for part in text.split(",") if part}
     return [key for key in _METRICS if not asked_for or key.lower() in asked_for]
 
 
 def _used(key: str, now: float) -> float:
     _, unit, _, base, per_day = _METRICS[key]
-    value = base + grown(per_day, month_start(now), now)
+    value = base + used_since(per_day, month_start(now), now)
     return float(int(value)) if unit in _WHOLE else round(value, 2)
 
 
@@ -143,7 +144,7 @@ def _cost(metrics: dict[str, dict[str, object]]) -> dict[str, object]:
 
 def _refuse(status: int, code: str, message: str) -> VendorResponse:
     problem = {"success": False, "error": {"code": code, "message": message}}
-    return json_answer(problem, status=status)
+    return json_response(problem, status=status)
 
 
 def _iso(epoch: float) -> str:
@@ -160,21 +161,21 @@ TESTS = (
 AGENTS = (("2067", "Platform", "551201", "fra-ea-01"), ("2071", "Edge", "551377", "sin-ea-02"))
 
 
-def thousandeyes_answer(asked: VendorRequest, now: float) -> VendorResponse:
+def thousandeyes_answer(request: VendorRequest, now: float) -> VendorResponse:
     """Answer one request as the vendor would."""
-    if not is_signed(asked, "Bearer", THOUSANDEYES_TOKEN):
+    if not has_token(request, "Bearer", THOUSANDEYES_TOKEN):
         problem = {"error": "invalid_token", "error_description": "Invalid access token"}
-        return json_answer(problem, status=401)
+        return json_response(problem, status=401)
     routes = {
         "/v7/usage": _usage,
         "/v7/usage/units/tests": _tests,
         "/v7/usage/units/enterprise-agents": _agents,
         "/v7/quotas": _quotas,
     }
-    route = routes.get(asked.path)
+    route = routes.get(request.path)
     if route is None:
         return _hal({"title": "Not Found", "status": 404, "detail": "No such resource"}, now, 404)
-    return _hal(route(asked, now), now)
+    return _hal(route(request, now), now)
 
 
 def thousandeyes_period(now: float) -> tuple[float, float]:
@@ -193,12 +194,12 @@ def _hal(document: dict[str, object], now: float, status: int = 200) -> VendorRe
         "X-Organization-Rate-Limit-Reset": str(reset),
     }
     kind = "application/hal+json" if status < 400 else "application/problem+json"  # noqa: PLR2004
-    return json_answer(document, status=status, headers=headers, content_type=kind)
+    return json_response(document, status=status, headers=headers, content_type=kind)
 
 
-def _usage(asked: VendorRequest, now: float) -> dict[str, object]:
+def _usage(request: VendorRequest, now: float) -> dict[str, object]:
     start, end = thousandeyes_period(now)
-    used = sum(int(grown(test[5], start, now)) for test in TESTS)
+    used = sum(int(used_since(test[5], start, now)) for test in TESTS)
     share = max((now - start) / (end - start), 0.02)
     usage: dict[str, object] = {
         "quota": {
@@ -225,9 +226,9 @@ def _usage(asked: VendorRequest, now: float) -> dict[str, object]:
         "endpointAgentsEmbeddedUsed": 7,
         "enterpriseAgentsUsed": 24,
     }
-    if "test" in asked.argument("expand").split(","):
+    if "test" in request.argument("expand").split(","):
         usage |= _expanded(start, now, share)
-    return {"usage": usage, "_links": {"self": {"href": f"{asked.origin}{asked.path}"}}}
+    return {"usage": usage, "_links": {"self": {"href": f"{request.origin}{request.path}"}}}
 
 
 def _expanded(start: float, now: float, share: float) -> dict[str, object]:
@@ -252,7 +253,7 @@ def _expanded(start: float, now: float, share: float) -> dict[str, object]:
 def _test(
     test: tuple[str, str, str, str, str, float], start: float, now: float, share: float
 ) -> dict[str, object]:
-    used = int(grown(test[5], start, now))
+    used = int(used_since(test[5], start, now))
     return {
         "aid": test[0],
         "accountGroupName": test[1],
@@ -275,21 +276,21 @@ def _agent(agent: tuple[str, str, str, str]) -> dict[str, object]:
     }
 
 
-def _tests(asked: VendorRequest, now: float) -> dict[str, object]:
+def _tests(request: VendorRequest, now: float) -> dict[str, object]:
     start, end = thousandeyes_period(now)
     share = max((now - start) / (end - start), 0.02)
     rows = [{**_test(test, start, now, share), "isInstantTest": False} for test in TESTS]
-    if asked.argument("cursor") == "cursor2":
-        return {"breakdowns": rows[2:], "_links": {"self": {"href": asked.origin + asked.path}}}
-    following = f"{asked.origin}{asked.path}?cursor=cursor2"
+    if request.argument("cursor") == "cursor2":
+        return {"breakdowns": rows[2:], "_links": {"self": {"href": request.origin + request.path}}}
+    following = f"{request.origin}{request.path}?cursor=cursor2"
     return {"breakdowns": rows[:2], "_links": {"next": {"href": following}}}
 
 
-def _agents(asked: VendorRequest, now: float) -> dict[str, object]:
+def _agents(request: VendorRequest, now: float) -> dict[str, object]:
     return {"breakdowns": [_agent(agent) for agent in AGENTS], "_links": {}}
 
 
-def _quotas(asked: VendorRequest, now: float) -> dict[str, object]:
+def _quotas(request: VendorRequest, now: float) -> dict[str, object]:
     groups = [{"aid": "2067", "value": 24_000_000}, {"aid": "2071", "value": 9_000_000}]
     quota = {"organizationQuota": {"orgId": "1101", "value": 36_000_000}}
     return {"quotas": [{**quota, "accountGroupQuotas": groups}], "_links": {}}
@@ -299,43 +300,43 @@ TPSTREAMS_TOKEN = "demo-tpstreams-token"  # noqa: S105 - a fake vendor's fake to
 PAGE = 10
 
 
-def tpstreams_answer(asked: VendorRequest, now: float) -> VendorResponse:
+def tpstreams_answer(request: VendorRequest, now: float) -> VendorResponse:
     """Answer one request as the vendor would."""
-    if asked.path == "/api/auth/login/" and asked.method == "POST":
-        return _login(asked)
-    if not is_signed(asked, "Token", TPSTREAMS_TOKEN):
+    if request.path == "/api/auth/login/" and request.method == "POST":
+        return _login(request)
+    if not has_token(request, "Token", TPSTREAMS_TOKEN):
         challenge = {"WWW-Authenticate": "Token"}
-        return json_answer({"detail": "Invalid token."}, status=401, headers=challenge)
-    if asked.path.startswith("/api/v1/") and asked.path.endswith("/assets_usage/"):
-        return _tpstreams_usage(asked, now)
-    return json_answer({"detail": "Not found."}, status=404)
+        return json_response({"detail": "Invalid token."}, status=401, headers=challenge)
+    if request.path.startswith("/api/v1/") and request.path.endswith("/assets_usage/"):
+        return _tpstreams_usage(request, now)
+    return json_response({"detail": "Not found."}, status=404)
 
 
-def _login(asked: VendorRequest) -> VendorResponse:
+def _login(request: VendorRequest) -> VendorResponse:
     try:
-        known = json.loads(asked.body).get("password") == "demo"
+        known = json.loads(request.body).get("password") == "demo"
     except ValueError:
         known = False
     if not known:
         problem = {"non_field_errors": ["Unable to log in with provided credentials."]}
-        return json_answer(problem, status=400)
-    return json_answer({"token": TPSTREAMS_TOKEN, "expiry": None})
+        return json_response(problem, status=400)
+    return json_response({"token": TPSTREAMS_TOKEN, "expiry": None})
 
 
-def _tpstreams_usage(asked: VendorRequest, now: float) -> VendorResponse:
+def _tpstreams_usage(request: VendorRequest, now: float) -> VendorResponse:
     try:
-        start = date.fromisoformat(asked.argument("start") or f"{today(now):%Y-%m}-01")
-        end = date.fromisoformat(asked.argument("end") or today(now).isoformat())
+        start = date.fromisoformat(request.argument("start") or f"{today(now):%Y-%m}-01")
+        end = date.fromisoformat(request.argument("end") or today(now).isoformat())
     except ValueError:
-        return json_answer({"start": ["Enter a valid date."]}, status=400)
-    rows = [_row(day, now) for day in days_of(start, min(end, today(now)))]
-    if asked.argument("ordering") == "-date":
+        return json_response({"start": ["Enter a valid date."]}, status=400)
+    rows = [_row(day, now) for day in days_between(start, min(end, today(now)))]
+    if request.argument("ordering") == "-date":
         rows.reverse()
-    return _page(asked, rows)
+    return _page(request, rows)
 
 
 def _row(day: date, now: float) -> dict[str, object]:
-    share = activity(day) * elapsed_of(day, now)
+    share = daily_activity(day) * elapsed_share(day, now)
     stored = 402_000_000_000 + (day.toordinal() - 739_500) * 150_000_000
     return {
         "id": 90_000 + day.toordinal() - 739_000,
@@ -349,16 +350,16 @@ def _row(day: date, now: float) -> dict[str, object]:
     }
 
 
-def _page(asked: VendorRequest, rows: list[dict[str, object]]) -> VendorResponse:
-    number = int(asked.argument("page", "1"))
-    more = [(name, value) for name, value in asked.query if name != "page"]
+def _page(request: VendorRequest, rows: list[dict[str, object]]) -> VendorResponse:
+    number = int(request.argument("page", "1"))
+    more = [(name, value) for name, value in request.query if name != "page"]
 
     def link(page: int) -> str | None:
         if not 0 < page <= max(-(-len(rows) // PAGE), 1):
             return None
-        return f"{asked.origin}{asked.path}?{urlencode([*more, ('page', page)])}"
+        return f"{request.origin}{request.path}?{urlencode([*more, ('page', page)])}"
 
-    return json_answer(
+    return json_response(
         {
             "count": len(rows),
             "next": link(number + 1),
@@ -368,7 +369,7 @@ def _page(asked: VendorRequest, rows: list[dict[str, object]]) -> VendorResponse
     )
 
 
-VENDORS: dict[str, Vendor] = {
+VENDORS: dict[str, FakeVendor] = {
     "tpstreams": tpstreams_answer,
     "billing_usage": billing_answer,
     "thousandeyes": thousandeyes_answer,
@@ -404,24 +405,24 @@ TOKENS = {
 }
 
 
-def config(origin: str, *, chaos: bool = False) -> str:
+def demo_config(origin: str, *, chaos: bool = False) -> str:
     """Return the configuration of an exporter that polls the fake vendors at ``origin``.
 
     With ``chaos`` there is also an account for each fault that the vendors know.
     """
     usual = _CONFIG.format(origin=origin, **TOKENS)
-    return usual + targets(origin, TOKENS) if chaos else usual
+    return usual + chaos_targets(origin, TOKENS) if chaos else usual
 
 
-def throttles_now_and_then(every: int = 14, wait: int = 8) -> Spoil:
+def occasional_throttling(every: int = 14, wait: int = 8) -> FaultInjector:
     """Return a fault that refuses each ``every``-th request with 429 and ``Retry-After``."""
     counters: dict[str, Callable[[], int]] = {}
 
-    def spoil(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+    def inject(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
         count = counters.setdefault(vendor, itertools.count(1).__next__)()
         if count % every:
             return None
         refusal = {"detail": f"Request was throttled. Expected available in {wait} seconds."}
-        return plainly(json_answer(refusal, status=429, headers={"Retry-After": str(wait)}))
+        return script_of(json_response(refusal, status=429, headers={"Retry-After": str(wait)}))
 
-    return spoil
+    return inject

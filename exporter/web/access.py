@@ -109,7 +109,7 @@ _LONGEST_HEADER: Final = 1024  # a user name may be long, a password not
 _LONGEST_PASSWORD: Final = 72  # bytes: more, bcrypt cannot tell apart
 
 
-class Busy(Exception):  # noqa: N818 - the name of the fact
+class TooManyChecksError(Exception):
     """Too many passwords wait to be checked."""
 
 
@@ -128,7 +128,7 @@ class _Check(msgspec.Struct, eq=False):
     result: asyncio.Future[bool]
 
 
-class Passwords:
+class PasswordChecker:
     """Checks ``Authorization`` headers. Its caches hold keyed hashes, no password."""
 
     def __init__(self) -> None:
@@ -199,10 +199,10 @@ class Passwords:
         """Make room at the cost of whoever has most checks waiting. Raises Busy."""
         longest = max(self._lines, key=lambda line: len(self._lines[line]))
         if longest == newcomer or longest in self._proven:
-            raise Busy
+            raise TooManyChecksError
         dropped = self._lines[longest].pop()
         del self._checks[dropped.entry]
-        dropped.result.set_exception(Busy())
+        dropped.result.set_exception(TooManyChecksError())
         dropped.result.exception()  # seen, also where the client is gone
 
     async def _compare(self) -> None:
@@ -289,7 +289,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     context: ssl.SSLContext | None
 
 
-class AccessGate:
+class AccessControl:
     """The web configuration at work: admits requests, and gives the TLS context.
 
     Reads `path` at once: raises BadWebConfig or OSError. When the file or a certificate changes,
@@ -302,8 +302,8 @@ class AccessGate:
     ) -> None:
         self._path = path
         self._clock = clock
-        self._passwords = Passwords()
-        self._bucket = Bucket(clock)
+        self._passwords = PasswordChecker()
+        self._bucket = TokenBucket(clock)
         self._listening_with_tls: bool | None = None
         self._fresh = Fresh(self._load, clock=clock, complain=complain)
         self._listening_with_tls = self._fresh.get().context is not None
@@ -311,7 +311,7 @@ class AccessGate:
     @property
     def context(self) -> ssl.SSLContext | None:
         """The context to listen with: each connection gets the certificates of its time."""
-        return webconfig.Rotating(self._current) if self._listening_with_tls else None
+        return webconfig.RotatingContext(self._current) if self._listening_with_tls else None
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that each answer gets."""
@@ -342,9 +342,9 @@ class AccessGate:
             header = request.headers.get("Authorization", "")
             if await self._passwords.check(header, users, _address(request)):
                 return None
-        except Busy:
+        except TooManyChecksError:
             return connection.text_response("Too many passwords wait to be checked.", status=503)
-        challenge = {**connection.SECURITY, "WWW-Authenticate": "Basic"}
+        challenge = {**connection.SECURITY_HEADERS, "WWW-Authenticate": "Basic"}
         return connection.text_response("Unauthorized", status=401, headers=challenge)
 
     def _load(self) -> tuple[_Loaded, Iterable[str]]:
@@ -367,7 +367,7 @@ class AccessGate:
         return cast(ssl.SSLContext, self._fresh.get().context)
 
 
-class Bucket:
+class TokenBucket:
     """Exporter-toolkit's rate limit: a token each interval, `burst` of them at most."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

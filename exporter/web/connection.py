@@ -27,7 +27,7 @@ from exporter.kernel.override import override
 
 Handler: TypeAlias = Callable[[BaseRequest], Awaitable[StreamResponse]]
 SERVER: Final = "usage-exporter"
-SECURITY: Final[Mapping[str, str]] = MappingProxyType(
+SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "Server": SERVER,  # not "Python/3.11 aiohttp/3.14": no help for whoever looks for holes
         "Cache-Control": "no-store",
@@ -38,19 +38,19 @@ SECURITY: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """On every answer. No address of ours runs a script, is framed, or loads anything."""
-READ: Final = ("GET", "HEAD")
-CHANGE: Final = ("POST", "PUT")
+READ_METHODS: Final = ("GET", "HEAD")
+CHANGE_METHODS: Final = ("POST", "PUT")
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers an address, and to which methods."""
 
     handler: Handler
-    methods: tuple[str, ...] = READ
+    methods: tuple[str, ...] = READ_METHODS
 
 
 def text_response(
-    body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY
+    body: str, *, status: int = 200, headers: Mapping[str, str] = SECURITY_HEADERS
 ) -> Response:
     """Answer with plain text; a newline is added, so that a terminal stays readable."""
     return _answer(body + "\n", "text/plain; charset=utf-8", status, headers)
@@ -64,7 +64,7 @@ def json_response(value: object) -> bytes:
         return stdlib_json.dumps(msgspec.to_builtins(value)).encode()
 
 
-class Shared:
+class SharedBody:
     """A large body that all get who ask while it is being made: `make` runs once for them.
 
     So many clients cost the time and the memory of one, whether or not they read the answer.
@@ -92,7 +92,7 @@ class Shared:
             flight.exception()  # seen, also where everybody has left
 
 
-class Turns:
+class TimeSlice:
     """Lets others have the event loop from time to time: work at every size goes in slices."""
 
     def __init__(self, seconds: float = 0.005) -> None:
@@ -112,7 +112,7 @@ def method_not_allowed(methods: tuple[str, ...]) -> Response:
     return text_response(
         f"Only {' or '.join(methods)} requests allowed.",
         status=405,
-        headers={**SECURITY, "Allow": ", ".join(methods)},
+        headers={**SECURITY_HEADERS, "Allow": ", ".join(methods)},
     )
 
 
@@ -146,7 +146,7 @@ Notice: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Told a message and its fields, when pressure begins and when it is over."""
 
 
-class InFlight:
+class UnreadAnswers:
     """The bytes of answers that their clients have not read yet.
 
     Three kinds of them take memory: the piece that a connection is writing, bodies made for one
@@ -225,7 +225,7 @@ class InFlight:
             self._versions -= held[0]
 
 
-class Pieces(StreamResponse):
+class StreamedBody(StreamResponse):
     """An answer of a shared body, written piece by piece, with a Content-Length.
 
     Handed over whole it is copied twice, into aiohttp's join with the headers and into the
@@ -249,7 +249,7 @@ class Pieces(StreamResponse):
                     await self._write_run(memoryview(run), flight)
         await super().write_eof(data)
 
-    async def _write_run(self, run: memoryview, flight: InFlight) -> None:
+    async def _write_run(self, run: memoryview, flight: UnreadAnswers) -> None:
         start = 0
         while start < len(run):
             piece = run[start : start + (_SMALL_WRITE if flight.crowded else _WRITE)]
@@ -266,10 +266,10 @@ def send(
     crowded = cast(Connection, request.protocol).in_flight.crowded
     if sum(map(len, pieces)) <= (_SMALL_WRITE if crowded else _ONE_WRITE):
         return Response(body=b"".join(pieces), headers=dict(headers))
-    return Pieces(pieces, headers)
+    return StreamedBody(pieces, headers)
 
 
-def _runs(pieces: Iterable[bytes], flight: InFlight) -> Iterator[bytes]:
+def _runs(pieces: Iterable[bytes], flight: UnreadAnswers) -> Iterator[bytes]:
     """Yield the bytes of `pieces`, small neighbours joined: such a run is the client's alone."""
     run: list[bytes] = []
     size = 0
@@ -419,7 +419,7 @@ class Connections(Server):
         read_headers: float = READ_HEADERS,
     ) -> None:
         super().__init__(_timed(handler))
-        self.in_flight = InFlight()
+        self.in_flight = UnreadAnswers()
         self._headers_within = read_headers
         self._most = most
         self._open = 0

@@ -47,7 +47,7 @@ _LONGEST_HEADER = 2048
 """Characters of an Accept or Accept-Encoding header that is read. Prometheus sends 450."""
 
 
-def joined(lines: Iterable[str]) -> str:
+def join_header_lines(lines: Iterable[str]) -> str:
     """Return the lines of one header as one, "" (as without the header) if they are too long.
 
     Checked before anything is split or kept: 60 lines of 8 kB took two seconds to read.

@@ -37,8 +37,8 @@ from aiohttp.web_response import Response, StreamResponse
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip
 from exporter.web import connection
-from exporter.web.connection import CHANGE, STALLED, Connection, Pieces, Route, send
-from exporter.web.negotiate import Format, choose_format, choose_gzip, joined
+from exporter.web.connection import CHANGE_METHODS, STALLED, Connection, Route, StreamedBody, send
+from exporter.web.negotiate import Format, choose_format, choose_gzip, join_header_lines
 from exporter.web.view import StatusView
 
 Body: TypeAlias = bytes | tuple[bytes, ...]
@@ -50,7 +50,7 @@ _VARY: Final = "Accept, Accept-Encoding"
 
 def exposition(body: Body, request: BaseRequest, *, kind: Format, gzip: bool) -> StreamResponse:
     """Return the answer that carries `body`, with a Content-Length and without chunks."""
-    headers = {**connection.SECURITY, "Content-Type": kind.value, "Vary": _VARY}
+    headers = {**connection.SECURITY_HEADERS, "Content-Type": kind.value, "Vary": _VARY}
     if gzip:
         headers["Content-Encoding"] = "gzip"
     return send((body,) if isinstance(body, bytes) else body, headers, request)
@@ -60,14 +60,14 @@ def metrics_handler(scrape: Scrape) -> connection.Handler:
     """Return the handler of the telemetry path."""
 
     async def metrics(request: BaseRequest) -> StreamResponse:
-        kind = choose_format(joined(request.headers.getall("Accept", ())))
-        gzip = choose_gzip(joined(request.headers.getall("Accept-Encoding", ())))
+        kind = choose_format(join_header_lines(request.headers.getall("Accept", ())))
+        gzip = choose_gzip(join_header_lines(request.headers.getall("Accept-Encoding", ())))
         return exposition(await scrape(kind, gzip), request, kind=kind, gzip=gzip)
 
     return metrics
 
 
-_HEADERS: Final = {**connection.SECURITY, "Content-Type": "application/json"}
+_HEADERS: Final = {**connection.SECURITY_HEADERS, "Content-Type": "application/json"}
 
 
 def api_handler(view: Callable[[], Awaitable[StatusView]]) -> connection.Handler:
@@ -76,7 +76,7 @@ def api_handler(view: Callable[[], Awaitable[StatusView]]) -> connection.Handler
     async def make() -> bytes:
         return await _encode(await view())
 
-    body = connection.Shared(make)
+    body = connection.SharedBody(make)
 
     async def answer(request: BaseRequest) -> StreamResponse:
         return send((await body.get(),), _HEADERS, request)
@@ -86,7 +86,7 @@ def api_handler(view: Callable[[], Awaitable[StatusView]]) -> connection.Handler
 
 async def _encode(view: StatusView) -> bytes:
     """Return the same as ``answers.json(view)``, made target by target."""
-    turns = connection.Turns()
+    turns = connection.TimeSlice()
     parts = []
     for target in view.targets:
         parts.append(connection.json_response(target))
@@ -97,7 +97,10 @@ async def _encode(view: StatusView) -> bytes:
 
 
 # YAML under a type that browsers show instead of saving.
-_CONFIG_HEADERS: Final = {**connection.SECURITY, "Content-Type": "text/plain; charset=utf-8"}
+_CONFIG_HEADERS: Final = {
+    **connection.SECURITY_HEADERS,
+    "Content-Type": "text/plain; charset=utf-8",
+}
 
 
 def config_handler(text: Callable[[], str]) -> connection.Handler:
@@ -210,7 +213,7 @@ def probe_handler(probe: Probe, names: Callable[[], Collection[str]]) -> connect
         wanted = request.query.getall("target", [])
         if len(wanted) != 1 or not wanted[0]:
             return _refuse("Name one target: /probe?target=NAME.", "", names())
-        kind = choose_format(joined(request.headers.getall("Accept", ())))
+        kind = choose_format(join_header_lines(request.headers.getall("Accept", ())))
         body = await probe(wanted[0], kind)
         if body is None:
             name = clip(wanted[0], 64)
@@ -227,7 +230,7 @@ def _refuse(what: str, name: str, names: Collection[str]) -> Response:
     return connection.text_response(what + more, status=400)
 
 
-def status_handler(
+def status_page_handler(
     view: Callable[[], Awaitable[StatusView]], *, telemetry_path: str
 ) -> connection.Handler:
     """Return the handler of ``/``."""
@@ -236,20 +239,20 @@ def status_handler(
         # Not before somebody looks: most daemons are only ever scraped.
         from exporter.web.page import status_page  # noqa: PLC0415
 
-        turns = connection.Turns()
+        turns = connection.TimeSlice()
         parts = []
         for part in status_page(await view(), telemetry_path=telemetry_path):
             parts.append(part)
             await turns.rest()  # 200 cards take 30 ms: scrapes go in between
         return "".join(parts).encode("utf-8", "replace")
 
-    body = connection.Shared(make)
+    body = connection.SharedBody(make)
 
     async def answer(request: BaseRequest) -> StreamResponse:
         from exporter.web.style import POLICY  # noqa: PLC0415 - as above
 
         headers = {
-            **connection.SECURITY,
+            **connection.SECURITY_HEADERS,
             "Content-Security-Policy": POLICY,
             "Content-Type": "text/html; charset=utf-8",
         }
@@ -258,16 +261,16 @@ def status_handler(
     return answer
 
 
-async def icon(request: BaseRequest) -> StreamResponse:
+async def icon_handler(request: BaseRequest) -> StreamResponse:
     """Answer ``/favicon.ico`` with nothing: the page brings its own icon."""
-    return Response(status=204, headers=connection.SECURITY)
+    return Response(status=204, headers=connection.SECURITY_HEADERS)
 
 
-def elsewhere(location: str) -> connection.Handler:
+def redirect_handler(location: str) -> connection.Handler:
     """Return a handler that sends browsers to the status page below a prefix."""
 
     async def answer(request: BaseRequest) -> StreamResponse:
-        headers = {**connection.SECURITY, "Location": location}
+        headers = {**connection.SECURITY_HEADERS, "Location": location}
         return connection.text_response(
             f"The status page is at {location}", status=302, headers=headers
         )
@@ -275,7 +278,7 @@ def elsewhere(location: str) -> connection.Handler:
     return answer
 
 
-class Site(msgspec.Struct, frozen=True, kw_only=True):
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """What the addresses ask: callables that ``app`` hands in. None of them meets a vendor.
 
     `not_ready` gives the reason, "" when ready; `reload` is None while the lifecycle API is
@@ -292,7 +295,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def routes(
-    site: Site, *, telemetry_path: str = "/metrics", prefix: str = "", external_url: str = ""
+    site: Backend, *, telemetry_path: str = "/metrics", prefix: str = "", external_url: str = ""
 ) -> dict[str, Route]:
     """Return the table. `telemetry_path` wins over an address of ours with the same path.
 
@@ -301,12 +304,12 @@ def routes(
     reverse proxy shows that.
     """
     table = {
-        "/": Route(handler=status_handler(site.view, telemetry_path=telemetry_path)),
-        "/favicon.ico": Route(handler=icon),
+        "/": Route(handler=status_page_handler(site.view, telemetry_path=telemetry_path)),
+        "/favicon.ico": Route(handler=icon_handler),
         "/-/healthy": Route(handler=healthy_handler),
         "/-/ready": Route(handler=ready_handler(site.not_ready)),
         "/-/reload": Route(
-            handler=reload_handler(site.reload, external_url=external_url), methods=CHANGE
+            handler=reload_handler(site.reload, external_url=external_url), methods=CHANGE_METHODS
         ),
         "/probe": Route(handler=probe_handler(site.probe, site.names)),
         "/config": Route(handler=config_handler(site.config_text)),
@@ -317,8 +320,8 @@ def routes(
         return table
     home = urlsplit(external_url).path or prefix
     return {
-        "/": Route(handler=elsewhere(f"{prefix}/")),
-        prefix: Route(handler=elsewhere(f"{home.rstrip('/')}/")),
+        "/": Route(handler=redirect_handler(f"{prefix}/")),
+        prefix: Route(handler=redirect_handler(f"{home.rstrip('/')}/")),
         **{prefix + path: route for path, route in table.items()},
     }
 
@@ -327,12 +330,12 @@ Failed: TypeAlias = Callable[[str, BaseException], None]
 """Told the path and the exception of a handler that broke, to log and to count it."""
 _INTERNAL: Final = "Internal error. The exporter's log says more."
 _CROWDED: Final = "Too many answers wait for clients that do not read. Come again in a moment."
-_LATER: Final = {**connection.SECURITY, "Retry-After": "10"}
+_LATER: Final = {**connection.SECURITY_HEADERS, "Retry-After": "10"}
 _SLOWEST: Final = 60.0
 """Seconds for a handler and for a client to read the answer: a reload of 10,000 targets fits."""
 
 
-class Guard(Protocol):
+class Access(Protocol):
     """Who may pass, and the headers that the web configuration adds to every answer."""
 
     def admit(self, request: BaseRequest) -> Awaitable[Response | None]:
@@ -344,7 +347,7 @@ class Guard(Protocol):
         ...
 
 
-class Dispatch:
+class Dispatcher:
     """Answers requests by a table of addresses.
 
     The table is fixed; whatever a handler does, the client gets an answer without a traceback,
@@ -356,7 +359,7 @@ class Dispatch:
         routes: Mapping[str, Route],
         *,
         failed: Failed,
-        guard: Guard | None = None,
+        guard: Access | None = None,
         slowest: float = _SLOWEST,
     ) -> None:
         self._routes = dict(routes)
@@ -414,11 +417,11 @@ class Dispatch:
 async def _write(response: StreamResponse, request: BaseRequest) -> StreamResponse:
     # Here and not by aiohttp later, so that a client which does not read meets the deadline.
     flight = cast(Connection, request.protocol).in_flight
-    size = 0 if isinstance(response, Pieces) else response.content_length or 0
+    size = 0 if isinstance(response, StreamedBody) else response.content_length or 0
     if not flight.fits(size):
         response, size = connection.text_response(_CROWDED, status=503, headers=_LATER), 0
     with contextlib.suppress(ConnectionError), flight.private(size):
-        if isinstance(response, Pieces):  # it has a deadline for each piece
+        if isinstance(response, StreamedBody):  # it has a deadline for each piece
             await response.prepare(request)
             await response.write_eof()
         else:

@@ -54,7 +54,7 @@ HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 
 
-class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TlsServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``tls_server_config``. Paths are relative to the file, until `WebConfig.resolved`."""
 
     cert_file: str = ""
@@ -69,7 +69,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     curve_preferences: tuple[str, ...] = ()
 
 
-class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``http_server_config``. ``http2`` is accepted; the exporter speaks HTTP/1.1."""
 
     http2: bool = True
@@ -86,8 +86,8 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. All sections are optional; without ``tls_server_config`` it is HTTP."""
 
-    tls_server_config: Tls | None = None
-    http_server_config: Http = Http()
+    tls_server_config: TlsServerConfig | None = None
+    http_server_config: HttpServerConfig = HttpServerConfig()
     basic_auth_users: Mapping[str, str] = {}
     rate_limit: RateLimit | None = None
 
@@ -114,7 +114,7 @@ def findings(config: WebConfig) -> list[Finding]:
     return found
 
 
-def _tls(tls: Tls) -> Iterator[Finding]:
+def _tls(tls: TlsServerConfig) -> Iterator[Finding]:
     for key in ("cert_file", "key_file"):
         if not getattr(tls, key):
             yield (
@@ -134,7 +134,7 @@ def _tls(tls: Tls) -> Iterator[Finding]:
         yield "curve_preferences", "Python's TLS takes one curve. Name one, or none for all."
 
 
-def _client_auth(tls: Tls) -> Iterator[Finding]:
+def _client_auth(tls: TlsServerConfig) -> Iterator[Finding]:
     if tls.client_auth_type in {"RequestClientCert", "RequireAnyClientCert"}:
         what = "asks for a certificate without checking it, which Python's TLS cannot do."
         yield "client_auth_type", f"{tls.client_auth_type} {what} {_checked(CLIENT_AUTH[1:])}"
@@ -183,7 +183,7 @@ _CLIENT_AUTH: Final = {
 }
 
 
-def make_context(tls: Tls) -> ssl.SSLContext:
+def make_context(tls: TlsServerConfig) -> ssl.SSLContext:
     """Return a server's context. Raises OSError (ssl's own included) naming the bad file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.min_version]
@@ -200,12 +200,12 @@ def make_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def files_of(tls: Tls) -> tuple[str, ...]:
+def files_of(tls: TlsServerConfig) -> tuple[str, ...]:
     """Return the files that a context is made of."""
     return tuple(path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path)
 
 
-def _load(tls: Tls, context: ssl.SSLContext) -> None:
+def _load(tls: TlsServerConfig, context: ssl.SSLContext) -> None:
     try:
         # Without a password a key that has one would ask the terminal for it.
         context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
@@ -241,7 +241,7 @@ def _words(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
-class Rotating(ssl.SSLContext):
+class RotatingContext(ssl.SSLContext):
     """A context that gives each new connection whatever context is current.
 
     What is set on this one itself is never used: the event loop asks it for a connection's TLS
@@ -265,8 +265,8 @@ _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`")
 _FIELDS: Final = {
     "": WebConfig,
-    "tls_server_config": Tls,
-    "http_server_config": Http,
+    "tls_server_config": TlsServerConfig,
+    "http_server_config": HttpServerConfig,
     "rate_limit": RateLimit,
 }
 _SECTIONS: Final = {*_FIELDS, "basic_auth_users", "http_server_config.headers"}

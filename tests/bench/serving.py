@@ -22,10 +22,10 @@ from exporter.store.exposition import PrefixCache
 from exporter.web import routes
 from exporter.web.address import parse_address
 from exporter.web.connection import Route
-from exporter.web.routes import Dispatch
+from exporter.web.routes import Dispatcher
 from exporter.web.server import WebServer
 from tests.bench import shape
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
 
 
 class Shop:
@@ -64,7 +64,7 @@ async def serve(port: int, series: int) -> None:
     """Serve until the process is ended."""
     shop = Shop(series)
     scrape = Scrape(shop.shelf, shop.self_metrics())
-    watch = Stopwatch()
+    watch = CallbackTimer()
     watch.install()
 
     scraped = routes.metrics_handler(scrape.everything)
@@ -83,7 +83,7 @@ async def serve(port: int, series: int) -> None:
         "/changed": Route(handler=changed),
         "/longest": Route(handler=longest),
     }
-    server = WebServer(Dispatch(table, failed=lambda path, error: None))
+    server = WebServer(Dispatcher(table, failed=lambda path, error: None))
     await server.start([parse_address(f"127.0.0.1:{port}")])
     await asyncio.Event().wait()
 

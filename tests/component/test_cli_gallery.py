@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.server import FakeVendors, Vendor, VendorRequest, VendorResponse, json_answer
-from tests.support.process import Done, once
+from exporter.demo.server import (
+    FakeVendor,
+    FakeVendors,
+    VendorRequest,
+    VendorResponse,
+    json_response,
+)
+from tests.support.cli_process import Done, once
 from tests.support.vendor import NOW
 
 ROW = {
@@ -24,7 +30,7 @@ ROW = {
 
 
 def page(*rows: Mapping[str, Any], following: str | None = None, **more: Any) -> VendorResponse:
-    return json_answer({"count": 1, "next": following, "results": [*rows], **more})
+    return json_response({"count": 1, "next": following, "results": [*rows], **more})
 
 
 def raw(body: bytes, kind: str = "application/json") -> VendorResponse:
@@ -68,9 +74,9 @@ BAD: Mapping[str, tuple[Callable[[VendorRequest], VendorResponse], str, str]] = 
         "schema",
         "bandwidth_used",
     ),
-    "no_rows": (lambda asked: json_answer({"count": 0}), "schema", "results"),
+    "no_rows": (lambda asked: json_response({"count": 0}), "schema", "results"),
     "rows_as_text": (
-        lambda asked: json_answer({"results": "none"}),
+        lambda asked: json_response({"results": "none"}),
         "schema",
         'the text "none" in the place of a list',
     ),
@@ -108,7 +114,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return asyncio.run(play(tmp_path_factory.mktemp("gallery")))
 
 
-def vendor(answer: Callable[[VendorRequest], VendorResponse]) -> Vendor:
+def vendor(answer: Callable[[VendorRequest], VendorResponse]) -> FakeVendor:
     return lambda asked, now: answer(asked)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.server import Close, Pause, Send, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Close, Pause, Send, VendorRequest, VendorResponse, json_response
 from exporter.fetch.exchange import Watch
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
@@ -45,7 +45,7 @@ def numbers(fetched: Any) -> list[Any]:
 
 
 async def test_one_page_is_asked_for_with_the_credential() -> None:
-    async with Vendor(json_answer({"used": 7})) as vendor:
+    async with Vendor(json_response({"used": 7})) as vendor:
         fetched = await fetch(a_target(vendor.base_url, auth=BEARER, secrets={"token": CANARY}))
     assert documents(fetched) == [{"used": 7}]
     asked = vendor.asked[0]
@@ -63,7 +63,7 @@ async def test_next_urls_are_followed_to_the_end() -> None:
     def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
         link = f"{asked.origin}/usage?page={number + 1}" if number < 3 else None
-        return json_answer({"page": number, "next": link})
+        return json_response({"page": number, "next": link})
 
     async with Vendor(page) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=NEXT))
@@ -80,7 +80,7 @@ async def test_links_in_a_header_are_followed() -> None:
         number = int(asked.argument("page", "1"))
         more = "true" if number < 2 else "false"
         link = f'<{asked.origin}/usage?page={number + 1}>; rel="next"; results="{more}"'
-        return json_answer({"page": number}, headers={"Link": link})
+        return json_response({"page": number}, headers={"Link": link})
 
     paging = LinkHeader(unless={"results": "false"}, max_pages=10)
     async with Vendor(page) as vendor:
@@ -89,8 +89,8 @@ async def test_links_in_a_header_are_followed() -> None:
 
 async def test_a_page_that_fails_fails_the_whole() -> None:
     async with Vendor(
-        lambda asked: json_answer({"next": f"{asked.origin}/usage?page=2"}),
-        json_answer({"detail": "oops"}, status=500),
+        lambda asked: json_response({"next": f"{asked.origin}/usage?page=2"}),
+        json_response({"detail": "oops"}, status=500),
     ) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=NEXT))
     assert failure(fetched).reason is Reason.HTTP_5XX
@@ -102,7 +102,7 @@ async def test_a_page_that_fails_fails_the_whole() -> None:
 
 async def test_a_cursor_goes_into_the_query() -> None:
     paging = Cursor(cursor=paths("meta.next"), param="page[cursor]", max_pages=5)
-    async with Vendor(json_answer({"meta": {"next": "a b&c"}}), json_answer({})) as vendor:
+    async with Vendor(json_response({"meta": {"next": "a b&c"}}), json_response({})) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=paging))
     assert len(documents(fetched)) == 2
     assert vendor.asked[1].query == (("page[cursor]", "a b&c"),)
@@ -111,7 +111,7 @@ async def test_a_cursor_goes_into_the_query() -> None:
 async def test_a_cursor_goes_into_the_body() -> None:
     paging = Cursor(cursor=paths("end"), param="variables.after", body=True, max_pages=5)
     request = a_request("/graphql", method="POST", json={"query": compile_template("{{usage}}")})
-    async with Vendor(json_answer({"end": "c1"}), json_answer({"end": None})) as vendor:
+    async with Vendor(json_response({"end": "c1"}), json_response({"end": None})) as vendor:
         await fetch(a_target(vendor.base_url), a_collector(request=request, paging=paging))
     assert [json.loads(asked.body) for asked in vendor.asked] == [
         {"query": "{usage}"},
@@ -122,7 +122,7 @@ async def test_a_cursor_goes_into_the_body() -> None:
 
 async def test_the_second_poll_asks_the_same_as_the_first() -> None:
     paging = PageNumber(param="page", rows=paths("rows")[0], size=1, size_param="n", max_pages=5)
-    answers = [json_answer({"rows": [1]}), json_answer({"rows": []})]
+    answers = [json_response({"rows": [1]}), json_response({"rows": []})]
     async with Vendor(*answers, *answers) as vendor, a_client() as client:
         target = a_target(vendor.base_url, auth=BEARER, secrets={"token": CANARY})
         collector = a_collector(paging=paging)
@@ -202,7 +202,7 @@ async def test_a_key_in_the_query_goes_along_to_every_page() -> None:
     auth = QueryAuth(
         query={"api_key": compile_template("{credentials.token}")}, needs=frozenset({"token"})
     )
-    async with Vendor(json_answer({"next": "?page=2"}), json_answer({})) as vendor:
+    async with Vendor(json_response({"next": "?page=2"}), json_response({})) as vendor:
         target = a_target(vendor.base_url, auth=auth, secrets={"token": CANARY})
         fetched = await fetch(target, a_collector(paging=NEXT))
     assert [asked.argument("api_key") for asked in vendor.asked] == [CANARY, CANARY]
@@ -213,7 +213,7 @@ async def test_a_loop_is_found_although_the_key_is_added_to_each_address() -> No
     auth = QueryAuth(
         query={"api_key": compile_template("{credentials.token}")}, needs=frozenset({"token"})
     )
-    async with Vendor(json_answer({"next": "/v/usage"})) as vendor:
+    async with Vendor(json_response({"next": "/v/usage"})) as vendor:
         target = a_target(vendor.base_url, auth=auth, secrets={"token": CANARY})
         found = failure(await fetch(target, a_collector(paging=NEXT)))
     assert found.reason is Reason.PAGING
@@ -229,20 +229,20 @@ async def test_headers_that_are_no_utf8_are_readable() -> None:
 
 
 async def test_an_absent_answer_has_no_pages() -> None:
-    async with Vendor(json_answer({"message": "no limit set"}, status=404)) as vendor:
+    async with Vendor(json_response({"message": "no limit set"}, status=404)) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(verdict=ABSENT))
     assert [payload.pages for payload in payloads(fetched)] == [()]
 
 
 async def test_absent_past_the_last_counted_page_is_the_end() -> None:
     paging = PageNumber(param="page", rows=paths("rows")[0], size=1, max_pages=5)
-    async with Vendor(json_answer({"rows": [1]}), json_answer({}, status=404)) as vendor:
+    async with Vendor(json_response({"rows": [1]}), json_response({}, status=404)) as vendor:
         collector = a_collector(paging=paging, verdict=ABSENT)
         assert len(documents(await fetch(a_target(vendor.base_url), collector))) == 1
 
 
 async def test_a_page_that_was_named_and_is_absent_is_a_failure() -> None:
-    async with Vendor(json_answer({"next": "?page=2"}), json_answer({}, status=404)) as vendor:
+    async with Vendor(json_response({"next": "?page=2"}), json_response({}, status=404)) as vendor:
         collector = a_collector(paging=NEXT, verdict=ABSENT)
         found = failure(await fetch(a_target(vendor.base_url), collector))
     assert (found.reason, found.detail) == (
@@ -281,9 +281,9 @@ async def test_the_rate_is_that_of_the_last_answer_that_tells_one() -> None:
         return {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": str(left)}
 
     async with Vendor(
-        json_answer({"next": "?page=2"}, headers=told(9)),
-        json_answer({"next": "?page=3"}, headers=told(8)),
-        json_answer({}),
+        json_response({"next": "?page=2"}, headers=told(9)),
+        json_response({"next": "?page=3"}, headers=told(8)),
+        json_response({}),
     ) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=NEXT))
     assert fetched.rate == RateLimit(limit=60, remaining=8)
@@ -302,7 +302,7 @@ async def test_basic_is_sent_and_digest_answers_the_challenge() -> None:
 
     challenge = 'Digest realm="x", nonce="n1", qop="auth", algorithm=MD5'
     denied = VendorResponse(status=401, headers=(("WWW-Authenticate", challenge),))
-    async with Vendor(denied, json_answer({"used": 1})) as vendor, a_client() as client:
+    async with Vendor(denied, json_response({"used": 1})) as vendor, a_client() as client:
         auth_digest = DigestAuth(username=user, password=password, needs=needs)
         target = a_target(vendor.base_url, auth=auth_digest, secrets=secrets)
         for _ in range(2):
@@ -314,7 +314,9 @@ async def test_basic_is_sent_and_digest_answers_the_challenge() -> None:
 
 async def test_a_watcher_sees_each_exchange_with_the_body() -> None:
     seen: list[Exchange] = []
-    async with Vendor(json_answer({"next": "?page=2"}), json_answer({"n": "x" * 900})) as vendor:
+    async with Vendor(
+        json_response({"next": "?page=2"}), json_response({"n": "x" * 900})
+    ) as vendor:
         target = a_target(vendor.base_url)
         fetched = await fetch(
             target, a_collector(paging=NEXT), watch=Watch(seen.append, excerpts=True)

@@ -1,6 +1,6 @@
 """Fan-out: each account's answer, or none at all."""
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.definition.paging import NextUrl
 from exporter.model.definition.provider import Accounts
 from exporter.model.definition.rows import Rows, Step
@@ -29,9 +29,9 @@ EACH = a_collector("/{account.id}/usage")
 def answer(asked: VendorRequest) -> VendorResponse:
     if asked.path == "/organizations/":
         if asked.argument("page") == "2":
-            return json_answer({"results": [{"uuid": "b/2", "name": "Beta"}], "next": None})
-        return json_answer({"results": [{"uuid": "a1", "name": "Acme"}], "next": "?page=2"})
-    return json_answer({"path": asked.path})
+            return json_response({"results": [{"uuid": "b/2", "name": "Beta"}], "next": None})
+        return json_response({"results": [{"uuid": "a1", "name": "Acme"}], "next": "?page=2"})
+    return json_response({"path": asked.path})
 
 
 async def test_discovered_accounts_are_asked_one_by_one() -> None:
@@ -62,7 +62,7 @@ async def test_a_request_that_names_no_account_is_made_once() -> None:
 
 async def test_one_account_that_fails_fails_all() -> None:
     def one_fails(asked: VendorRequest) -> VendorResponse:
-        return json_answer({}, status=500) if asked.path.startswith("/b") else answer(asked)
+        return json_response({}, status=500) if asked.path.startswith("/b") else answer(asked)
 
     async with Vendor(one_fails) as vendor:
         fetched = await fetch(a_target(vendor.base_url, definition=DEFINITION), EACH)
@@ -70,13 +70,13 @@ async def test_one_account_that_fails_fails_all() -> None:
 
 
 async def test_no_accounts_are_an_answer_too() -> None:
-    async with Vendor(json_answer({"results": [], "next": None})) as vendor:
+    async with Vendor(json_response({"results": [], "next": None})) as vendor:
         fetched = await fetch(a_target(vendor.base_url, definition=DEFINITION), EACH)
     assert payloads(fetched) == ()
 
 
 async def test_a_discovery_of_another_shape_is_a_changed_schema() -> None:
-    async with Vendor(json_answer({"organizations": []})) as vendor:
+    async with Vendor(json_response({"organizations": []})) as vendor:
         found = failure(await fetch(a_target(vendor.base_url, definition=DEFINITION), EACH))
     assert (found.reason, found.detail) == (
         Reason.SCHEMA,
@@ -85,6 +85,6 @@ async def test_a_discovery_of_another_shape_is_a_changed_schema() -> None:
 
 
 async def test_a_discovery_that_is_refused_is_a_failure() -> None:
-    async with Vendor(json_answer({"detail": "no"}, status=403)) as vendor:
+    async with Vendor(json_response({"detail": "no"}, status=403)) as vendor:
         found = failure(await fetch(a_target(vendor.base_url, definition=DEFINITION), EACH))
     assert found.reason is Reason.FORBIDDEN

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.demo.server import json_answer
+from exporter.demo.server import json_response
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import DigestAuth
 from exporter.model.outcome import Reason
@@ -57,21 +57,21 @@ def large_headers() -> dict[str, str]:
 
 
 async def test_the_wait_of_an_error_is_not_lost_for_headers_that_are_too_large() -> None:
-    reply = json_answer({}, status=429, headers={"Retry-After": "77", **large_headers()})
+    reply = json_response({}, status=429, headers={"Retry-After": "77", **large_headers()})
     async with Vendor(reply) as vendor:
         found = failure(await fetch(a_target(vendor.base_url)))
     assert (found.reason, found.wait) == (Reason.RATE_LIMITED, 77)
 
 
 async def test_a_good_answer_with_headers_that_are_too_large_is_refused() -> None:
-    async with Vendor(json_answer({}, headers=large_headers())) as vendor:
+    async with Vendor(json_response({}, headers=large_headers())) as vendor:
         found = failure(await fetch(a_target(vendor.base_url)))
     assert found.reason is Reason.TOO_LARGE
     assert "the headers have more than 131072 bytes" in found.detail
 
 
 async def test_a_poll_gives_its_place_for_large_answers_back() -> None:
-    reply = json_answer({"text": "a" * 500_000})
+    reply = json_response({"text": "a" * 500_000})
     async with Vendor(reply) as vendor, a_client() as client:
         target = a_target(vendor.base_url)
         for _ in range(3):
@@ -81,7 +81,7 @@ async def test_a_poll_gives_its_place_for_large_answers_back() -> None:
 
 
 async def test_a_long_etag_is_not_kept() -> None:
-    reply = json_answer({}, headers={"ETag": '"' + "e" * 2000 + '"'})
+    reply = json_response({}, headers={"ETag": '"' + "e" * 2000 + '"'})
     async with Vendor(reply) as vendor, a_client() as client:
         for _ in range(2):
             await fetch(a_target(vendor.base_url), a_collector(conditional=True), client=client)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.model.definition.paging import LinkHeader, NextUrl, Paging
 from exporter.model.definition.provider import Collector
@@ -29,7 +29,7 @@ ETAG = 'W/"77aa"'
 def tagged(asked: VendorRequest) -> VendorResponse:
     if asked.headers.get("if-none-match") == ETAG:
         return VendorResponse(status=304, headers=(("ETag", ETAG),))
-    return json_answer({"used": 1, "next": None}, headers={"ETag": ETAG})
+    return json_response({"used": 1, "next": None}, headers={"ETag": ETAG})
 
 
 def conditional(**more: Any) -> Collector:
@@ -72,7 +72,7 @@ async def test_a_forgotten_version_is_asked_for_anew() -> None:
 
 
 async def test_a_failure_forgets_the_version() -> None:
-    broken = json_answer({}, status=500)
+    broken = json_response({}, status=500)
     async with Vendor(tagged, broken, tagged) as vendor, a_client() as client:
         target = a_target(vendor.base_url)
         await poll(client, target)
@@ -83,7 +83,10 @@ async def test_a_failure_forgets_the_version() -> None:
 
 async def test_an_absent_answer_forgets_the_version() -> None:
     absent = ResponseRules(absent=(Match(statuses=frozenset({404})),))
-    async with Vendor(tagged, json_answer({}, status=404), tagged) as vendor, a_client() as client:
+    async with (
+        Vendor(tagged, json_response({}, status=404), tagged) as vendor,
+        a_client() as client,
+    ):
         target, collector = a_target(vendor.base_url), conditional(verdict=absent)
         for _ in range(3):
             assert payloads(await poll(client, target, collector))
@@ -127,7 +130,7 @@ async def test_several_pages_are_asked_for_whole() -> None:
         return conditions(vendor)
 
     headers = {"ETag": ETAG}
-    two = (json_answer({"next": "?p=2"}, headers=headers), json_answer({}, headers=headers))
+    two = (json_response({"next": "?p=2"}, headers=headers), json_response({}, headers=headers))
     paging = NextUrl(next=paths("next"), max_pages=5)
     assert await asked_twice(paging, *two) == [False] * 4
     assert await asked_twice(LinkHeader(max_pages=5), two[1]) == [False] * 2

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.demo.server import json_answer
+from exporter.demo.server import json_response
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http, Tls
 from tests.support.fetching import a_client, a_target, documents, failure, fetch
-from tests.support.sockets import GOOD, Serve, Server, a_hole
+from tests.support.raw_servers import GOOD, Serve, Server, a_hole
 from tests.support.vendor import Vendor
 
 SETTINGS = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d\x00\x04\x00\x00\xff\xff"
@@ -157,7 +157,7 @@ async def test_a_server_that_agrees_on_no_protocol_and_hangs_up_is_told(
 
 
 async def test_a_poll_after_a_failure_is_told_of_its_own_connection(tmp_path: Path) -> None:
-    async with Vendor(json_answer({"used": 1})) as vendor, a_client() as client:
+    async with Vendor(json_response({"used": 1})) as vendor, a_client() as client:
         with a_hole() as port:
             failure(await fetch(a_target(f"https://127.0.0.1:{port}"), client=client))
         assert documents(await fetch(a_target(vendor.base_url), client=client))

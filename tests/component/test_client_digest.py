@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.authorize import challenges
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import DigestAuth
@@ -31,7 +31,7 @@ def asking(*lines: str) -> Callable[[VendorRequest], VendorResponse]:
     def answer(asked: VendorRequest) -> VendorResponse:
         signed = asked.headers.get("authorization", "")
         if signed.startswith("Digest ") and _fits(_parts(signed), asked.method):
-            return json_answer({"used": 1})
+            return json_response({"used": 1})
         return VendorResponse(
             status=401, headers=tuple(("WWW-Authenticate", line) for line in lines)
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_collector, a_target, failure, fetch, paths
@@ -29,7 +29,7 @@ def endless() -> Callable[[VendorRequest], VendorResponse]:
             "more": True,
             "rows": [2 * count, 2 * count + 1],
         }
-        return json_answer(document, headers={"Link": f'<{link}>; rel="next"'})
+        return json_response(document, headers={"Link": f'<{link}>; rel="next"'})
 
     return page
 

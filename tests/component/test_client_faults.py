@@ -13,7 +13,7 @@ from exporter.demo.server import (
     Send,
     VendorRequest,
     VendorResponse,
-    json_answer,
+    json_response,
 )
 from exporter.model.definition.paging import NextUrl
 from exporter.model.outcome import Failure, Reason
@@ -28,7 +28,7 @@ from tests.support.fetching import (
 )
 from tests.support.vendor import NOW, Vendor
 
-HONEST = json_answer({"results": [{"date": "2026-11-01", "used": 1}], "next": None})
+HONEST = json_response({"results": [{"date": "2026-11-01", "used": 1}], "next": None})
 PAGED = a_collector(paging=NextUrl(next=paths("next"), max_pages=5))
 
 FAILS: dict[str, tuple[Reason, float | None]] = {
@@ -209,7 +209,7 @@ async def test_chunks_that_never_end_properly_are_no_answer() -> None:
 
 async def test_a_wait_on_a_later_page_is_kept() -> None:
     async with Vendor(
-        lambda asked: json_answer({"next": f"{asked.origin}/usage?page=2"}),
+        lambda asked: json_response({"next": f"{asked.origin}/usage?page=2"}),
         VendorResponse(status=429, headers=(("Retry-After", "77"),)),
     ) as vendor:
         found = failure(await fetch(a_target(vendor.base_url), PAGED))

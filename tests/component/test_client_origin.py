@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.definition.paging import NextUrl
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.request import Param
@@ -55,12 +55,12 @@ async def test_an_account_id_never_leads_elsewhere(hostile: str) -> None:
 
     def elsewhere(asked: VendorRequest) -> VendorResponse:
         other_asked.append(asked)
-        return json_answer({})
+        return json_response({})
 
     def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path.endswith("/accounts"):
-            return json_answer({"id": HOSTILE[hostile](vendor.base_url, other.base_url)})
-        return json_answer({})
+            return json_response({"id": HOSTILE[hostile](vendor.base_url, other.base_url)})
+        return json_response({})
 
     async with Vendor(elsewhere) as other, Vendor(reply) as vendor:
         target, collector = fanning_out("{account.id}/usage", f"{vendor.base_url}/v1")
@@ -75,8 +75,8 @@ async def test_an_account_id_never_leads_elsewhere(hostile: str) -> None:
 async def test_an_account_id_may_be_an_address_of_the_same_api() -> None:
     def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/v1/accounts":
-            return json_answer({"id": f"{vendor.base_url}/v1/a/7"})
-        return json_answer({"path": asked.path})
+            return json_response({"id": f"{vendor.base_url}/v1/a/7"})
+        return json_response({"path": asked.path})
 
     async with Vendor(reply) as vendor:
         target, collector = fanning_out("{account.id}/usage", f"{vendor.base_url}/v1")
@@ -86,7 +86,7 @@ async def test_an_account_id_may_be_an_address_of_the_same_api() -> None:
 
 async def test_what_stands_in_an_id_is_quoted() -> None:
     def reply(asked: VendorRequest) -> VendorResponse:
-        return json_answer({"id": "a/b?c#d"} if asked.path == "/v1/accounts" else {})
+        return json_response({"id": "a/b?c#d"} if asked.path == "/v1/accounts" else {})
 
     async with Vendor(reply) as vendor:
         target, collector = fanning_out("/of/{account.id}/usage", f"{vendor.base_url}/v1")
@@ -123,9 +123,9 @@ async def test_a_link_stays_with_the_account_that_was_asked(
 ) -> None:
     def reply(asked: VendorRequest) -> VendorResponse:
         if len(vendor.asked) > 1:
-            return json_answer({"rows": []})
+            return json_response({"rows": []})
         if way == "next":
-            return json_answer({"next": placed(link)})
+            return json_response({"next": placed(link)})
         return VendorResponse(status=302, headers=(("Location", placed(link)),))
 
     params = {"org": Param(name="org", description="", required=True)}
@@ -163,7 +163,7 @@ async def test_a_link_stays_with_the_account_that_was_asked(
 )
 async def test_a_path_without_parameters_stays_too(link: str, *, followed: bool) -> None:
     def reply(asked: VendorRequest) -> VendorResponse:
-        return json_answer({"next": placed(link)} if len(vendor.asked) == 1 else {})
+        return json_response({"next": placed(link)} if len(vendor.asked) == 1 else {})
 
     paging = NextUrl(next=paths("next"), max_pages=3)
     async with Vendor(reply) as vendor:

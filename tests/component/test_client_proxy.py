@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.demo.server import VendorResponse, json_answer
+from exporter.demo.server import VendorResponse, json_response
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http
 from tests.support.fetching import (
@@ -45,7 +45,7 @@ async def a_tunnel(status: str, asked: list[bytes]) -> AsyncIterator[str]:
 
 
 async def test_a_request_goes_through_the_proxy() -> None:
-    async with Vendor(json_answer({"used": 1})) as proxy:
+    async with Vendor(json_response({"used": 1})) as proxy:
         http = through(proxy, f"me:{CANARY}@")
         fetched = await fetch(a_target("http://vendor.invalid/v", http=http))
     assert documents(fetched) == [{"used": 1}]
@@ -136,5 +136,5 @@ async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    async with Vendor(json_answer({"used": 1})) as vendor:
+    async with Vendor(json_response({"used": 1})) as vendor:
         assert documents(await fetch(a_target(vendor.base_url)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import HeaderAuth, QueryAuth
 from exporter.model.outcome import Reason
@@ -28,7 +28,7 @@ def redirect(location: str, status: int = 302) -> VendorResponse:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_within_the_origin_is_followed(status: int) -> None:
-    async with Vendor(redirect("/v/usage/?a=%2C", status), json_answer({"used": 1})) as vendor:
+    async with Vendor(redirect("/v/usage/?a=%2C", status), json_response({"used": 1})) as vendor:
         target = a_target(vendor.base_url, auth=KEY, secrets={"token": CANARY})
         fetched = await fetch(target)
     assert documents(fetched) == [{"used": 1}]
@@ -50,7 +50,7 @@ async def test_a_key_in_the_query_goes_along_within_the_origin() -> None:
     auth = QueryAuth(
         query={"key": compile_template("{credentials.token}")}, needs=frozenset({"token"})
     )
-    async with Vendor(redirect("/v/other"), json_answer({})) as vendor:
+    async with Vendor(redirect("/v/other"), json_response({})) as vendor:
         await fetch(a_target(vendor.base_url, auth=auth, secrets={"token": CANARY}))
     assert vendor.asked[1].query == (("key", CANARY),)
 
@@ -85,7 +85,7 @@ async def test_a_link_after_a_redirect_is_relative_to_where_it_led() -> None:
     def answer(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/usage":
             return redirect("/v/new/usage")
-        return json_answer({"path": asked.path})
+        return json_response({"path": asked.path})
 
     async with Vendor(answer) as vendor:
         assert documents(await fetch(a_target(vendor.base_url))) == [{"path": "/new/usage"}]

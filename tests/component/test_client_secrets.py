@@ -12,7 +12,7 @@ from exporter.demo.server import (
     Send,
     VendorRequest,
     VendorResponse,
-    json_answer,
+    json_response,
 )
 from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
@@ -63,14 +63,14 @@ def _headers(asked: VendorRequest) -> tuple[tuple[str, str], ...]:
 
 
 ECHOES: dict[str, Callable[[VendorRequest], VendorResponse | Script]] = {
-    "good body": lambda asked: json_answer({"echo": echo_of(asked), echo_of(asked): 1}),
+    "good body": lambda asked: json_response({"echo": echo_of(asked), echo_of(asked): 1}),
     "good headers": lambda asked: VendorResponse(headers=_headers(asked), body=b"{}"),
-    "error body": lambda asked: json_answer({"message": echo_of(asked)}, status=400),
+    "error body": lambda asked: json_response({"message": echo_of(asked)}, status=400),
     "error text": lambda asked: VendorResponse(status=401, body=echo_of(asked).encode()),
     "error headers": lambda asked: VendorResponse(status=500, headers=_headers(asked)),
     "web page": lambda asked: VendorResponse(body=f"<title>{echo_of(asked)}</title>".encode()),
-    "failed guard": lambda asked: json_answer({"failed": True, "error": echo_of(asked)}),
-    "next page": lambda asked: json_answer(
+    "failed guard": lambda asked: json_response({"failed": True, "error": echo_of(asked)}),
+    "next page": lambda asked: json_response(
         {"next": f"https://evil.example/?k={asked.argument('q')}{asked.headers['x-own']}"}
     ),
     "redirect": lambda asked: VendorResponse(
@@ -97,7 +97,7 @@ def places(fetched: Any, seen: list[Exchange], client: Any) -> str:
 async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> None:
     def reply(asked: VendorRequest) -> VendorResponse | Script:
         if asked.path == "/login":
-            return json_answer({"token": "tok3n-canary-of-the-log-in"}, headers={"X-T": "tok3n"})
+            return json_response({"token": "tok3n-canary-of-the-log-in"}, headers={"X-T": "tok3n"})
         return ECHOES[echo](asked)
 
     seen: list[Exchange] = []

@@ -17,14 +17,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter.demo.server import VendorResponse, json_answer
+from exporter.demo.server import VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.model.outcome import Reason
 from exporter.model.target import Http, Target, Tls
 from tests.support.fetching import a_client, a_target, documents, failure, fetch
 from tests.support.vendor import Vendor
 
-GOOD = json_answer({"used": 1})
+GOOD = json_response({"used": 1})
 
 
 @pytest.fixture(scope="module")

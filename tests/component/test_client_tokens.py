@@ -5,7 +5,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
@@ -67,11 +67,11 @@ class TokenVendor:
     def __call__(self, asked: VendorRequest) -> VendorResponse:
         if asked.path == "/login/":
             self.log_ins += 1
-            return json_answer({"token": f"token-{self.log_ins}-secret", **self.answer})
+            return json_response({"token": f"token-{self.log_ins}-secret", **self.answer})
         token = asked.headers.get("authorization", "").removeprefix("Token ")
         if self.good is None or token in self.good:
-            return json_answer({"used": 1})
-        return json_answer({"detail": f"Invalid token {token}."}, status=401)
+            return json_response({"used": 1})
+        return json_response({"detail": f"Invalid token {token}."}, status=401)
 
 
 def target_of(base_url: str, *, auth: Auth | None = None, **more: Any) -> Target:
@@ -179,7 +179,7 @@ async def test_a_used_up_quota_with_401_does_not_renew_the_token() -> None:
 
 async def test_a_wrong_password_is_tried_once_a_minute() -> None:
     now = [NOW]
-    denied = json_answer({"non_field_errors": [f"bad {CANARY}"]}, status=400)
+    denied = json_response({"non_field_errors": [f"bad {CANARY}"]}, status=400)
     async with Vendor(denied) as vendor, a_client(wall=lambda: now[0]) as client:
         target = target_of(vendor.base_url)
         found = failure(await poll(client, target))
@@ -196,9 +196,9 @@ async def test_a_wrong_password_is_tried_once_a_minute() -> None:
 async def test_a_new_password_is_tried_at_once() -> None:
     def answer(asked: VendorRequest) -> VendorResponse:
         if b"right-password" in asked.body:
-            return json_answer({"token": "good-token"})
+            return json_response({"token": "good-token"})
         status = 200 if asked.path == "/usage" else 401
-        return json_answer({}, status=status)
+        return json_response({}, status=status)
 
     async with Vendor(answer) as vendor, a_client() as client:
         assert failure(await poll(client, target_of(vendor.base_url))).reason is Reason.AUTH
@@ -214,7 +214,7 @@ async def test_a_throttled_log_in_waits_as_long_as_it_says() -> None:
 
 
 async def test_an_answer_without_a_token_is_a_changed_schema() -> None:
-    async with Vendor(json_answer({"jwt": "x"})) as vendor:
+    async with Vendor(json_response({"jwt": "x"})) as vendor:
         found = failure(await fetch(target_of(vendor.base_url)))
     assert (found.reason, found.detail) == (
         Reason.SCHEMA,
@@ -271,14 +271,14 @@ async def test_oauth_client_credentials_are_a_log_in() -> None:
 
 async def test_the_rate_of_a_log_in_is_not_that_of_the_api() -> None:
     async with Vendor(
-        json_answer({"token": "t-1"}, headers={"X-RateLimit-Remaining": "3"}), json_answer({})
+        json_response({"token": "t-1"}, headers={"X-RateLimit-Remaining": "3"}), json_response({})
     ) as vendor:
         assert (await fetch(target_of(vendor.base_url))).rate is None
 
 
 async def test_all_pages_are_signed_with_one_token() -> None:
     def answer(asked: VendorRequest) -> VendorResponse:
-        return json_answer({"token": "t-1", "next": None if asked.query else "?page=2"})
+        return json_response({"token": "t-1", "next": None if asked.query else "?page=2"})
 
     async with Vendor(answer) as vendor:
         paging = NextUrl(next=paths("next"), max_pages=3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.demo.server import Reset, json_answer
+from exporter.demo.server import Reset, json_response
 from exporter.model.definition.paging import NextUrl
 from exporter.model.outcome import Reason
 from tests.support.fetching import a_collector, a_target, failure, fetch, paths
@@ -16,9 +16,9 @@ async def test_a_wait_on_a_good_answer_is_told_and_the_longest_counts() -> None:
         return {"Retry-After": str(seconds)}
 
     async with Vendor(
-        json_answer({"next": "?page=2"}, headers=again(600)),
-        json_answer({"next": "?page=3"}, headers=again(5)),
-        json_answer({}, headers={"X-RateLimit-Remaining": "8"}),
+        json_response({"next": "?page=2"}, headers=again(600)),
+        json_response({"next": "?page=3"}, headers=again(5)),
+        json_response({}, headers={"X-RateLimit-Remaining": "8"}),
     ) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=NEXT))
     assert len(vendor.asked) == 3
@@ -29,7 +29,7 @@ async def test_a_wait_on_a_good_answer_is_told_and_the_longest_counts() -> None:
 
 async def test_a_wait_on_a_good_page_is_told_when_the_next_page_fails() -> None:
     async with Vendor(
-        json_answer({"next": "?page=2"}, headers={"Retry-After": "600"}), (Reset(),)
+        json_response({"next": "?page=2"}, headers={"Retry-After": "600"}), (Reset(),)
     ) as vendor:
         fetched = await fetch(a_target(vendor.base_url), a_collector(paging=NEXT))
     assert failure(fetched).reason is Reason.CONNECT

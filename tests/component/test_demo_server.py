@@ -78,11 +78,11 @@ async def test_who_speaks_no_http_is_left_alone() -> None:
 
 
 async def play(script: Script) -> bytes:
-    def spoil(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+    def inject(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
         return script
 
     async with (
-        FakeVendors({"v": echo}, wall=lambda: NOW, spoil=spoil) as vendors,
+        FakeVendors({"v": echo}, wall=lambda: NOW, inject=inject) as vendors,
         connected(vendors) as (reader, writer),
     ):
         writer.write(b"GET /v/ HTTP/1.1\r\n\r\n")
@@ -106,13 +106,13 @@ async def test_a_reset_is_no_orderly_end() -> None:
 async def test_it_ends_while_a_script_pauses() -> None:
     begun = asyncio.Event()
 
-    def spoil(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
+    def inject(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | None:
         begun.set()
         return (Pause(60.0), Close())
 
     async with (
         asyncio.timeout(5),
-        FakeVendors({"v": echo}, wall=lambda: NOW, spoil=spoil) as vendors,
+        FakeVendors({"v": echo}, wall=lambda: NOW, inject=inject) as vendors,
         connected(vendors) as (_, writer),
     ):
         writer.write(b"GET /v/ HTTP/1.1\r\n\r\n")

@@ -9,9 +9,9 @@ import pytest
 
 from exporter.app.explain import MOST_ACCOUNTS, MOST_EXCHANGES, MOST_SERIES, Story, explain
 from exporter.config.plan import load_text
-from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.model.target import Plan
-from tests.support.leaks import leaks
+from tests.support.secret_leaks import leaks
 from tests.support.vendor import Reply, Vendor
 
 DEFINITION = """\
@@ -60,7 +60,7 @@ def text(told: Story) -> str:
 
 
 def rows(*found: dict[str, Any], **more: Any) -> VendorResponse:
-    return json_answer({"rows": list(found), **more})
+    return json_response({"rows": list(found), **more})
 
 
 async def test_a_good_poll_is_told_from_the_request_to_the_series(tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ async def test_a_good_poll_is_told_from_the_request_to_the_series(tmp_path: Path
     ("reply", "words"),
     [
         (
-            json_answer({"oops": "no such team"}, status=400),
+            json_response({"oops": "no such team"}, status=400),
             ['      {"oops":"no such team"}', "✗ http_4xx: ", "no such team"],
         ),
         (
-            json_answer({"detail": "slow"}, status=429, headers={"Retry-After": "90"}),
+            json_response({"detail": "slow"}, status=429, headers={"Retry-After": "90"}),
             ["retry-after: 90", "✗ rate_limited: ", "the vendor says: come again in 90 s"],
         ),
         (VendorResponse(body=b"<html><title>Sorry</title>"), ["✗ not_json: ", "Sorry"]),
@@ -106,7 +106,7 @@ async def test_a_good_poll_is_told_from_the_request_to_the_series(tmp_path: Path
             ],
         ),
         (
-            json_answer({"lines": []}),
+            json_response({"lines": []}),
             ['rows: ✗ path "rows": there is no list here', "✗ schema: ", "lines: list of 0"],
         ),
         (
@@ -132,7 +132,7 @@ async def test_a_failure_on_a_late_page_names_the_page(tmp_path: Path) -> None:
     told, _ = await story(
         tmp_path,
         rows({"name": "a", "used": 1}, next="/v/usage?page=2"),
-        json_answer({"oops": "gone"}, status=500),
+        json_response({"oops": "gone"}, status=500),
         paging=paging,
     )
     assert told.failed
@@ -150,7 +150,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_a_poll(
 
 
 async def test_nothing_there_is_told_as_such(tmp_path: Path) -> None:
-    told, _ = await story(tmp_path, json_answer({}, status=404))
+    told, _ = await story(tmp_path, json_response({}, status=404))
     assert not told.failed
     assert "  answer: the vendor says that there is none" in told.lines
 
@@ -163,7 +163,7 @@ accounts: {collector: {request: {path: /accounts}}, each: accounts, id: id, labe
 async def test_each_account_is_told_up_to_a_few(tmp_path: Path) -> None:
     def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/accounts":
-            return json_answer({"accounts": [{"id": n, "name": f"team {n}"} for n in range(9)]})
+            return json_response({"accounts": [{"id": n, "name": f"team {n}"} for n in range(9)]})
         return rows({"name": "disk", "used": int(asked.path.rpartition("/")[2])})
 
     told, _ = await story(
@@ -226,7 +226,7 @@ async def test_no_secret_is_told_wherever_it_goes_and_comes_back(tmp_path: Path,
     def reply(asked: VendorRequest) -> VendorResponse:
         if asked.path == "/login":
             secrets.append("issued-canary/token==")
-            return json_answer({"access": secrets[-1], "note": KEY})
+            return json_response({"access": secrets[-1], "note": KEY})
         echo = " ".join(secrets)
         return rows({"name": echo, "used": echo, echo: echo}, plan=echo, next=f"/?{KEY}")
 

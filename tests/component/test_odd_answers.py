@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_answer
-from tests.support.exposed import Exposed
-from tests.support.process import Done, once
+from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_response
+from tests.support.cli_process import Done, once
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
 
 Case: TypeAlias = tuple[object, Mapping[str, Any]]
@@ -102,7 +102,7 @@ class Round:
     def __init__(self, done: Done, asked: Mapping[str, VendorRequest]) -> None:
         self.done = done
         self.asked = asked
-        self.seen: Exposed = done.exposed()
+        self.seen: ParsedExposition = done.exposed()
 
     def failed(self, account: str) -> dict[str, int]:
         return self.seen.failed(account)
@@ -114,7 +114,7 @@ class Round:
 def _answering(name: str, document: object, heard: dict[str, VendorRequest]) -> Any:
     def answer(asked: VendorRequest, now: float) -> VendorResponse:
         heard[name] = asked
-        return json_answer(document)
+        return json_response(document)
 
     return answer
 

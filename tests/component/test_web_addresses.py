@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from exporter.web import routes
-from exporter.web.connection import CHANGE, Route
+from exporter.web.connection import CHANGE_METHODS, Route
 from exporter.web.negotiate import Format
 from exporter.web.routes import Body, metrics_handler
 from tests.support.serving import Answer, ask, serving
@@ -126,7 +126,9 @@ async def reloaded(*problems: str) -> Answer:
     async def reload() -> Sequence[str]:
         return problems
 
-    return await asked(Route(handler=routes.reload_handler(reload), methods=CHANGE), method="POST")
+    return await asked(
+        Route(handler=routes.reload_handler(reload), methods=CHANGE_METHODS), method="POST"
+    )
 
 
 async def test_a_reload_that_works_is_200() -> None:
@@ -145,7 +147,7 @@ async def test_a_reload_that_fails_is_500_with_every_problem() -> None:
 
 
 async def test_a_reload_is_403_while_the_lifecycle_is_off() -> None:
-    off = Route(handler=routes.reload_handler(None), methods=CHANGE)
+    off = Route(handler=routes.reload_handler(None), methods=CHANGE_METHODS)
     for method in ("POST", "PUT"):
         answer = await asked(off, method=method)
         assert answer.status == 403
@@ -153,7 +155,7 @@ async def test_a_reload_is_403_while_the_lifecycle_is_off() -> None:
 
 
 async def test_a_reload_takes_no_get() -> None:
-    answer = await asked(Route(handler=routes.reload_handler(None), methods=CHANGE))
+    answer = await asked(Route(handler=routes.reload_handler(None), methods=CHANGE_METHODS))
     assert (answer.status, answer.text) == (405, "Only POST or PUT requests allowed.\n")
 
 

@@ -10,7 +10,7 @@ from exporter.kernel.override import override
 from exporter.web import connection
 from exporter.web.address import Address, CannotListen, parse_address
 from exporter.web.connection import Route
-from exporter.web.routes import Dispatch
+from exporter.web.routes import Dispatcher
 from exporter.web.server import WebServer
 from tests.support.serving import LOOPBACK, Broken, ask, parse, serving
 
@@ -34,7 +34,7 @@ ROUTES = {
     "/": Route(handler=hello),
     "/hang": Route(handler=hang),
     "/crash": Route(handler=crash),
-    "/change": Route(handler=hello, methods=connection.CHANGE),
+    "/change": Route(handler=hello, methods=connection.CHANGE_METHODS),
 }
 
 
@@ -122,7 +122,7 @@ async def test_a_report_that_breaks_is_500_too() -> None:
     def report(path: str, error: BaseException) -> None:
         raise RuntimeError(CANARY)
 
-    server = WebServer(Dispatch(ROUTES, failed=report), grace=0.2)
+    server = WebServer(Dispatcher(ROUTES, failed=report), grace=0.2)
     (address,) = await server.start([LOOPBACK])
     try:
         answer = await ask(address.port, "/crash")

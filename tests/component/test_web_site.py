@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from exporter.web.negotiate import Format
-from exporter.web.routes import Body, Site, routes
+from exporter.web.routes import Backend, Body, routes
 from exporter.web.view import StatusView
 from tests.support.serving import Broken, ask, serving
 from tests.support.views import a_status, a_target, gallery
@@ -26,11 +26,11 @@ async def reload() -> Sequence[str]:
     return ()
 
 
-def a_site(view: StatusView | None = None) -> Site:
+def a_site(view: StatusView | None = None) -> Backend:
     async def look() -> StatusView:
         return view or gallery()
 
-    return Site(
+    return Backend(
         scrape=scrape,
         probe=probe,
         names=lambda: ["video-prod"],

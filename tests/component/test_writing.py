@@ -10,13 +10,13 @@ import pytest
 
 from exporter.app import replay as answers
 from exporter.config.plan import compile_text
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.kernel.templates import DATE_WORDS, FORMATS, ROOTS, TOKEN
 from exporter.kernel.units import find_unit
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.model.definition.provider import DefinitionText
 from exporter.model.target import Rejected
-from tests.support.pages import ROOT, Block, blocks, code, rows
+from tests.support.markdown import ROOT, Block, blocks, code, rows
 from tests.support.vendor import NOW, Vendor
 
 PAGE = ROOT / "docs" / "providers" / "writing.md"
@@ -34,7 +34,7 @@ open(out, "wb").write(urllib.request.urlopen(request, timeout=10).read())
 """
 EXPORTER = f"""\
 #!/bin/sh
-exec {sys.executable} -m tests.support.frozen {NOW} "$@"
+exec {sys.executable} -m tests.support.cli_fixed_clock {NOW} "$@"
 """
 
 
@@ -117,7 +117,7 @@ def pigeon(asked: VendorRequest) -> VendorResponse:
     listing = next(one for one in blocks(TEXT) if one.kind == "json")
     signed = asked.headers.get("authorization") == "Bearer made-up-key"
     if not signed or asked.path != "/v1/usage":
-        return json_answer({"error": {"message": "no"}}, status=401 if not signed else 404)
+        return json_response({"error": {"message": "no"}}, status=401 if not signed else 404)
     return VendorResponse(
         headers=(("Content-Type", "application/json"),), body=listing.text.encode()
     )

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.server import Close, Pause, json_answer
-from tests.support.live import Exporter, ask, exporter, until
-from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from exporter.demo.server import Close, Pause, json_response
+from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
+from tests.support.processes import Exporter, ask, exporter, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,7 +24,7 @@ HANGS = (Pause(60.0), Close())
 
 
 @contextmanager
-def vendors(*meters: Meter) -> Iterator[None]:
+def vendors(*meters: MeteredVendor) -> Iterator[None]:
     """Run vendors in a loop of their own, in a thread."""
     ready, over = threading.Event(), threading.Event()
 
@@ -47,9 +47,9 @@ def vendors(*meters: Meter) -> Iterator[None]:
         thread.join(10)
 
 
-def meter(used: float = 250.0) -> Meter:
+def meter(used: float = 250.0) -> MeteredVendor:
     """Return a vendor whose values have no period: they are true on any day."""
-    return Meter(usage=rows(row(used=used, start=None, end=None)))
+    return MeteredVendor(usage=rows(row(used=used, start=None, end=None)))
 
 
 def run(folder: Path, path: Path, *more: str) -> AbstractContextManager[Exporter]:
@@ -73,7 +73,7 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
 
 
 def test_a_signal_ends_it_while_vendors_and_scrapers_hang(tmp_path: Path) -> None:
-    one, other = meter(), Meter(usage=HANGS)
+    one, other = meter(), MeteredVendor(usage=HANGS)
     with vendors(one, other):
         state = {"file": "state.db"}
         path = write_config(tmp_path, target(one), target(other, "work"), state=state)
@@ -105,7 +105,7 @@ def test_a_killed_process_leaves_its_values_to_the_next_one(tmp_path: Path) -> N
             time.sleep(1.5)  # what was learned half a second ago is on the disk
             live.tell(signal.SIGKILL)
             live.ended(5)
-        one.answers["usage"] = json_answer({"detail": "down"}, status=503)
+        one.answers["usage"] = json_response({"detail": "down"}, status=503)
         with run(tmp_path, path) as live:
             seen = live.until(lambda seen: bool(seen.all("usage_bytes")))
             time.sleep(1)

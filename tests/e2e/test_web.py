@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
-from exporter.web.access import AccessGate
+from exporter.web.access import AccessControl
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
@@ -46,7 +46,7 @@ def test_promtool_accepts_the_web_config_that_we_accept(
     issued = trustme.CA().issue_cert("exporter.test")
     issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    AccessGate(str(path), clock=lambda: 0.0, complain=pytest.fail)
+    AccessControl(str(path), clock=lambda: 0.0, complain=pytest.fail)
     code, words = check(promtool, "web-config", str(path))
     assert code == 0, words
 

@@ -1,11 +1,11 @@
-"""A vendor on 127.0.0.1 that answers as a test says, and remembers what it was asked."""
+"""A fake vendor on 127.0.0.1 that answers as the test says and records its requests."""
 
 import ssl
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from exporter.demo.server import FakeVendors, Script, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import FakeVendors, Script, VendorRequest, VendorResponse, json_response
 
 Reply: TypeAlias = VendorResponse | Script
 NOW = 1794744000.0  # 2026-11-15T12:00:00Z
@@ -21,12 +21,12 @@ class Vendor:
         self, *replies: Reply | Callable[[VendorRequest], Reply], tls: ssl.SSLContext | None = None
     ) -> None:
         self.asked: list[VendorRequest] = []
-        self._replies = list(replies) or [json_answer({})]
+        self._replies = list(replies) or [json_response({})]
         self._script: Script | None = None
         self._server = FakeVendors(
             {"v": lambda asked, now: self._answer(asked)},
             wall=lambda: NOW,
-            spoil=lambda name, asked, answer: self._script,
+            inject=lambda name, asked, answer: self._script,
             tls=tls,
         )
 

@@ -13,11 +13,11 @@ from exporter.demo.server import (
     Send,
     VendorRequest,
     VendorResponse,
-    head,
-    json_answer,
-    plainly,
+    json_response,
+    response_head,
+    script_of,
 )
-from exporter.demo.vendors import throttles_now_and_then
+from exporter.demo.vendors import occasional_throttling
 from tests.support.vendor import NOW
 
 ORIGIN = "http://127.0.0.1:1/x"
@@ -157,26 +157,26 @@ def test_thousandeyes_counts_from_the_5th(now: float, start: float, end: float) 
 
 
 def test_throttling_comes_at_each_nth_request_of_a_vendor() -> None:
-    spoil = throttles_now_and_then(every=3, wait=7)
-    answer = json_answer({})
-    scripts = [spoil("a", asked("/"), answer) for _ in range(6)]
+    inject = occasional_throttling(every=3, wait=7)
+    answer = json_response({})
+    scripts = [inject("a", asked("/"), answer) for _ in range(6)]
     assert [script is not None for script in scripts] == [False, False, True] * 2
     (sent,) = scripts[2] or ()
     assert isinstance(sent, Send)
     assert sent.data.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 7\r\n" in sent.data
-    assert spoil("b", asked("/"), answer) is None
+    assert inject("b", asked("/"), answer) is None
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_no_fault_waits_for_ever(name: str) -> None:
-    script: Script = FAULTS[name](asked("/"), json_answer({"rows": [1]}), NOW)
+    script: Script = FAULTS[name](asked("/"), json_response({"rows": [1]}), NOW)
     assert script
     assert sum(one.seconds for one in script if isinstance(one, Pause)) <= 121
 
 
 def test_an_answer_on_the_wire_is_http() -> None:
     answer = VendorResponse(status=418, headers=(("X-A", "b"),), body=b"tea")
-    assert head(answer) == b"HTTP/1.1 418 Status\r\nX-A: b\r\nContent-Length: 3\r\n\r\n"
-    assert head(answer, length=9).endswith(b"Content-Length: 9\r\n\r\n")
-    assert plainly(answer) == (Send(head(answer) + b"tea"),)
+    assert response_head(answer) == b"HTTP/1.1 418 Status\r\nX-A: b\r\nContent-Length: 3\r\n\r\n"
+    assert response_head(answer, length=9).endswith(b"Content-Length: 9\r\n\r\n")
+    assert script_of(answer) == (Send(response_head(answer) + b"tea"),)

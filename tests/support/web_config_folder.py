@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from exporter.web.access import AccessGate
+from exporter.web.access import AccessControl
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-class House:
+class WebConfigFolder:
     """A folder with a web configuration and what it names."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,9 +30,9 @@ class House:
         (self.folder / "cert.pem").write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.folder / "key.pem")
 
-    def gate(self, text: str) -> AccessGate:
+    def gate(self, text: str) -> AccessControl:
         self.write(text)
-        return AccessGate(
+        return AccessControl(
             str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append
         )
 

@@ -1,4 +1,4 @@
-"""A vendor that tells everything it was told, and the search for what must not be told."""
+"""A vendor that echoes the secrets of its requests in many forms, and a search for these."""
 
 import base64
 import contextlib
@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
-from exporter.demo.server import VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import VendorRequest, VendorResponse, json_response
 
 
 @functools.cache
@@ -83,18 +83,18 @@ def _redirect(asked: VendorRequest, text: str) -> VendorResponse:
 
 def _values(asked: VendorRequest, text: str) -> VendorResponse:
     row = {"name": text, "used": 1, "limit": 2, f"x {text}": text}
-    return json_answer({"rows": [row], "plan": text, "next": None})
+    return json_response({"rows": [row], "plan": text, "next": None})
 
 
 def _next(asked: VendorRequest, text: str) -> VendorResponse:
     there = f"https://elsewhere.example/usage?token={quote(text)}&{quote(text)}"
-    return json_answer({"rows": [], "next": there})
+    return json_response({"rows": [], "next": there})
 
 
 def _late(asked: VendorRequest, text: str) -> VendorResponse:
     """Fill the line, so that a cut goes through the secret wherever lines are cut."""
     document = {f"detail{n}": "x" * n for n in range(3)} | {"detail": f"{'y' * 240} {text}"}
-    return json_answer(document, status=400)
+    return json_response(document, status=400)
 
 
 def _late_body(asked: VendorRequest, text: str) -> VendorResponse:
@@ -122,13 +122,13 @@ def _encoded(write: Callable[[str], str]) -> Callable[[VendorRequest, str], Vend
 
     def reply(asked: VendorRequest, text: str) -> VendorResponse:
         rows = [{"name": write(part), "used": 1, "limit": 2} for part in dict.fromkeys([text])]
-        return json_answer({"rows": rows, "plan": write(text), "next": None})
+        return json_response({"rows": rows, "plan": write(text), "next": None})
 
     return reply
 
 
 def _encoded_error(write: Callable[[str], str]) -> Callable[[VendorRequest, str], VendorResponse]:
-    return lambda asked, text: json_answer({"error": write(text)}, status=400)
+    return lambda asked, text: json_response({"error": write(text)}, status=400)
 
 
 WAYS: tuple[Callable[[str], str], ...] = (
@@ -145,9 +145,9 @@ WAYS: tuple[Callable[[str], str], ...] = (
 
 
 REPLIES: tuple[Callable[[VendorRequest, str], VendorResponse], ...] = (
-    lambda asked, text: json_answer({"detail": f"{text} is no key"}, status=401),
-    lambda asked, text: json_answer({"error": {"message": quote(text)}}, status=403),
-    lambda asked, text: json_answer({text: {text: [text]}}, status=400),
+    lambda asked, text: json_response({"detail": f"{text} is no key"}, status=401),
+    lambda asked, text: json_response({"error": {"message": quote(text)}}, status=403),
+    lambda asked, text: json_response({text: {text: [text]}}, status=400),
     _html,
     _php,
     _redirect,
@@ -156,9 +156,9 @@ REPLIES: tuple[Callable[[VendorRequest, str], VendorResponse], ...] = (
     _late,
     _late_body,
     lambda asked, text: VendorResponse(body=f'{{"half": "{text}'.encode()),
-    lambda asked, text: json_answer({"rows": text}),
-    lambda asked, text: json_answer({"rows": [{"name": "a", "used": text}]}),
-    lambda asked, text: json_answer(
+    lambda asked, text: json_response({"rows": text}),
+    lambda asked, text: json_response({"rows": [{"name": "a", "used": text}]}),
+    lambda asked, text: json_response(
         {"detail": text}, status=429, headers={"Retry-After": quote(text), "X-Key": quote(text)}
     ),
     _escaped,
@@ -169,7 +169,7 @@ REPLIES: tuple[Callable[[VendorRequest, str], VendorResponse], ...] = (
 )
 
 
-class Blabber:
+class EchoingVendor:
     """Answers every request with something that it should not have repeated."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Blabber:
         texts = _told(asked)
         self.told |= set(texts)
         if asked.path == "/login":
-            return json_answer({"access": LOGIN_TOKEN, "note": " ".join(texts)})
+            return json_response({"access": LOGIN_TOKEN, "note": " ".join(texts)})
         turn = next(self._turn)
         return REPLIES[turn % len(REPLIES)](asked, " ".join(texts))
 

@@ -1,17 +1,17 @@
-"""A vendor of our own with a definition in four lines: for tests of everything but definitions."""
+"""A fake vendor with a small definition of its own, for tests that are not about definitions."""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from exporter.demo.server import Script, VendorRequest, VendorResponse, json_answer
+from exporter.demo.server import Script, VendorRequest, VendorResponse, json_response
 from tests.support.vendor import Vendor
 
 TOKEN = "meter-token-1"  # noqa: S105 - a fake vendor's fake token
 MONTH_START, MONTH_END = 1_793_491_200.0, 1_796_083_200.0  # November 2026
 DEFINITION = """\
-title: Meter
+title: MeteredVendor
 documentation: https://meter.example/docs
 interval: 5m
 credentials: {token: {description: The key.}}
@@ -49,17 +49,17 @@ def row(name: str = "traffic", used: float = 250.0, **more: Any) -> dict[str, An
 
 def rows(*found: Mapping[str, Any], **more: Any) -> VendorResponse:
     """Return an answer with rows."""
-    return json_answer({"rows": list(found) or [row()], **more})
+    return json_response({"rows": list(found) or [row()], **more})
 
 
-class Meter:
+class MeteredVendor:
     """Answers by path; a test changes `answers` as it goes on.
 
     Only the tokens in `accepted` are let in.
     """
 
     def __init__(self, **answers: Reply) -> None:
-        self.answers: dict[str, Reply] = {"usage": rows(), "seats": json_answer({"used": 3})}
+        self.answers: dict[str, Reply] = {"usage": rows(), "seats": json_response({"used": 3})}
         self.answers |= answers
         self.accepted = {TOKEN}
         self.vendor = Vendor(self._reply)
@@ -77,12 +77,12 @@ class Meter:
     def _reply(self, asked: VendorRequest) -> VendorResponse | Script:
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self.accepted:
-            return json_answer({"detail": "bad key"}, status=401)
+            return json_response({"detail": "bad key"}, status=401)
         reply = self.answers[asked.path.strip("/")]
         return reply(asked) if callable(reply) else reply
 
 
-def target(meter: Meter, name: str = "home", **more: Any) -> dict[str, Any]:
+def target(meter: MeteredVendor, name: str = "home", **more: Any) -> dict[str, Any]:
     """Return a target as the configuration writes it."""
     credentials = {"token": TOKEN}
     usual = {"name": name, "provider": "meter", "base_url": meter.base_url}

@@ -4,21 +4,21 @@ import math
 
 import pytest
 
-from exporter.demo.faults import FAULTS, Chaos, Cues, Walks
+from exporter.demo.faults import FAULTS, ChaosFaults, PagingRuns, ScriptedFaults
 from exporter.demo.server import (
-    MARK,
+    FAULT_MARK,
     Script,
     Send,
     VendorRequest,
     VendorResponse,
-    is_signed,
-    json_answer,
+    has_token,
+    json_response,
 )
-from exporter.demo.vendors import TOKENS, config
+from exporter.demo.vendors import TOKENS, demo_config
 from tests.support.vendor import NOW
 
-PAGED = json_answer({"next": "https://a.example/?page=2", "results": [1]})
-LAST = json_answer({"next": None, "results": [1]})
+PAGED = json_response({"next": "https://a.example/?page=2", "results": [1]})
+LAST = json_response({"next": None, "results": [1]})
 
 
 def asked(
@@ -38,21 +38,21 @@ def asked(
 
 
 def test_pages_are_counted_from_the_request_that_begins() -> None:
-    walks = Walks()
+    walks = PagingRuns()
     found = [walks.step("v", asked(page)) for page in (1, 2, 3, 1, 2, 1)]
     assert found == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)]
 
 
 @pytest.mark.parametrize("first", [("page", "1"), ("offset", "0"), ("cursor", "")])
 def test_a_first_page_may_be_asked_for_by_name(first: tuple[str, str]) -> None:
-    walks = Walks()
+    walks = PagingRuns()
     assert walks.step("v", asked(query=(first,))) == (1, 1)
     assert walks.step("v", asked(query=(("cursor", "abc"),))) == (1, 2)
     assert walks.step("v", asked(query=(first,))) == (2, 1)
 
 
 def test_everybody_turns_his_own_pages() -> None:
-    walks = Walks()
+    walks = PagingRuns()
     walks.step("v", asked())
     assert walks.step("v", asked(token="other")) == (1, 1)  # noqa: S106 - none
     assert walks.step("v", asked(path="/other")) == (1, 1)
@@ -61,7 +61,7 @@ def test_everybody_turns_his_own_pages() -> None:
 
 
 def test_a_walk_may_begin_in_the_middle() -> None:
-    assert Walks().step("v", asked(7)) == (1, 1)
+    assert PagingRuns().step("v", asked(7)) == (1, 1)
 
 
 def status(script: Script | None) -> bytes:
@@ -74,24 +74,24 @@ def status(script: Script | None) -> bytes:
 
 
 def test_a_cue_breaks_its_page_of_its_vendor_so_many_times() -> None:
-    cues = Cues(lambda: NOW)
-    cues.cue("v", "500", page=2, times=2)
+    faults = ScriptedFaults(lambda: NOW)
+    faults.inject("v", "500", page=2, times=2)
     lines = [
-        status(cues(vendor, asked(page), PAGED))
+        status(faults(vendor, asked(page), PAGED))
         for vendor, page in (("v", 1), ("v", 2), ("w", 1), ("w", 2), ("v", 1), ("v", 2), ("v", 3))
     ]
     assert [number for number, line in enumerate(lines) if line] == [1, 5]
     assert lines[1] == b"HTTP/1.1 500 Status"
-    assert status(cues("v", asked(1), PAGED)) + status(cues("v", asked(2), PAGED)) == b""
-    assert cues.played == 2
+    assert status(faults("v", asked(1), PAGED)) + status(faults("v", asked(2), PAGED)) == b""
+    assert faults.injected == 2
 
 
 def test_a_cue_for_ever_ends_when_it_is_cleared() -> None:
-    cues = Cues(lambda: NOW)
-    cues.cue("v", "401", times=math.inf)
-    assert all(status(cues("v", asked(), PAGED)) for _ in range(5))
-    cues.clear()
-    assert cues("v", asked(), PAGED) is None
+    faults = ScriptedFaults(lambda: NOW)
+    faults.inject("v", "401", times=math.inf)
+    assert all(status(faults("v", asked(), PAGED)) for _ in range(5))
+    faults.clear()
+    assert faults("v", asked(), PAGED) is None
 
 
 def test_a_cue_may_be_a_fault_of_ones_own() -> None:
@@ -99,14 +99,14 @@ def test_a_cue_may_be_a_fault_of_ones_own() -> None:
         assert now == NOW
         return (Send(b"HTTP/1.1 418 Status\r\n\r\n"),)
 
-    cues = Cues(lambda: NOW)
-    cues.cue("v", hangs_up)
-    assert status(cues("v", asked(), PAGED)) == b"HTTP/1.1 418 Status"
+    faults = ScriptedFaults(lambda: NOW)
+    faults.inject("v", hangs_up)
+    assert status(faults("v", asked(), PAGED)) == b"HTTP/1.1 418 Status"
 
 
 def test_an_unknown_fault_cannot_be_cued() -> None:
     with pytest.raises(KeyError):
-        Cues(lambda: NOW).cue("v", "earthquake")
+        ScriptedFaults(lambda: NOW).inject("v", "earthquake")
 
 
 # ------------------------------------------------------------------------------------ the chaos
@@ -117,13 +117,13 @@ def calm(vendor: str, asked: VendorRequest, answer: VendorResponse) -> Script | 
 
 
 def test_the_chaos_leaves_the_usual_accounts_alone() -> None:
-    chaos = Chaos(calm, lambda: NOW)
+    chaos = ChaosFaults(calm, lambda: NOW)
     assert chaos("tpstreams", asked(), PAGED) == (Send(b"calm"),)
 
 
 def test_an_account_of_the_chaos_is_well_and_breaks_by_turns_on_either_page() -> None:
-    chaos = Chaos(calm, lambda: NOW)
-    token = f"t{MARK}500"
+    chaos = ChaosFaults(calm, lambda: NOW)
+    token = f"t{FAULT_MARK}500"
     broken = []
     for _ in range(8):
         first = chaos("v", asked(token=token), PAGED)
@@ -134,22 +134,22 @@ def test_an_account_of_the_chaos_is_well_and_breaks_by_turns_on_either_page() ->
 
 
 def test_an_answer_of_one_page_breaks_at_it() -> None:
-    chaos = Chaos(calm, lambda: NOW)
-    broken = [bool(chaos("v", asked(token=f"t{MARK}500"), LAST)) for _ in range(8)]
+    chaos = ChaosFaults(calm, lambda: NOW)
+    broken = [bool(chaos("v", asked(token=f"t{FAULT_MARK}500"), LAST)) for _ in range(8)]
     assert broken == [False, True] * 4
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_there_is_an_account_for_every_fault(name: str) -> None:
-    text = config("http://127.0.0.1:1", chaos=True)
+    text = demo_config("http://127.0.0.1:1", chaos=True)
     assert f'- name: "{name}"\n' in text
-    assert f'{MARK}{name}"}}' in text
+    assert f'{FAULT_MARK}{name}"}}' in text
 
 
 def test_a_token_of_the_chaos_opens_the_vendor_it_is_made_of() -> None:
     for token in TOKENS.values():
-        assert is_signed(asked(token=token), "token", token)
-        assert is_signed(asked(token=f"{token}{MARK}401"), "Token", token)
-        assert not is_signed(asked(token=f"{token}x"), "Token", token)
-        assert not is_signed(asked(token=f"x{MARK}401"), "Token", token)
-        assert not is_signed(asked(token=token), "Bearer", token)
+        assert has_token(asked(token=token), "token", token)
+        assert has_token(asked(token=f"{token}{FAULT_MARK}401"), "Token", token)
+        assert not has_token(asked(token=f"{token}x"), "Token", token)
+        assert not has_token(asked(token=f"x{FAULT_MARK}401"), "Token", token)
+        assert not has_token(asked(token=token), "Bearer", token)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.access import Bucket
+from exporter.web.access import TokenBucket
 from exporter.web.webconfig import RateLimit
 
 
@@ -14,7 +14,7 @@ class Clock:
 
 def test_a_burst_passes_and_then_one_each_interval() -> None:
     clock, limit = Clock(), RateLimit(interval="10s", burst=3)
-    bucket = Bucket(clock)
+    bucket = TokenBucket(clock)
     assert [bucket.take(limit) for _ in range(5)] == [True, True, True, False, False]
     clock.now = 9.9
     assert not bucket.take(limit)
@@ -23,12 +23,12 @@ def test_a_burst_passes_and_then_one_each_interval() -> None:
 
 
 def test_no_interval_is_no_limit() -> None:
-    bucket = Bucket(Clock())
+    bucket = TokenBucket(Clock())
     assert all(bucket.take(RateLimit(interval="0s", burst=0)) for _ in range(100))
 
 
 def test_another_limit_begins_full() -> None:
-    bucket = Bucket(Clock())
+    bucket = TokenBucket(Clock())
     assert bucket.take(RateLimit(interval="1h", burst=1))
     assert not bucket.take(RateLimit(interval="1h", burst=1))
     assert bucket.take(RateLimit(interval="1h", burst=2))
@@ -37,7 +37,7 @@ def test_another_limit_begins_full() -> None:
 @given(st.lists(st.floats(0, 100), max_size=60), st.integers(1, 10))
 def test_never_more_than_the_burst_and_the_time_allow(waits: list[float], burst: int) -> None:
     clock, limit = Clock(), RateLimit(interval="10s", burst=burst)
-    bucket = Bucket(clock)
+    bucket = TokenBucket(clock)
     passed = 0
     for wait in waits:
         clock.now += wait

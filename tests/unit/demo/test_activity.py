@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 
 from exporter.demo.vendors import (
     DAY,
-    activity,
-    days_of,
-    elapsed_of,
-    grown,
+    daily_activity,
+    days_between,
+    elapsed_share,
     month_end,
     month_start,
     today,
+    used_since,
 )
 from tests.support.vendor import NOW
 
@@ -27,29 +27,29 @@ def test_a_month_holds_its_instant(now: float) -> None:
 
 @given(INSTANTS, st.floats(0, 30 * DAY), st.floats(0, 5 * DAY))
 def test_what_grows_never_shrinks(start: float, passed: float, more: float) -> None:
-    before = grown(100.0, start, start + passed)
-    assert 0 <= before <= grown(100.0, start, start + passed + more)
+    before = used_since(100.0, start, start + passed)
+    assert 0 <= before <= used_since(100.0, start, start + passed + more)
 
 
 @given(st.dates(date(1971, 1, 1), date(2200, 1, 1)))
 def test_a_day_is_about_a_day(day: date) -> None:
-    assert 0.4 < activity(day) < 1.2
-    weekend = activity(day) < 0.66
+    assert 0.4 < daily_activity(day) < 1.2
+    weekend = daily_activity(day) < 0.66
     assert weekend == (day.weekday() >= 5)
 
 
 def test_a_day_passes_bit_by_bit() -> None:
     day = today(NOW)
-    assert elapsed_of(day, NOW) == 0.5
-    assert elapsed_of(day, NOW - DAY) == 0
-    assert elapsed_of(day, NOW + DAY) == 1
+    assert elapsed_share(day, NOW) == 0.5
+    assert elapsed_share(day, NOW - DAY) == 0
+    assert elapsed_share(day, NOW + DAY) == 1
 
 
 def test_days_are_counted_with_both_ends() -> None:
-    assert days_of(date(2026, 2, 27), date(2026, 3, 1)) == [
+    assert days_between(date(2026, 2, 27), date(2026, 3, 1)) == [
         date(2026, 2, 27),
         date(2026, 2, 28),
         date(2026, 3, 1),
     ]
-    assert days_of(date(2026, 3, 1), date(2026, 2, 27)) == []
-    assert len(days_of(date(1900, 1, 1), date(2026, 1, 1))) == 400
+    assert days_between(date(2026, 3, 1), date(2026, 2, 27)) == []
+    assert len(days_between(date(1900, 1, 1), date(2026, 1, 1))) == 400

@@ -30,7 +30,7 @@ from exporter.fetch.classify import classify_response
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts
 from exporter.fetch.exchange import clock_of, rules_of
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
-from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
@@ -86,50 +86,37 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
         if not files:
             name = self.folder / f"{self.collector.name}.json"
             raise _UnusableError(f"no answer: {name} is not there")
-        step: Next | Done = first_page(self.collector.paging)
-        url = self._url(step)
+        pager = Pager(self.collector.paging, self.draft.kept)
         pages: list[Page] = []
         for number, file in enumerate(files, 1):
-            if isinstance(step, Done):
+            if pager.wanted is None:
                 self._complain(f"{file.name} is not asked for: the paging ends before it")
-            answer = self._answer(file, number, url)
-            page = self._judged(answer, file)
-            if page is None:
-                return tuple(pages)
-            pages.append(page)
-            step = self._turned(step, answer, page, file)
-            url = self._url(step)
-        if isinstance(step, Next):
+                continue
+            answer = self._answer(file, number, self._url(pager.wanted))
+            classified = classify_response(answer, rules_of(self.target, self.collector), self.at)
+            try:
+                match classified:
+                    case Page():
+                        pages.append(classified)
+                        pager.advance(answer, classified.document)
+                    case Failure():
+                        raise _UnusableError(f"{file.name}: {classified.detail}")
+                    case _:
+                        pager.end()
+            except PagingError as error:
+                raise _UnusableError(f"{file.name}: {error}") from error
+        if pager.wanted is not None:
             wanted = f"{self.collector.name}.{len(pages) + 1}.json"
-            self._complain(f"the paging asks for page {step.pages}: {wanted} is not there")
+            self._complain(f"the paging asks for page {pager.wanted.number}: {wanted} is not there")
         return tuple(pages)
 
     def _complain(self, what: str) -> None:
         self.complaints.append(f"{self.collector.name}: {what}")
 
-    def _judged(self, answer: HttpResponse, file: Path) -> Page | None:
-        judged = classify_response(answer, rules_of(self.target, self.collector), self.at)
-        if isinstance(judged, Failure):
-            raise _UnusableError(f"{file.name}: {judged.detail}")
-        return judged if isinstance(judged, Page) else None
-
-    def _turned(
-        self, step: Next | Done, answer: HttpResponse, page: Page, file: Path
-    ) -> Next | Done:
-        if isinstance(step, Done):
-            return step
-        seen = Seen(url=answer.url, document=page.document, lines=answer.lines)
-        turned = next_step(self.collector.paging, step, seen)
-        if isinstance(turned, Failure):
-            raise _UnusableError(f"{file.name}: {turned.detail}")
-        return turned
-
-    def _url(self, step: Next | Done) -> str:
-        if isinstance(step, Done):
-            return ""
-        if step.url is not None:
-            return follow(self.draft, step.url, Signature()).url
-        return to_http_request(self.draft, Signature(), page=step.query, body=step.body).url
+    def _url(self, wanted: PageRequest) -> str:
+        if wanted.url is not None:
+            return follow(self.draft, wanted.url, Signature()).url
+        return to_http_request(self.draft, Signature(), page=wanted.query, body=wanted.body).url
 
     def _answer(self, file: Path, number: int, url: str) -> HttpResponse:
         lines = tuple(_headers(self.collector.name, self.folder, number))

@@ -44,7 +44,7 @@ from exporter.fetch.exchange import (
 )
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError
 from exporter.fetch.offload import LARGE, SLOW, Offload
-from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
@@ -55,7 +55,7 @@ from exporter.fetch.request import (
 )
 from exporter.fetch.transport import Ask, Timeouts, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader, Offset, PageNumber
+from exporter.model.definition.paging import LinkHeader
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
@@ -203,37 +203,30 @@ class Attempt:
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
     ) -> tuple[Page, ...] | None:
         """Return all pages of a request; None when they are what they were."""
-        at = first_page(collector.paging)
+        pager = Pager(collector.paging, drafted.kept)
         tag, self.tag = (self.tag if conditional else None), None
         pages: list[Page] = []
-        while True:
+        while (at := pager.wanted) is not None:
             answer, judged, kept = await self._page(collector, drafted, at, None if pages else tag)
             match judged:
                 case Page():
                     pages.append(kept or judged)
+                    turn = partial(pager.advance, answer, judged.document)
+                    await self._beside.call(turn, size=self._bytes, finishing=True)
+                    if conditional:
+                        self.tag = self._new_tag(collector, answer, len(pages))
                 case Absent():
-                    return _ended(collector, pages)
+                    pager.end()
+                    return tuple(pages)
                 case Unchanged():
                     self.tag = tag
                     return None
                 case Failure():
                     raise Refused(_on_page(judged, at))
-            seen = Seen(
-                url=answer.url, document=judged.document, lines=answer.lines, kept=drafted.kept
-            )
-            turn = partial(next_step, collector.paging, at, seen)
-            match step := await self._beside.call(turn, size=self._bytes, finishing=True):
-                case Next():
-                    at = step
-                case Done():
-                    if conditional:
-                        self.tag = self._new_tag(collector, answer, len(pages))
-                    return tuple(pages)
-                case Failure():
-                    raise Refused(step)
+        return tuple(pages)
 
     async def _page(
-        self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
+        self, collector: Collector, drafted: Draft, at: PageRequest, tag: Tag | None
     ) -> tuple[HttpResponse, Classified, Page | None]:
         """Ask for one page, with a new token if the one that is kept is refused."""
         rules = self._rules(collector)
@@ -275,12 +268,12 @@ class Attempt:
             return prepared.rules
         return rules_of(self._target, collector)
 
-    def _turned(self, drafted: Draft, at: Next, signature: Signature) -> HttpRequest:
+    def _turned(self, drafted: Draft, at: PageRequest, signature: Signature) -> HttpRequest:
         """Return the wire of a page; the first one's is the same at every poll."""
         if at.url is not None:
             return follow(drafted, at.url, signature)
         prepared = self._prepared
-        is_first = at.pages == 1 and drafted is prepared.draft
+        is_first = at.number == 1 and drafted is prepared.draft
         if is_first and prepared.first is not None and prepared.first[0] is signature:
             return prepared.first[1]
         turned = to_http_request(drafted, signature, page=at.query, body=at.body)
@@ -336,18 +329,10 @@ def _without_body(answer: HttpResponse) -> HttpResponse:
     return msgspec.structs.replace(answer, body=b"") if len(answer.body) > LARGE else answer
 
 
-def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:
-    """Take "there is none" for the end where pages are counted: some say so past the last one."""
-    if pages and not isinstance(collector.paging, PageNumber | Offset):
-        detail = f"page {len(pages) + 1}, which the vendor named, is not there"
-        raise Refused(Failure(reason=Reason.PAGING, detail=detail))
-    return tuple(pages)
-
-
-def _on_page(failure: Failure, at: Next) -> Failure:
-    if at.pages == 1:
+def _on_page(failure: Failure, at: PageRequest) -> Failure:
+    if at.number == 1:
         return failure
-    return msgspec.structs.replace(failure, detail=f"page {at.pages}: {failure.detail}")
+    return msgspec.structs.replace(failure, detail=f"page {at.number}: {failure.detail}")
 
 
 _SOON = 120.0  # seconds: intervals up to this are worth a warm connection
@@ -491,6 +476,8 @@ def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
             return error.failure
         case AuthError():
             return Failure(reason=Reason.AUTH, detail=str(error))
+        case PagingError():
+            return Failure(reason=Reason.PAGING, detail=str(error))
         case AccountsError():
             return Failure(reason=Reason.SCHEMA, detail=f"the accounts: {error}")
         case LinkError():

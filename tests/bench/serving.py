@@ -25,7 +25,7 @@ from exporter.web.connection import Route
 from exporter.web.routes import Dispatcher
 from exporter.web.server import WebServer
 from tests.bench import shape
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
 
 
 class Shop:
@@ -64,7 +64,7 @@ async def serve(port: int, series: int) -> None:
     """Serve until the process is ended."""
     shop = Shop(series)
     scrape = Scrape(shop.shelf, shop.self_metrics())
-    watch = Stopwatch()
+    watch = CallbackTimer()
     watch.install()
 
     scraped = routes.metrics_handler(scrape.everything)

@@ -15,11 +15,11 @@ import pytest
 from exporter.app.explain import explain
 from exporter.app.once import once
 from exporter.cli.main import main
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
-from tests.support.leaks import LOGIN_TOKEN, REPLIES, Blabber, leaks
-from tests.support.rig import plan_of
+from tests.support.engine_harness import plan_of
+from tests.support.secret_leaks import LOGIN_TOKEN, REPLIES, EchoingVendor, leaks
 from tests.support.vendor import Vendor
-from tests.support.warp import jump, warped
 
 TOKEN = 'literal-key/3f"a+b=&c'  # noqa: S105 - planted, as are all below
 FROM_FILE = "key-of-a-file/9d-2b"
@@ -125,17 +125,17 @@ def written(folder: Path) -> str:
 def test_the_daemon_gives_no_secret_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    blabber = Blabber()
+    blabber = EchoingVendor()
     seen: dict[str, str] = {}
 
-    @warped
+    @adjustable_clock
     async def watch() -> None:
         async with Vendor(blabber) as vendor:
             path = config(tmp_path, vendor.base_url)
             options: dict[str, Any] = {"log_format": form, "lifecycle": True}
             async with exporting(path, monkeypatch, log_level="debug", **options) as exporter:
                 while len(vendor.asked) < 5 * 2 * len(REPLIES):
-                    jump(60)
+                    advance(60)
                     await asyncio.sleep(0.005)
                     text = (await exporter.get("/metrics")).text
                     if "usage_quantity{" in text:  # later answers are refusals: values go again
@@ -159,15 +159,15 @@ def test_the_daemon_gives_no_secret_away(
 
 
 def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blabber = Blabber()
+    blabber = EchoingVendor()
 
-    @warped
+    @adjustable_clock
     async def watch() -> None:
         async with Vendor(blabber) as vendor:
             path = config(tmp_path, vendor.base_url, state=True)
             async with exporting(path, monkeypatch):
                 while len(vendor.asked) < 3 * len(REPLIES):
-                    jump(60)
+                    advance(60)
                     await asyncio.sleep(0.1)  # a poll begins when the disk knows of it
 
     watch()
@@ -176,9 +176,9 @@ def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     clean("the state file", written(tmp_path))
 
 
-@warped
+@adjustable_clock
 async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
-    blabber, log, expositions = Blabber(), io.StringIO(), b""
+    blabber, log, expositions = EchoingVendor(), io.StringIO(), b""
     async with Vendor(blabber) as vendor:
         plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
@@ -190,9 +190,9 @@ async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
     clean("the exposition", expositions.decode())
 
 
-@warped
+@adjustable_clock
 async def test_explain_gives_no_secret_away(tmp_path: Path) -> None:
-    blabber, lines = Blabber(), list[str]()
+    blabber, lines = EchoingVendor(), list[str]()
     async with Vendor(blabber) as vendor:
         plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
@@ -280,9 +280,9 @@ def test_check_of_broken_yaml_shows_no_secret(
     clean("check", told.out + told.err)
 
 
-@warped
+@adjustable_clock
 async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
-    log, blabber = io.StringIO(), Blabber()
+    log, blabber = io.StringIO(), EchoingVendor()
     async with Vendor(blabber) as vendor:
         host = vendor.host
         plan = await asyncio.to_thread(

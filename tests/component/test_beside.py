@@ -16,10 +16,10 @@ from exporter.fetch.offload import LARGE, Offload
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure
 from exporter.model.reading import Reading
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
-from tests.support.exposed import Exposed
-from tests.support.meter import Meter, row, target, write_config
-from tests.support.warp import jump, warped
+from tests.support.metered_vendor import MeteredVendor, row, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 
 POLLS = "usage_exporter_polls_total"
 
@@ -134,15 +134,15 @@ class Held:
 
 
 @pytest.mark.slow
-@warped
+@adjustable_clock
 async def test_scrapes_have_their_turn_while_fifty_polls_read_five_megabytes_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def done(seen: Exposed) -> float:
+    def done(seen: ParsedExposition) -> float:
         return sum(one.value for one in seen.all(POLLS))
 
     tokens = [f"meter-token-{number}" for number in range(50)]
-    meter = Meter(usage=VendorResponse(body=LARGE_BODY))
+    meter = MeteredVendor(usage=VendorResponse(body=LARGE_BODY))
     meter.accepted.update(tokens)
     scrapes: list[float] = []
     held = Held(monkeypatch)
@@ -152,7 +152,7 @@ async def test_scrapes_have_their_turn_while_fifty_polls_read_five_megabytes_eac
             for number, token in enumerate(tokens)
         ]
         async with exporting(write_config(tmp_path, *targets), monkeypatch) as exporter:
-            jump(3)
+            advance(3)
             while not scrapes or scrapes[-1] < len(tokens):
                 scrapes.append(done(await exporter.scrape()))
             seen = await exporter.scrape()

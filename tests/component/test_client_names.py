@@ -13,7 +13,7 @@ from exporter.fetch.client import Client
 from exporter.model.outcome import Fetched, Reason
 from exporter.model.target import Http
 from tests.support.fetching import a_client, a_target, documents, failure, fetch
-from tests.support.sockets import BROKEN, GOOD, Server, a_hole
+from tests.support.raw_servers import BROKEN, GOOD, Server, a_hole
 
 HERE = [(socket.AF_INET, "127.0.0.1")]
 

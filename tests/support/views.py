@@ -1,4 +1,4 @@
-"""A status page's worth of targets: what is fine, what is near, what is down."""
+"""The view of a status page with healthy, nearly exhausted and failing targets."""
 
 from typing import Any
 

@@ -130,6 +130,28 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     permission: str = ""
     unconfirmed: tuple[str, ...] = ()
 
+    def interval_of(self, collector: Collector) -> float:
+        """Return the seconds between two polls where no target says anything."""
+        least = collector.min_interval or self.min_interval
+        return max(collector.interval or self.interval, least)
+
+    def optional_params(self) -> frozenset[str]:
+        """Return the parameters that may have no value, as templates name them: ``params.NAME``."""
+        return frozenset(
+            f"params.{one.name}"
+            for one in self.params.values()
+            if not one.required and one.default is None
+        )
+
+    def calls_per_day(self) -> float:
+        """Return the requests a day of a target that sets only what it must; pages count as one."""
+        optional = self.optional_params()
+        return sum(
+            86_400 / self.interval_of(one)
+            for one in self.collectors.values()
+            if one.enabled and not one.request.path.variables & optional
+        )
+
 
 class CollectorText(Strict, kw_only=True, frozen=True):
     """One request of the provider, with its paging."""

@@ -1,4 +1,4 @@
-"""How long the event loop is held: the CPU that each callback takes, collections left out.
+"""Measures how long callbacks hold the event loop, in seconds of CPU without garbage collection.
 
 CPU and not wall time, because a machine has other things to do than our tests; and without the
 garbage collector's share, which depends on all the objects of a test run and not on the callback.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from exporter.kernel.override import override
 
 
-class Stopwatch:
+class CallbackTimer:
     """Times every callback of every loop of this process, from `install` on."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-class House:
+class WebConfigFolder:
     """A folder with a web configuration and what it names."""
 
     def __init__(self, folder: Path) -> None:

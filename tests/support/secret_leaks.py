@@ -1,4 +1,4 @@
-"""A vendor that tells everything it was told, and the search for what must not be told."""
+"""A vendor that echoes the secrets of its requests in many forms, and a search for these."""
 
 import base64
 import contextlib
@@ -169,7 +169,7 @@ REPLIES: tuple[Callable[[VendorRequest, str], VendorResponse], ...] = (
 )
 
 
-class Blabber:
+class EchoingVendor:
     """Answers every request with something that it should not have repeated."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A vendor of our own with a definition in four lines: for tests of everything but definitions."""
+"""A fake vendor with a small definition of its own, for tests that are not about definitions."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from tests.support.vendor import Vendor
 TOKEN = "meter-token-1"  # noqa: S105 - a fake vendor's fake token
 MONTH_START, MONTH_END = 1_793_491_200.0, 1_796_083_200.0  # November 2026
 DEFINITION = """\
-title: Meter
+title: MeteredVendor
 documentation: https://meter.example/docs
 interval: 5m
 credentials: {token: {description: The key.}}
@@ -52,7 +52,7 @@ def rows(*found: Mapping[str, Any], **more: Any) -> VendorResponse:
     return json_response({"rows": list(found) or [row()], **more})
 
 
-class Meter:
+class MeteredVendor:
     """Answers by path; a test changes `answers` as it goes on.
 
     Only the tokens in `accepted` are let in.
@@ -82,7 +82,7 @@ class Meter:
         return reply(asked) if callable(reply) else reply
 
 
-def target(meter: Meter, name: str = "home", **more: Any) -> dict[str, Any]:
+def target(meter: MeteredVendor, name: str = "home", **more: Any) -> dict[str, Any]:
     """Return a target as the configuration writes it."""
     credentials = {"token": TOKEN}
     usual = {"name": name, "provider": "meter", "base_url": meter.base_url}

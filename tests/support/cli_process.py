@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.support.exposed import Exposed
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,9 @@ class Done(msgspec.Struct, frozen=True):
     out: str
     err: str
 
-    def exposed(self) -> Exposed:
+    def exposed(self) -> ParsedExposition:
         """Return what it printed, as an exposition."""
-        return Exposed(self.out)
+        return ParsedExposition(self.out)
 
     def line(self, *words: str) -> str:
         """Return the one line of stderr that has all the words."""
@@ -36,7 +36,7 @@ async def exporter(
     *words: str, at: float | None = None, environ: Mapping[str, str] | None = None
 ) -> Done:
     """Run a command to its end; `at`: with a wall clock that stands at that instant."""
-    module = ("exporter",) if at is None else ("tests.support.frozen", str(at))
+    module = ("exporter",) if at is None else ("tests.support.cli_fixed_clock", str(at))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""The command line in a process whose disk stops answering: ``python -m tests.support.stalled``.
+"""Command line in a process whose disk hangs: ``python -m tests.support.cli_hanging_disk``.
 
 The first argument says when: ``start`` (the state file cannot be opened), ``running`` (the third
 commit does not return) or ``closing`` (the file does not close). The second is for how many

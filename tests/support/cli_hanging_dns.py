@@ -1,4 +1,4 @@
-"""The command line in a process whose name servers never answer: ``python -m tests.support.deaf``.
+"""Command line in a process whose DNS hangs: ``python -m tests.support.cli_hanging_dns``.
 
 Names that end in ``.deaf`` block a thread for an hour; the others are looked up as ever.
 """

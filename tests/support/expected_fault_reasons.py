@@ -1,4 +1,4 @@
-"""What each way of breaking must be called, wherever in an answer of several pages it happens.
+"""The failure reason that each fault of the fake vendors must lead to, on any page of an answer.
 
 None: it breaks nothing, the poll succeeds.
 """

@@ -1,4 +1,4 @@
-"""The command line with its event loop watched: ``python -m tests.support.held REPORT run …``.
+"""Command line with its event loop timed: ``python -m tests.support.cli_watched_loop REPORT``.
 
 At each SIGUSR1 it writes to REPORT what was seen since the last one, as JSON, and begins anew:
 ``callback`` are the seconds of CPU of the longest callback (with ``culprit``), ``beat`` the seconds
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
 
 _EVERY = 0.002  # seconds between two turns of the timer
 
@@ -66,7 +66,7 @@ def _resident(name: str) -> int:
 
 
 def _watch(report: Path) -> None:
-    watch, beat, numbers = Stopwatch(), Beat(), itertools.count()
+    watch, beat, numbers = CallbackTimer(), Beat(), itertools.count()
     before = [0]
     watch.install()
     beat.install()

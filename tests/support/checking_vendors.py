@@ -1,4 +1,4 @@
-"""Vendors in memory that watch their client: each law that a request breaks is noted.
+"""Vendors in memory that check their client: each rule that a request breaks is recorded.
 
 A value that they answer can be told from every other: n thousand on the first page of the n-th
 answer and one on each further page, so that a sum shows which parts it has.

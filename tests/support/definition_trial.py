@@ -1,4 +1,4 @@
-"""A desk of a definition's author: a definition, a folder of answers, ``providers test``."""
+"""`providers test` run on a definition and a folder of answers, as an author runs it."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ HEADER = "paging: {kind: link_header}"
 FIRST = "https://api.acme.example/v1/red/usage?since=2026-11-01"
 
 
-class Desk:
+class DefinitionTrial:
     """A definition and a folder of answers to it."""
 
     def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What an exposition says, read by prometheus_client's own parser."""
+"""An exposition parsed by prometheus_client: its series by name and labels."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Series(NamedTuple):
     value: float
 
 
-class Exposed:
+class ParsedExposition:
     """An exposition in the text format."""
 
     def __init__(self, text: str) -> None:

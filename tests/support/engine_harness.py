@@ -1,10 +1,11 @@
-"""An engine that polls fake vendors over real sockets, at the hour that a test wants."""
+"""An engine that polls fake vendors over real sockets, with a clock that the test controls."""
 
 import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 from exporter.app.engine import Engine, World
 from exporter.config.files import SecretReader
@@ -12,9 +13,10 @@ from exporter.config.plan import load_plan
 from exporter.model.events import Event
 from exporter.model.outcome import Reason
 from exporter.model.target import Plan, Rejected
-from tests.support.exposed import Exposed
+from tests.support.adjustable_clock import advance
+from tests.support.metered_vendor import MeteredVendor, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
-from tests.support.warp import jump
 
 
 def plan_of(path: Path) -> Plan:
@@ -24,7 +26,7 @@ def plan_of(path: Path) -> Plan:
     return plan
 
 
-class Rig:
+class EngineHarness:
     """A running engine, what it told, and its clock; the wall clock begins at `NOW`."""
 
     def __init__(
@@ -51,9 +53,9 @@ class Rig:
         """Return the time of day of the test, epoch seconds."""
         return self._start + self._clock() - self._began + self.skew
 
-    def scrape(self) -> Exposed:
+    def scrape(self) -> ParsedExposition:
         """Return what is published now."""
-        return Exposed(self.engine.shelf.body().decode())
+        return ParsedExposition(self.engine.shelf.body().decode())
 
     def reasons(self) -> dict[str, Reason | None]:
         """Return why the last poll of each target failed, None where it did not."""
@@ -77,17 +79,17 @@ class Rig:
             await self.turn()
         return value
 
-    async def first(self) -> Exposed:
+    async def first(self) -> ParsedExposition:
         """Return what is published when every collector had its first poll."""
         await self.go(30.0, step=1.0)
         assert self.engine.runner.attempted()
         return self.scrape()
 
-    async def go(self, seconds: float, *, step: float = 15.0) -> Exposed:
+    async def go(self, seconds: float, *, step: float = 15.0) -> ParsedExposition:
         """Let time pass, step by step, and return what is published then."""
         left = seconds
         while left > 0:
-            jump(min(step, left))
+            advance(min(step, left))
             left -= step
             await self.quiet()
         return self.scrape()
@@ -105,16 +107,27 @@ class Rig:
 @contextlib.asynccontextmanager
 async def running(
     plan: Plan, *, start: float = NOW, also: Callable[[Event], None] | None = None
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[EngineHarness]:
     """Start an engine on `plan`, and stop it in order."""
-    rig = Rig(plan, start=start, also=also)
-    await rig.engine.start()
+    harness = EngineHarness(plan, start=start, also=also)
+    await harness.engine.start()
     try:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(rig.engine.run())
+            task = group.create_task(harness.engine.run())
             try:
-                yield rig
+                yield harness
             finally:
                 task.cancel()
     finally:
-        await rig.engine.stop()
+        await harness.engine.stop()
+
+
+@contextlib.asynccontextmanager
+async def one_target(
+    meter: MeteredVendor, folder: Path, also: Callable[[Event], None] | None = None, **more: Any
+) -> AsyncIterator[EngineHarness]:
+    """Poll one target of a vendor; `also` is told every event."""
+    async with meter.vendor:
+        plan = plan_of(write_config(folder, target(meter, **more)))
+        async with running(plan, also=also) as harness:
+            yield harness

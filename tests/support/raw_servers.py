@@ -1,4 +1,4 @@
-"""Servers that behave oddly below HTTP, on loopback addresses."""
+"""Servers that misbehave below HTTP, on loopback addresses."""
 
 import asyncio
 import contextlib

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from exporter.app.provider_page import code, table
+from docs.generate.markdown import code, table
 from exporter.kernel.exposition_text import Dialect
 from exporter.model.events import PollFinished, SeriesDropped
 from exporter.model.families import FAMILIES

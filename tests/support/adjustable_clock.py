@@ -15,7 +15,7 @@ from exporter.kernel.override import override
 _Given = ParamSpec("_Given")
 
 
-class WarpLoop(asyncio.SelectorEventLoop):
+class AdjustableLoop(asyncio.SelectorEventLoop):
     """The usual loop, with a clock that can be ahead."""
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class WarpLoop(asyncio.SelectorEventLoop):
         return super().time() + self.ahead
 
 
-def warped(
+def adjustable_clock(
     test: Callable[_Given, Coroutine[Any, Any, None]],
 ) -> Callable[_Given, None]:
-    """Run a test in a `WarpLoop`. Tasks that it leaves behind are cancelled, loudly."""
+    """Run a test in an `AdjustableLoop`. Tasks that it leaves behind are cancelled, loudly."""
 
     @functools.wraps(test)
     def run(*args: _Given.args, **kwargs: _Given.kwargs) -> None:
-        with asyncio.Runner(loop_factory=WarpLoop) as runner:
+        with asyncio.Runner(loop_factory=AdjustableLoop) as runner:
             runner.run(_alone(test(*args, **kwargs)))
 
     return run
@@ -46,8 +46,8 @@ async def _alone(test: Coroutine[Any, Any, None]) -> None:
     assert not left, f"tasks that were left behind: {left}"
 
 
-def jump(seconds: float) -> None:
+def advance(seconds: float) -> None:
     """Put the clock of the running loop forward; what is due by then fires at the next turn."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, WarpLoop)
+    assert isinstance(loop, AdjustableLoop)
     loop.ahead += seconds

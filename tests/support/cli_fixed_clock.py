@@ -1,4 +1,4 @@
-"""The command line in a process whose wall clock stands still: ``python -m tests.support.frozen``.
+"""Command line with a wall clock that stands still: ``python -m tests.support.cli_fixed_clock``.
 
 The first argument is the instant, epoch seconds; the others are the command line's. Timers go on.
 """

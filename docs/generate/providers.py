@@ -1,10 +1,8 @@
-"""The few forms of Markdown that the generated pages are made of.
+"""The page of one provider and the index of all, made from the definitions.
 
-What a definition asks, for its page: requests as they are sent, credentials, calls a day.
-
-What a definition publishes, for its page: resources, families, units, roles, breakdowns.
-
-The page of one provider, made from its definition.
+A page has a target to copy, credentials and parameters, the requests as the fetch stage sends them
+(at a fixed instant, with the names of what a target sets in capitals), the families that come out,
+and the limits of the vendor's API.
 """
 
 import re
@@ -13,7 +11,8 @@ from datetime import UTC
 from typing import assert_never
 from urllib.parse import quote, unquote
 
-from exporter.fetch.paginate import first_page
+from docs.generate.markdown import code, table
+from exporter.fetch.paginate import Pager, PageRequest
 from exporter.fetch.request import (
     Signature,
     draft_request,
@@ -52,31 +51,6 @@ from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import Instant, UnitRule, Value
 from exporter.model.target import Target
 
-
-def code(text: str) -> str:
-    """Return `text` as code, whatever back-quotes and bars it holds."""
-    fence = "``" if "`" in text else "`"
-    pad = " " if "`" in text else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table."""
-    yield _row(head)
-    yield _row(["---"] * len(head))
-    for row in rows:
-        yield _row(row)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as the configuration writes it."""
-    return format_duration(seconds)
-
-
 INSTANT = 1794744000.0  # 2026-11-15T12:00:00Z, as in the tests
 _DAY = 86_400
 _HOLE = re.compile(r"\bHOLE_(\w+?)_ELOH\b")
@@ -86,9 +60,11 @@ def asks(definition: Definition) -> Iterator[str]:
     """Yield the lines about collectors."""
     rows = []
     for one in definition.collectors.values():
-        interval = interval_of(definition, one)
+        interval = definition.interval_of(one)
         calls = "off" if not one.enabled else f"{_DAY / interval:g}"
-        rows.append([code(one.name), one.title, duration(interval), _least(definition, one), calls])
+        rows.append(
+            [code(one.name), one.title, format_duration(interval), _least(definition, one), calls]
+        )
     head = ["collector", "asks for", "every", "never faster than", "calls a day"]
     yield from table(head, rows)
     yield ""
@@ -103,30 +79,10 @@ def asks(definition: Definition) -> Iterator[str]:
         yield from _collector(definition, one)
 
 
-def interval_of(definition: Definition, collector: Collector) -> float:
-    """Return the seconds between two polls of a collector where nothing is configured."""
-    least = collector.min_interval or definition.min_interval
-    return max(collector.interval or definition.interval, least)
-
-
-def calls_a_day(definition: Definition) -> float:
-    """Return the requests a day of a target that sets nothing but what it must; pages are one."""
-    optional = {f"params.{name}" for name, one in definition.params.items() if _is_optional(one)}
-    return sum(
-        _DAY / interval_of(definition, one)
-        for one in definition.collectors.values()
-        if one.enabled and not one.request.path.variables & optional
-    )
-
-
-def _is_optional(param: Param) -> bool:
-    return not param.required and param.default is None
-
-
 def _sum_of_calls(definition: Definition) -> Iterator[str]:
-    least = calls_a_day(definition)
+    least = definition.calls_per_day()
     most = sum(
-        _DAY / interval_of(definition, one) for one in definition.collectors.values() if one.enabled
+        _DAY / definition.interval_of(one) for one in definition.collectors.values() if one.enabled
     )
     few = f"**{least:g} calls a day** with these intervals, more where an answer has several pages"
     if most > least:
@@ -140,14 +96,14 @@ def _sum_of_calls(definition: Definition) -> Iterator[str]:
 
 def _least(definition: Definition, collector: Collector) -> str:
     least = collector.min_interval or definition.min_interval
-    return duration(least) if least else ""
+    return format_duration(least) if least else ""
 
 
 def _collector(definition: Definition, collector: Collector) -> Iterator[str]:
     switches = sorted(
         name
-        for name, param in definition.params.items()
-        if f"params.{name}" in collector.request.path.variables and _is_optional(param)
+        for name in definition.params
+        if f"params.{name}" in collector.request.path.variables & definition.optional_params()
     )
     if switches:
         names = " and ".join(code(f"params.{name}") for name in switches)
@@ -171,7 +127,7 @@ def as_sent(
     target = _example(definition, request)
     clock = Clock(INSTANT, UTC, 1)
     drafted = draft_request(request, target, known_values(target, clock), clock)
-    page = first_page(paging)
+    page = Pager(paging).wanted or PageRequest()
     sent = to_http_request(drafted, Signature(), page=page.query, body=page.body)
     yield f"{sent.method} {_readable(sent.url)}"
     yield from (
@@ -226,7 +182,7 @@ def _readable(text: str) -> str:
 def _optional_arguments(definition: Definition, collector: Collector) -> Iterator[str]:
     """Tell the arguments and headers that are sent only where a target sets a parameter."""
     request = collector.request
-    optional = {f"params.{name}" for name, one in definition.params.items() if _is_optional(one)}
+    optional = definition.optional_params()
     named = [(f"`{one.name}=`", one.values) for one in request.query]
     named += [(f"the header `{name}`", (value,)) for name, value in request.headers.items()]
     for name, values in named:
@@ -619,10 +575,10 @@ def _throttling(throttling: RateLimitRules, definition: Definition) -> Iterator[
     facts.append(f"A wait is at most {format_duration(throttling.max_wait)} long.")
     if definition.min_interval:
         facts.append(
-            f"No collector is polled faster than every {duration(definition.min_interval)}."
+            f"No collector is polled faster than every {format_duration(definition.min_interval)}."
         )
     if definition.data_cadence is not None:
-        facts.append(f"The vendor's data changes every {duration(definition.data_cadence)}.")
+        facts.append(f"The vendor's data changes every {format_duration(definition.data_cadence)}.")
     yield from (f"- {fact}" for fact in facts)
 
 
@@ -665,13 +621,13 @@ def _index_row(definition: Definition) -> list[str]:
         code(text) for one in definition.resources for text in kept_names(one) or [name(one.name)]
     )
     every = min(
-        interval_of(definition, one) for one in definition.collectors.values() if one.enabled
+        definition.interval_of(one) for one in definition.collectors.values() if one.enabled
     )
     return [
         f"[`{definition.name}`]({definition.name}.md)",
         definition.title,
         ", ".join(names),
         "yes" if definition.costs else "",
-        duration(every),
-        f"{calls_a_day(definition):g}",
+        format_duration(every),
+        f"{definition.calls_per_day():g}",
     ]

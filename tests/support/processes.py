@@ -1,4 +1,4 @@
-"""Real processes for the end-to-end tests: started, asked, waited for, and always ended."""
+"""Real processes for end-to-end tests: started, requested, waited for, and always ended."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from tests.support.exposed import Exposed
+from tests.support.parsed_exposition import ParsedExposition
 
 ROOT = Path(__file__).resolve().parents[2]
 _Found = TypeVar("_Found")
@@ -109,14 +109,16 @@ class Exporter(Live):
         """Ask one of its addresses."""
         return ask(self.url + path, **headers)
 
-    def scrape(self) -> Exposed:
+    def scrape(self) -> ParsedExposition:
         """Return what it publishes now; empty while it does not answer."""
-        return Exposed(self.get("/metrics").text)
+        return ParsedExposition(self.get("/metrics").text)
 
-    def until(self, holds: Callable[[Exposed], bool], *, seconds: float = 30) -> Exposed:
+    def until(
+        self, holds: Callable[[ParsedExposition], bool], *, seconds: float = 30
+    ) -> ParsedExposition:
         """Return the first scrape that is as it should be."""
 
-        def look() -> Exposed | None:
+        def look() -> ParsedExposition | None:
             if self.process.poll() is not None:
                 pytest.fail(f"it ended by itself:\n{self.log}")
             seen = self.scrape()
@@ -124,10 +126,10 @@ class Exporter(Live):
 
         return until(look, seconds=seconds, what=f"a scrape\n{self.log}")
 
-    def first(self, *accounts: str, seconds: float = 30) -> Exposed:
+    def first(self, *accounts: str, seconds: float = 30) -> ParsedExposition:
         """Return the first scrape in which these accounts are up and have values."""
 
-        def shown(seen: Exposed) -> bool:
+        def shown(seen: ParsedExposition) -> bool:
             return all(
                 any(one.value for one in seen.all("usage_up", account=name))
                 and bool(seen.all("usage_ratio", account=name))

@@ -1,4 +1,4 @@
-"""Recorded cases of a provider, each a target of its own, polled by one ``once`` as a process.
+"""Recorded cases of a provider, a target each, polled by one ``once`` in a process of its own.
 
 The wall clock of the process stands at the instant that the recordings refer to.
 """
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from exporter.demo.server import FakeVendors
-from tests.support.exposed import Exposed
-from tests.support.process import Done, once
-from tests.support.recorded import Recorded, exchanges_of
+from tests.support.cli_process import Done, once
+from tests.support.parsed_exposition import ParsedExposition
+from tests.support.replay import RecordedVendor, exchanges_of
 from tests.support.vendor import NOW
 
 Cases: TypeAlias = Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]]
 """By name: the recorded exchanges, and what the target has of its own."""
 
 
-class Round:
+class RecordedTargets:
     """One run of ``once`` on all cases of a provider, each a target of its own."""
 
-    def __init__(self, done: Done, replays: Mapping[str, Recorded]) -> None:
+    def __init__(self, done: Done, replays: Mapping[str, RecordedVendor]) -> None:
         self.done = done
         self.replays = replays
-        self.seen: Exposed = done.exposed()
+        self.seen: ParsedExposition = done.exposed()
 
     def values(self, account: str, name: str) -> dict[str, float]:
         """Return a metric of a case, by resource."""
@@ -43,10 +43,10 @@ async def play(
     cases: Cases,
     usual: Mapping[str, Any],
     suffix: str = "",
-) -> Round:
+) -> RecordedTargets:
     exchanges = exchanges_of(provider)
     replays = {
-        name: Recorded(exchanges, *wanted, exact=not name.startswith("error"))
+        name: RecordedVendor(exchanges, *wanted, exact=not name.startswith("error"))
         for name, (wanted, _) in cases.items()
     }
     async with FakeVendors(replays, wall=lambda: NOW) as vendors:
@@ -64,10 +64,10 @@ async def play(
         ]
         path = folder / "config.yaml"
         path.write_text(json.dumps({"targets": targets}))
-        return Round(await once(path), replays)
+        return RecordedTargets(await once(path), replays)
 
 
-def refused(found: Round, case: str, reason: str, words: str) -> None:
+def refused(found: RecordedTargets, case: str, reason: str, words: str) -> None:
     assert found.seen.get("usage_exporter_polls_total", account=case) == 1
     assert found.seen.failed(case) == {reason: 1}
     assert found.seen.get("usage_up", account=case) == 0

@@ -1,4 +1,4 @@
-"""The test of a definition: its answers replayed through the whole pipeline, as in the daemon.
+"""Runs a definition on the recorded answers of its vendor, through the pipeline of the daemon.
 
 ``tests/providers/<name>/`` holds, beside the exchanges (see `tests.support.replay`):
 
@@ -29,9 +29,8 @@ from exporter.model.reading import Note, Reading
 from exporter.model.target import Plan, Target
 from exporter.pipeline import Pipeline
 from exporter.store.exposition import render
-from tests.support.replay import Exchange, Replay, read_exchanges
+from tests.support.replay import PROVIDERS, Replay, read_exchanges
 
-PROVIDERS = Path(__file__).resolve().parents[1] / "providers"
 NOW = 1794744000.0  # 2026-11-15T12:00:00Z, the reference instant of every exchange
 _VENDOR = "http://vendor.invalid"
 
@@ -149,11 +148,6 @@ def _trial(target: Target, polls: list[Poll], now: float, replay: Replay) -> Tri
         asked=tuple(replay.asked),
         strangers=tuple(replay.strangers),
     )
-
-
-def exchanges_of(name: str) -> dict[str, Exchange]:
-    """Return the exchanges of a provider by their case."""
-    return read_exchanges(PROVIDERS / name)
 
 
 def definition_of(name: str) -> Definition:

@@ -8,8 +8,7 @@ and the limits of the vendor's API.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
-from typing import assert_never
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from docs.generate.markdown import code, table
 from exporter.fetch.paginate import Pager, PageRequest
@@ -17,33 +16,21 @@ from exporter.fetch.request import (
     Signature,
     draft_request,
     known_values,
-    request_templates,
     to_http_request,
 )
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.templates import Clock, Template
 from exporter.kernel.units import Kind
 from exporter.model.definition.auth import (
-    Auth,
-    BasicAuth,
-    DigestAuth,
-    HeaderAuth,
     NoAuth,
-    QueryAuth,
-    TokenAuth,
 )
 from exporter.model.definition.paging import (
-    Cursor,
-    LinkHeader,
-    NextUrl,
     NoPaging,
-    Offset,
-    PageNumber,
     Paging,
 )
 from exporter.model.definition.period import Period
-from exporter.model.definition.provider import Collector, Definition, Format
-from exporter.model.definition.ratelimit import BudgetScope, RateLimitRules
+from exporter.model.definition.provider import Collector, Definition
+from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.definition.request import Param, Request
 from exporter.model.definition.responses import Match
 from exporter.model.definition.roles import Cost, Items, Resource
@@ -89,7 +76,7 @@ def _sum_of_calls(definition: Definition) -> Iterator[str]:
     if most > least:
         few += f"; {most:g} with the collectors that a parameter switches on"
     yield f"{few}."
-    if any(isinstance(auth, TokenAuth) for auth in definition.auth):
+    if any(auth.token_auth for auth in definition.auth):
         yield "A log-in comes on top whenever the token has expired."
     if any(not one.enabled for one in definition.collectors.values()):
         yield "What is off is switched on by the target: `collectors: {NAME: true}`."
@@ -143,7 +130,7 @@ def as_sent(
 
 def _example(definition: Definition, request: Request) -> Target:
     """Return a target that sets what this request needs, each to its own name."""
-    needed = frozenset(name for one in request_templates(request) for name in one.variables)
+    needed = frozenset(name for one in request.templates for name in one.variables)
     params = {
         name: (f"HOLE_{name}_ELOH",)
         for name, param in definition.params.items()
@@ -202,13 +189,7 @@ def _value(values: tuple[Template, ...]) -> str:
 
 def _meaning(collector: Collector) -> Iterator[str]:
     verdict = collector.verdict
-    pages = paging_in_words(collector.paging)
-    if pages:
-        yield pages
-    if collector.format is Format.JSONL:
-        yield "The answer is JSON Lines: one row a line."
-    if collector.format is Format.HEADERS:
-        yield "The answer is read from its headers."
+    yield from filter(None, (collector.paging.describe(code), collector.format.describe()))
     if collector.conditional:
         yield "The last ETag goes along; 304 keeps the values."
     for words, matches in (
@@ -231,50 +212,6 @@ def _match(match: Match) -> str:
         if selector is not None:
             text += f" with {code(selector.text)} in the {place}"
     return text
-
-
-def paging_in_words(paging: Paging) -> str:
-    """Say how the further pages are found; "" for a single one."""
-    match paging:
-        case NoPaging():
-            return ""
-        case NextUrl():
-            places = " or ".join(code(path.text) for path in paging.next)
-            words = f"The next page's address stands at {places}"
-        case Cursor():
-            places = " or ".join(code(path.text) for path in paging.cursor)
-            words = f"The cursor at {places} goes into {code(paging.param)} for the next page"
-        case PageNumber():
-            words = f"Pages are counted in {code(paging.param)}"
-        case Offset():
-            words = f"Rows are skipped by {code(paging.param)}, {paging.limit} a page"
-        case LinkHeader():
-            words = f'The next page\'s address stands in the `Link` header (`rel="{paging.rel}"`)'
-        case _:
-            assert_never(paging)
-    return f"{words}; at most {paging.max_pages} pages."
-
-
-def auth_in_words(auth: Auth) -> str:
-    """Say how requests are signed."""
-    match auth:
-        case NoAuth():
-            return "without credentials"
-        case HeaderAuth():
-            lines = (f"`{name}: {value.text}`" for name, value in auth.headers.items())
-            return f"with {', '.join(lines)}"
-        case QueryAuth():
-            lines = (f"`{quote(name)}={value.text}`" for name, value in auth.query.items())
-            return f"with {', '.join(lines)} in the query"
-        case BasicAuth() | DigestAuth():
-            kind = "basic" if isinstance(auth, BasicAuth) else "digest"
-            return f"with {kind} authentication: `{auth.username.text}` : `{auth.password.text}`"
-        case TokenAuth():
-            signed = (
-                "" if isinstance(auth.login, NoAuth) else f", itself {auth_in_words(auth.login)}"
-            )
-            address = f"`{auth.request.method} {auth.request.path.text}`"
-            return f"{auth_in_words(auth.apply)}, a token from {address}{signed}"
 
 
 def publishes(definition: Definition) -> Iterator[str]:
@@ -495,7 +432,7 @@ def _needs(definition: Definition) -> Iterator[str]:
     if definition.permission:
         yield f"Permission: {definition.permission}"
         yield ""
-    ways = [auth_in_words(auth) for auth in definition.auth]
+    ways = [auth.describe(code) for auth in definition.auth]
     if len(ways) == 1:
         yield f"Requests are signed {ways[0]}."
     else:
@@ -539,12 +476,7 @@ def _throttling(throttling: RateLimitRules, definition: Definition) -> Iterator[
     facts = []
     if throttling.rate is not None:
         facts.append(f"{_per(throttling.rate)}, {throttling.burst} at once.")
-    shared = {
-        BudgetScope.CREDENTIAL: "All targets with the same host and credential share them.",
-        BudgetScope.HOST: "All targets with the same host share them.",
-        BudgetScope.TARGET: "Each target has its own.",
-    }[throttling.scope]
-    facts.append(shared)
+    facts.append(throttling.scope.describe())
     facts.append(f"{throttling.reserve:.0%} of what is left stays with the key's other users.")
     named = (*throttling.limit_headers, *throttling.remaining_headers, *throttling.reset_headers)
     if named:

@@ -90,6 +90,11 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     unit: UnitRule | None = None
     reduce: Reduce | None = None
 
+    @property
+    def absence_has_meaning(self) -> bool:
+        """Whether null or absent is a number or "no limit", and not only nothing."""
+        return self.missing is Missing.ZERO or None in self.unlimited
+
 
 class Instant(msgspec.Struct, frozen=True, kw_only=True):
     """A time in the answer, in any form that ``kernel.timestamps`` reads.

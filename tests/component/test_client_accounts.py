@@ -80,7 +80,10 @@ async def test_a_discovery_of_another_shape_is_a_changed_schema() -> None:
         found = failure(await fetch(a_target(vendor.base_url, definition=DEFINITION), EACH))
     assert (found.reason, found.detail) == (
         Reason.SCHEMA,
-        'the accounts: "results" is no list',
+        (
+            'the accounts: path "results": there is no list here. If it may be absent, the definition '
+            "says `optional: true`."
+        ),
     )
 
 

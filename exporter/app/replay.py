@@ -43,6 +43,7 @@ from exporter.fetch.request import (
     uses_account,
 )
 from exporter.kernel.calendar import parse_timestamp
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
 from exporter.mapping.explain import PERIOD, RowMatch, trace
@@ -53,7 +54,6 @@ from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Http, Rejected, Target
-from exporter.store.exposition import Format as Exposition
 from exporter.store.exposition import header, render
 
 _OK = 200
@@ -487,7 +487,7 @@ async def rehearse(
     lines = [line for one in known for line in blocks[one.name].decode().splitlines()]
     complaints += _compared(folder / EXPECTED, lines)
     return Rehearsal(
-        exposition=b"".join(header(one, Exposition.TEXT) + blocks[one.name] for one in known),
+        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in known),
         complaints=tuple(dict.fromkeys(complaints)),
         remarks=tuple(dict.fromkeys(remarks)),
     )

@@ -56,7 +56,6 @@ from exporter.fetch.request import (
 from exporter.fetch.resolve import LookUp
 from exporter.fetch.transport import Send, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
@@ -315,7 +314,7 @@ class Attempt:
         etag = answer.headers.get("etag", "")
         if len(etag) > _LONGEST_TAG:
             return None
-        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        whole = pages == 1 and not collector.paging.next_in_headers
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
 

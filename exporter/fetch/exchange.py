@@ -22,7 +22,6 @@ from exporter.fetch.authorize import (
     Token,
     Tokens,
     apply_auth,
-    auth_templates,
     read_token,
 )
 from exporter.fetch.classify import Classified, Rules, classify_response, excerpt, most_values
@@ -35,7 +34,6 @@ from exporter.fetch.request import (
     draft_request,
     follow,
     known_values,
-    request_templates,
     to_http_request,
     uses_account,
 )
@@ -120,8 +118,8 @@ def _lifetime(target: Target, collector: Collector, moment: Clock) -> Span | Non
 
 
 def _templates(target: Target, collector: Collector) -> Iterator[Template]:
-    yield from request_templates(collector.request)
-    yield from auth_templates(target.auth)
+    yield from collector.request.templates
+    yield from target.auth.templates
     for param in target.definition.params.values():
         if param.default is not None:
             yield param.default
@@ -326,8 +324,8 @@ class Signer:
         """Return the signature of a request. Raises Refused and AuthError."""
         keyring = self._keyring
         auth = self._target.auth
-        if isinstance(auth, TokenAuth):
-            token = await self._a_token(auth)
+        if auth.token_auth is not None:
+            token = await self._a_token(auth.token_auth)
             if token is not keyring.token:
                 keyring.take(token)
         if keyring.signature is None:

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from docs.pages.metrics import self_metrics
+from docs.generate.metrics import self_metrics
 from exporter.cli import exits
 from exporter.cli.main import COMMANDS
 from exporter.config.plan import load_plan

@@ -1,6 +1,7 @@
 """``schema``, ``providers``: what writers of definitions use."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -9,6 +10,8 @@ import yaml
 
 from exporter.cli.main import main
 from exporter.config import library
+from exporter.config.plan import load_shipped
+from exporter.model.definition.provider import Definition
 from tests.support.metered_vendor import DEFINITION, row
 
 AT = "--at=2026-11-15T12:00:00Z"
@@ -101,6 +104,37 @@ def test_a_page_says_what_a_provider_asks_and_publishes(
         assert f"\n{title}\n" in page
     assert "| ---" not in page
     assert "```" not in page
+    definition = load_shipped(name)
+    assert isinstance(definition, Definition)
+    for collector in definition.collectors.values():
+        assert f"\n{collector.name}:\n    {collector.request.method} http" in page
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_page_fits_into_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["providers", "show", "tpstreams"]) == 0
+    told = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if "://" not in line and line[:1] != " "
+    ]
+    assert max(map(len, told)) <= columns
+
+
+def test_a_page_has_what_a_target_sets_and_what_comes_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["providers", "show", "tpstreams"]) == 0
+    page = capsys.readouterr().out
+    assert "A target sets: token or username + password; organization_id" in page
+    assert "Documentation: https://" in page
+    assert "Permission: " in page
+    assert re.search(r"^bandwidth +bytes +used", page, re.MULTILINE), page
+    assert re.search(r"^currency +.*default USD", page, re.MULTILINE)
+    assert re.search(r"^[\d.]+ calls a day for a target", page, re.MULTILINE)
 
 
 def test_a_page_of_a_file_of_ones_own(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from exporter.app.provider_page import code, table
+from docs.generate.markdown import code, table
 from exporter.config.settings import provider_schema
 
 Schema: TypeAlias = Mapping[str, Any]

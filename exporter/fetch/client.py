@@ -31,12 +31,12 @@ from exporter.fetch.classify import (
     find,
     most_values,
 )
+from exporter.fetch.errors import Timeouts
 from exporter.fetch.exchange import (
     Exchanges,
     Order,
     Prepared,
     Refused,
-    Send,
     Signer,
     Watch,
     World,
@@ -53,9 +53,9 @@ from exporter.fetch.request import (
     follow,
     to_http_request,
 )
-from exporter.fetch.transport import Ask, Timeouts, Transport
+from exporter.fetch.resolve import LookUp
+from exporter.fetch.transport import Send, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
@@ -169,7 +169,7 @@ class Attempt:
         self._keyring = keyring
         self._target = prepared.target
         self._wall = world.wall
-        self._beside = world.beside
+        self._offload = world.offload
         self._values = self._bytes = 0  # of all pages so far
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
@@ -197,7 +197,7 @@ class Attempt:
         drafted = draft_request(request, self._target, prepared.values, prepared.moment)
         pages = await self._pages(rules.collector, drafted) or ()
         work = partial(find_accounts, rules, pages)
-        return await self._beside.call(work, size=self._bytes, large=SLOW)
+        return await self._offload.call(work, size=self._bytes, large=SLOW)
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
@@ -212,7 +212,7 @@ class Attempt:
                 case Page():
                     pages.append(kept or judged)
                     turn = partial(pager.advance, answer, judged.document)
-                    await self._beside.call(turn, size=self._bytes, finishing=True)
+                    await self._offload.call(turn, size=self._bytes, finishing=True)
                     if conditional:
                         self.tag = self._new_tag(collector, answer, len(pages))
                 case Absent():
@@ -240,7 +240,7 @@ class Attempt:
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
             work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
-            judged, kept, weight = await self._beside.call(work, size=len(answer.body))
+            judged, kept, weight = await self._offload.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
                 await self._add(collector, len(answer.body), weight)
                 return _without_body(answer), judged, kept
@@ -260,7 +260,7 @@ class Attempt:
             )
             raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
         if self._bytes > LARGE:
-            await self._beside.admit()
+            await self._offload.admit()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -314,7 +314,7 @@ class Attempt:
         etag = answer.headers.get("etag", "")
         if len(etag) > _LONGEST_TAG:
             return None
-        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        whole = pages == 1 and not collector.paging.next_in_headers
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
 
@@ -347,8 +347,8 @@ class Client:
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
     `read_timeout` are seconds; the deadline of a whole poll is the caller's. `look_up_timeout` is
-    that of a name; `ask` takes the place of the system's resolver, `send` of the whole network, for
-    recorded answers. ``beside`` is where large answers are worked on.
+    that of a name; `look_up` replaces the system's resolver, `send` the whole network, for
+    recorded answers. ``offload`` runs work on large answers.
     """
 
     def __init__(
@@ -359,19 +359,19 @@ class Client:
         look_up_timeout: float = 10.0,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
-        ask: Ask | None = None,
+        look_up: LookUp | None = None,
         send: Send | None = None,
     ) -> None:
-        self.beside = Offload()
+        self.offload = Offload()
         timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
-        self._transport = Transport(timeouts, self.beside, ask=ask)
+        self._transport = Transport(timeouts, self.offload, look_up=look_up)
         self._world = World(
             read_secret=read_secret,
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
             send=send or self._transport.send,
             tokens=Tokens(wall),
-            beside=self.beside,
+            offload=self.offload,
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
@@ -386,7 +386,7 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.beside.close()
+        self.offload.close()
         await self._transport.close()
 
     async def fetch(

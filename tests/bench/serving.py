@@ -16,7 +16,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from exporter.app.daemon import Scrape
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import PrefixCache
 from exporter.web import routes
@@ -49,7 +49,7 @@ class Shop:
 
     def self_metrics(self) -> SelfMetrics:
         """Return the self-metrics of a daemon with these targets."""
-        now = Now(backoffs=dict, lateness=float, series=self.shelf.series)
+        now = LiveValues(backoffs=dict, lateness=float, series=self.shelf.series)
         own = SelfMetrics(Build(version="0"), now, clock=time.monotonic)
         own.track(
             Tracked(

@@ -153,7 +153,7 @@ def test_a_used_up_quota_waits_for_the_period_and_says_why(tmp_path: Path) -> No
         await process.start()
         await asyncio.sleep(2 * HOUR)
         (status,) = process.engine.runner.statuses()
-        assert status.why == "quota exhausted"
+        assert status.cause == "quota exhausted"
         assert status.next_poll == pytest.approx(end, abs=60)
         assert process.scrape().get("usage_up") == 0
         await asyncio.sleep(9 * HOUR)

@@ -90,7 +90,7 @@ def test_a_wait_that_stands_on_any_page_holds_and_no_further_page_is_asked(
             assert values(after) == values(before)
             assert after.get("usage_up") == 0
             (status,) = harness.engine.runner.statuses()
-            assert status.why == "throttled"
+            assert status.cause == "throttled"
             again = await harness.go(300, step=5)  # TPStreams is asked every 5 minutes at most
             assert again.get("usage_up") == 1
         assert stage.faults.injected == 1
@@ -112,7 +112,7 @@ def test_a_good_answer_may_ask_for_a_wait(tmp_path: Path, name: str) -> None:
                 assert isinstance(status.budget.rate, RateLimit)
                 assert status.budget.rate.remaining == 0
             else:
-                assert status.budget.why == "throttled"
+                assert status.budget.cause == "throttled"
 
     story()
 

@@ -306,7 +306,7 @@ async def test_the_status_api_tells_what_the_series_tell(
     assert (resource["resource"], resource["used"], resource["limit"]) == ("traffic", 900, 1000)
     assert resource["ratio"] == 0.9
     assert shown["labels"] == {"team": "video"}
-    assert shown["collectors"][0]["up"] is True
+    assert shown["collectors"][0]["health"] == shown["health"] == "up"
 
 
 @adjustable_clock

@@ -63,7 +63,9 @@ async def test_the_wait_after_a_good_answer_is_shown_to_all_whom_it_holds(
     assert left(first) == pytest.approx(1800, abs=60)
     assert left(first) - left(second) == pytest.approx(100, abs=1)
     assert left(second, "work") == pytest.approx(left(second), abs=0.1)
-    assert page["home"]["backoff_reason"] == page["work"]["backoff_reason"] == "throttled"
+    assert page["home"]["wait_cause"] == page["work"]["wait_cause"] == "throttled"
+    assert page["home"]["wait"] == "throttled"
+    assert (page["home"]["health"], page["home"]["collectors"][0]["freshness"]) == ("up", "fresh")
     assert left(after) == pytest.approx(1600, abs=60)
     assert over.get("usage_up", account="home") == 1
 
@@ -91,7 +93,8 @@ async def test_a_good_answer_that_leaves_nothing_is_the_last_until_the_reset(
             advance(400)
             await exporter.until(lambda seen: len(meter.asked) > 1)
     assert left(seen) == left(seen, "work") > 1700
-    assert page["home"]["backoff_reason"] == "reserve reached"
+    assert page["home"]["wait_cause"] == "reserve reached"
+    assert page["home"]["wait"] == "backing_off"
     assert page["home"]["api"]["reserve"] == page["work"]["api"]["reserve"] == 0.2
     assert (page["work"]["api"]["limit"], page["work"]["api"]["remaining"]) == (60, 0)
     assert page["work"]["api"]["reset"] == pytest.approx(NOW + 1800, abs=60)
@@ -121,5 +124,7 @@ async def test_a_refusal_is_shown_to_all_whom_it_holds_and_to_nobody_else(
     assert left(seen) == pytest.approx(900, abs=30)
     assert left(seen, "work") == pytest.approx(left(seen), abs=0.1)
     assert left(seen, "shop") == 0
-    assert page["work"]["backoff"] == pytest.approx(left(seen), abs=30)
-    assert page["shop"]["backoff_reason"] == ""
+    assert page["work"]["wait_seconds"] == pytest.approx(left(seen), abs=30)
+    assert (page["shop"]["wait"], page["shop"]["wait_cause"]) == (None, "")
+    assert {page["home"]["health"], page["work"]["health"]} == {"throttled", "never_polled"}
+    assert page["shop"]["health"] == "up"

@@ -36,6 +36,7 @@ from exporter.model.definition.responses import Match
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import Instant, UnitRule, Value
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.target import Target
 
 INSTANT = 1794744000.0  # 2026-11-15T12:00:00Z, as in the tests
@@ -213,25 +214,6 @@ def _match(match: Match) -> str:
     return text
 
 
-_ROLES = {  # role: what it is published as, {} for the kind
-    "used": "usage_{}",
-    "limit": "usage_limit_{}",
-    "remaining": "",
-    "ratio": "usage_ratio",
-    "projected": "usage_projected_{}",
-    "next_period": "usage_next_period_{}",
-    "overage": "usage_overage_{}",
-}
-_MONEY = {
-    "cost": "usage_cost",
-    "base": "usage_cost_base",
-    "overage": "usage_cost_overage",
-    "limit": "usage_cost_limit",
-    "remaining": "",
-    "projected": "usage_cost_projected",
-}
-
-
 def publishes(definition: Definition) -> Iterator[str]:
     """Yield the lines about resources, money and breakdowns."""
     if definition.resources:
@@ -291,17 +273,15 @@ def _resources(definition: Definition) -> Iterator[str]:
 
 def _families(one: Resource) -> Iterator[str]:
     kind = _kind(one)
-    for role, family in _ROLES.items():
-        value: Value | None = getattr(one, role)
+    for role in read_roles(RESOURCE_ROLES):
+        value: Value | Instant | None = getattr(one, role.key)
         if value is None:
             continue
-        if role == "remaining":
-            if one.used is None:
-                yield f"{code(f'usage_{kind}')} (the limit minus what remains)"
-        else:
-            yield code(family.format(kind)) + (_unlimited(value) if role == "limit" else "")
-    if one.as_of is not None:
-        yield code("usage_data_timestamp_seconds")
+        if role.family:
+            marks = _unlimited(value) if isinstance(value, Value) and role.is_limit else ""
+            yield code(role.family.format(kind)) + marks
+        elif one.used is None:
+            yield f"{code(f'usage_{kind}')} (the limit minus what remains)"
 
 
 def _kind(one: Resource) -> str:
@@ -357,12 +337,12 @@ def _places(instant: Instant | None) -> list[str]:
 
 def _cost(definition: Definition, one: Cost) -> Sequence[str]:
     families = []
-    for role, family in _MONEY.items():
-        value: Value | None = getattr(one, role)
+    for role in read_roles(COST_ROLES):
+        value: Value | None = getattr(one, role.key)
         if value is not None:
             minor = value.unit is not None and value.unit.unit is not None
             in_cents = " (from cents)" if minor and _is_small(value) else ""
-            families.append((code(family) if family else "what remains") + in_cents)
+            families.append((code(role.family) if role.family else "what remains") + in_cents)
     rule = one.period or definition.period
     period = "none" if rule is None else period_in_words(rule)
     return [code(one.collector), _currency(one), ", ".join(families), period]

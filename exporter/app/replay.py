@@ -273,7 +273,7 @@ class Recorded:
         self._origins = re.compile("|".join(map(re.escape, sorted(origins, key=len, reverse=True))))
 
     async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
+        self, wire: HttpRequest, http: Http, /, *, most: int, warm: bool = False
     ) -> HttpResponse | Failure:
         """Answer a request of the client."""
         fitting = [number for number, one in enumerate(self._exchanges) if self._fits(one, wire)]

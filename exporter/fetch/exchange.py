@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 
@@ -38,6 +37,7 @@ from exporter.fetch.request import (
     to_http_request,
     uses_account,
 )
+from exporter.fetch.transport import Send
 from exporter.kernel.calendar import Cycle, Span, find_zone, span
 from exporter.kernel.secrets import MASK, Secret, is_secret_name, redact_url
 from exporter.kernel.templates import DATE_WORDS, Clock, Template
@@ -46,7 +46,7 @@ from exporter.model.definition.provider import Collector
 from exporter.model.definition.responses import ResponseRules
 from exporter.model.outcome import Exchange, Failure, Page, Reason
 from exporter.model.reading import RateLimit
-from exporter.model.target import Http, SecretSource, Target
+from exporter.model.target import SecretSource, Target
 
 _LAST_DAY = 31
 _NOW = re.compile(r"\{now\b")
@@ -146,18 +146,10 @@ class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is
         self.failure = failure
 
 
-class Send(Protocol):
-    """Sends one request and reads its answer; raises nothing but cancellation."""
-
-    async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
-    ) -> HttpResponse | Failure: ...
-
-
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time.
 
-    ``beside`` calls what takes long.
+    ``offload`` runs what takes long.
     """
 
     read_secret: Callable[[SecretSource], Secret]
@@ -165,7 +157,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     send: Send
     tokens: Tokens
-    beside: Offload
+    offload: Offload
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,9 +7,9 @@ import bcrypt
 import pytest
 from aiohttp import web
 
-from exporter.web import access, connection
-from exporter.web import access as passwords
-from exporter.web.connection import Route
+from exporter.web import access
+from exporter.web.response import text_response
+from exporter.web.routes import Route
 from tests.support.house import House
 from tests.support.serving import ask, serving
 
@@ -19,7 +19,7 @@ def hashed(password: str) -> str:
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return connection.text_response("hello")
+    return text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello), "/-/healthy": Route(handler=hello)}
@@ -35,19 +35,19 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 async def test_without_users_everybody_passes(house: House) -> None:
-    async with serving(ROUTES, guard=house.gate("")) as port:
+    async with serving(ROUTES, access=house.control("")) as port:
         assert (await ask(port, "/")).status == 200
 
 
 async def test_a_password_opens_every_address_and_none_is_open_without(house: House) -> None:
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         for path in (*ROUTES, "/nowhere"):
             refused = await ask(port, path)
             assert (refused.status, refused.headers["www-authenticate"]) == (401, "Basic")
             assert (await ask(port, path, headers=basic("alice", "wonder"))).status in {200, 404}
         assert (await ask(port, "/", method="POST")).status == 401
-    gate.close()
+    control.close()
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ async def test_a_password_opens_every_address_and_none_is_open_without(house: Ho
     ],
 )
 async def test_anything_else_is_401(house: House, headers: dict[str, str]) -> None:
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=headers)).status == 401
-    gate.close()
+    control.close()
 
 
 async def test_a_password_is_checked_once_whether_good_or_bad(
@@ -83,48 +83,48 @@ async def test_a_password_is_checked_once_whether_good_or_bad(
         checked.append(password)
         return compare(password, against)
 
-    monkeypatch.setattr(passwords, "_bcrypt", counting)
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_bcrypt", counting)
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         for password in ("wonder", "wonder", "other", "other"):
             await ask(port, "/", headers=basic("alice", password))
         await ask(port, "/", headers=basic("nobody", "wonder"))
     assert checked == [b"wonder", b"other", b"wonder"]
-    gate.close()
+    control.close()
 
 
 async def test_only_so_many_good_passwords_are_remembered(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passwords, "_REMEMBERED", 1)
-    gate = house.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_MOST_GOOD", 1)
+    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port:
         for user, password in (("a", "b"), ("c", "d"), ("a", "b")):
             assert (await ask(port, "/", headers=basic(user, password))).status == 200
-    assert len(gate._passwords._good) == 1
-    gate.close()
+    assert len(control._passwords._good) == 1
+    control.close()
 
 
 async def test_a_changed_password_ends_the_old_one_at_once(house: House) -> None:
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
         house.write(f"basic_auth_users: {{alice: {hashed('another')}}}  # changed")
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 401
         assert (await ask(port, "/", headers=basic("alice", "another"))).status == 200
-    gate.close()
+    control.close()
 
 
 async def test_a_broken_file_leaves_the_old_users_and_is_told_once(house: House) -> None:
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         house.write("basic_auth_users: {alice: plain}")
         for _ in range(3):
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             assert (await ask(port, "/")).status == 401
     (complaint,) = house.complaints
     assert "basic_auth_users.alice: not a bcrypt hash" in complaint
-    gate.close()
+    control.close()
 
 
 async def test_guesses_do_not_hold_up_who_is_known(
@@ -138,9 +138,9 @@ async def test_guesses_do_not_hold_up_who_is_known(
             release.wait(10)
         return compare(password, against)
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    gate = house.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
         async with asyncio.TaskGroup() as group:
             guesses = [
@@ -150,7 +150,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             release.set()
     assert {guess.result().status for guess in guesses} == {401}
-    gate.close()
+    control.close()
 
 
 async def test_checks_of_other_users_take_turns(
@@ -164,23 +164,23 @@ async def test_checks_of_other_users_take_turns(
         checked.append(password)
         return password == b"d"
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    gate = house.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port, asyncio.TaskGroup() as group:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
             for number in range(40)
         ]
-        while len(gate._passwords._checks) < 40:  # noqa: ASYNC110 - until all of them wait
+        while len(control._passwords._checks) < 40:  # noqa: ASYNC110 - until all of them wait
             await asyncio.sleep(0.001)
         scraper = group.create_task(ask(port, "/", headers=basic("c", "d")))
-        while len(gate._passwords._checks) < 41:  # noqa: ASYNC110 - as above
+        while len(control._passwords._checks) < 41:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)
         release.set()
         assert (await scraper).status == 200
     assert {guess.result().status for guess in guesses} == {401}
     assert checked.index(b"d") <= 2
-    gate.close()
+    control.close()
 
 
 async def test_too_many_checks_are_refused_to_who_has_most_of_them(
@@ -192,10 +192,10 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
         release.wait(10)
         return password == b"d"
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    monkeypatch.setattr(passwords, "_WAITING", 20)
-    gate = house.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port, asyncio.TaskGroup() as group:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    monkeypatch.setattr(access, "_MOST_WAITING", 20)
+    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
             for number in range(40)
@@ -208,15 +208,15 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
         release.set()
         assert (await scraper).status == 200
     assert sorted(guess.result().status for guess in guesses) == [401] * 19 + [503] * 21
-    gate.close()
+    control.close()
 
 
 async def test_headers_of_the_file_are_on_every_answer(house: House) -> None:
-    gate = house.gate(
+    control = house.control(
         "http_server_config:\n  headers:\n"
         "    Strict-Transport-Security: max-age=60\n    X-Frame-Options: sameorigin\n"
     )
-    async with serving(ROUTES, guard=gate) as port:
+    async with serving(ROUTES, access=control) as port:
         for path in ("/", "/nowhere"):
             answer = await ask(port, path)
             assert answer.headers["strict-transport-security"] == "max-age=60"
@@ -224,10 +224,10 @@ async def test_headers_of_the_file_are_on_every_answer(house: House) -> None:
 
 
 async def test_the_rate_limit_is_429_before_passwords(house: House) -> None:
-    gate = house.gate(
+    control = house.control(
         f"rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users: {{a: {hashed('b')}}}"
     )
-    async with serving(ROUTES, guard=gate) as port:
+    async with serving(ROUTES, access=control) as port:
         statuses = [(await ask(port, "/")).status for _ in range(3)]
     assert statuses == [401, 401, 429]
-    gate.close()
+    control.close()

@@ -10,17 +10,16 @@ import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
-from exporter.web import connection
 from exporter.web.access import AccessControl
-from exporter.web.connection import Route
-from exporter.web.routes import Dispatcher
+from exporter.web.response import text_response
+from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.support.house import House
 from tests.support.serving import LOOPBACK, Answer, Broken, ask, parse, serving
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return connection.text_response("hello")
+    return text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello)}
@@ -37,15 +36,15 @@ STRICT = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyCl
 
 
 @asynccontextmanager
-async def listening(gate: AccessControl) -> AsyncIterator[int]:
+async def listening(control: AccessControl) -> AsyncIterator[int]:
     broken = Broken()
-    server = WebServer(Dispatcher(ROUTES, failed=broken.report, guard=gate), grace=0.2)
-    (address,) = await server.start([LOOPBACK], tls=gate.context)
+    server = WebServer(Dispatcher(ROUTES, failed=broken.report, access=control), grace=0.2)
+    (address,) = await server.start([LOOPBACK], tls=control.context)
     try:
         yield address.port
     finally:
         await server.stop()
-        gate.close()
+        control.close()
     assert broken == []
 
 
@@ -65,13 +64,13 @@ async def ask_tls(port: int, context: ssl.SSLContext, name: str = "exporter.test
 
 async def test_tls_is_spoken_with_the_certificate_of_the_file(house: House) -> None:
     house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
+    async with listening(house.control(TLS)) as port:
         assert (await ask_tls(port, house.client())).text == "hello\n"
 
 
 async def renewed(house: House) -> None:
     house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
+    async with listening(house.control(TLS)) as port:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=house.client(), server_hostname="exporter.test"
         )
@@ -96,9 +95,9 @@ def test_a_renewed_certificate_holds_with_uvloop_too(house: House) -> None:
 
 async def test_half_a_renewal_leaves_the_old_pair_until_the_other_half_comes(house: House) -> None:
     house.issue("exporter.test")
-    gate = house.gate(TLS)
+    control = house.control(TLS)
     old = (house.folder / "key.pem").read_bytes()
-    async with listening(gate) as port:
+    async with listening(control) as port:
         house.issue("renewed.test")
         new = (house.folder / "key.pem").read_bytes()
         (house.folder / "key.pem").write_bytes(old)
@@ -113,7 +112,7 @@ async def test_half_a_renewal_leaves_the_old_pair_until_the_other_half_comes(hou
 async def test_a_client_certificate_is_asked_for_and_checked(house: House) -> None:
     house.issue("exporter.test")
     stranger = trustme.CA()
-    async with listening(house.gate(STRICT)) as port:
+    async with listening(house.control(STRICT)) as port:
         assert (await ask_tls(port, house.client("prometheus.test"))).status == 200
         with pytest.raises(REFUSED):
             await ask_tls(port, house.client())
@@ -125,7 +124,7 @@ async def test_a_client_certificate_is_asked_for_and_checked(house: House) -> No
 
 async def test_a_stricter_policy_holds_without_a_restart(house: House) -> None:
     house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
+    async with listening(house.control(TLS)) as port:
         assert (await ask_tls(port, house.client())).status == 200
         house.write(STRICT)
         with pytest.raises(REFUSED):
@@ -139,8 +138,8 @@ async def test_a_stricter_policy_holds_without_a_restart(house: House) -> None:
 )
 async def test_only_allowed_names_pass(house: House, allowed: str, status: int) -> None:
     house.issue("exporter.test")
-    gate = house.gate(STRICT + f'  client_allowed_sans: ["{allowed}"]\n')
-    async with listening(gate) as port:
+    control = house.control(STRICT + f'  client_allowed_sans: ["{allowed}"]\n')
+    async with listening(control) as port:
         answer = await ask_tls(port, house.client("prometheus.test", "::1"))
     assert answer.status == status
 
@@ -148,14 +147,14 @@ async def test_only_allowed_names_pass(house: House, allowed: str, status: int) 
 async def test_a_client_without_a_certificate_has_no_allowed_name(house: House) -> None:
     house.issue("exporter.test")
     text = STRICT.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
-    async with listening(house.gate(text + "  client_allowed_sans: [a]\n")) as port:
+    async with listening(house.control(text + "  client_allowed_sans: [a]\n")) as port:
         assert (await ask_tls(port, house.client())).status == 403
 
 
 async def test_without_a_ca_file_the_systems_authorities_are_asked(house: House) -> None:
     house.issue("exporter.test")
     text = TLS + "  client_auth_type: VerifyClientCertIfGiven\n"
-    async with listening(house.gate(text)) as port:
+    async with listening(house.control(text)) as port:
         assert (await ask_tls(port, house.client())).status == 200
 
 
@@ -166,7 +165,7 @@ async def test_versions_suites_and_curves_are_kept_to(house: House) -> None:
         " TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]\n"
         "  curve_preferences: [CurveP384]\n  prefer_server_cipher_suites: false\n"
     )
-    async with listening(house.gate(text)) as port:
+    async with listening(house.control(text)) as port:
         _, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=house.client(), server_hostname="exporter.test"
         )
@@ -184,7 +183,7 @@ async def test_versions_suites_and_curves_are_kept_to(house: House) -> None:
 
 async def test_tls_is_not_switched_off_while_running(house: House) -> None:
     house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
+    async with listening(house.control(TLS)) as port:
         house.write("")
         assert (await ask_tls(port, house.client())).status == 200
     assert "cannot be switched on or off" in house.complaints[0]
@@ -192,9 +191,9 @@ async def test_tls_is_not_switched_off_while_running(house: House) -> None:
 
 async def test_tls_is_not_switched_on_while_running(house: House) -> None:
     house.issue("exporter.test")
-    gate = house.gate("")
-    assert gate.context is None
-    async with serving(ROUTES, guard=gate) as port:
+    control = house.control("")
+    assert control.context is None
+    async with serving(ROUTES, access=control) as port:
         house.write(TLS)
         assert (await ask(port, "/")).status == 200
     assert "cannot be switched on or off" in house.complaints[0]
@@ -202,7 +201,7 @@ async def test_tls_is_not_switched_on_while_running(house: House) -> None:
 
 async def test_a_plain_request_to_the_tls_port_does_no_harm(house: House) -> None:
     house.issue("exporter.test")
-    async with listening(house.gate(TLS)) as port:
+    async with listening(house.control(TLS)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert b"200" not in await reader.read()
@@ -223,10 +222,10 @@ def test_a_file_that_is_no_pem_or_missing_is_named(house: House, spoil: str, wor
     wanted = words.format(folder=house.folder)
     (house.folder / spoil).write_text("no pem")
     with pytest.raises(OSError, match=wanted):
-        house.gate(STRICT)
+        house.control(STRICT)
     (house.folder / spoil).unlink()
     with pytest.raises(OSError, match=wanted + "no such file or directory"):
-        house.gate(STRICT)
+        house.control(STRICT)
 
 
 def test_a_key_with_a_password_is_refused_and_asks_nobody(house: House) -> None:
@@ -240,4 +239,4 @@ def test_a_key_with_a_password_is_refused_and_asks_nobody(house: House) -> None:
         )
     )
     with pytest.raises(OSError, match="the key has a password"):
-        house.gate(TLS)
+        house.control(TLS)

@@ -8,7 +8,7 @@ import pytest
 import structlog  # noqa: F401 - imported late by us, to the cost of the first test
 from hypothesis import settings
 
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
 
 # looptime asks the policy for a loop before synchronous tests, too, and with warnings as
 # errors an implicit loop that nobody closes fails whichever test comes next.
@@ -26,7 +26,7 @@ TRACED = 5.0
 SLOW = 300.0
 """Seconds that a test marked `slow` may take, on a machine that does other things, too."""
 
-stopwatch = Stopwatch()
+stopwatch = CallbackTimer()
 stopwatch.install()
 
 

@@ -24,10 +24,10 @@ from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
 from exporter.mapping.samples import tracked
 from exporter.model.events import ClockMoved, Event, PollFinished
+from exporter.model.health import Health, WaitCause
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.target import Plan, PlanDiff, SecretSource, Target
 from exporter.pipeline import Pipeline
-from exporter.schedule.budget import Why
 from exporter.schedule.job import Job, jobs_of
 from exporter.schedule.job_table import Forgotten
 from exporter.schedule.persistence import (
@@ -133,9 +133,6 @@ def _texts(stored: Mapping[str, bytes], prefix: str) -> dict[str, str]:
     }
 
 
-REFUSALS = frozenset({Reason.AUTH, Reason.FORBIDDEN})
-
-
 class Refused:
     """Remembers the digests of refused secrets by target, never a secret.
 
@@ -191,7 +188,7 @@ class Refused:
 
 def _is_refused(status: JobStatus) -> bool:
     """Tell whether a job waits after a refusal: its own, or that of the key that it shares."""
-    return status.reason in REFUSALS or status.budget.why == Why.REFUSED
+    return status.health is Health.PAUSED or status.budget.cause is WaitCause.REFUSED
 
 
 SHARED = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED, Reason.AUTH})
@@ -462,7 +459,7 @@ class Engine:
             self._follow_key(target)
         if self.plan.state_file:
             self._write(snapshot_rows(self.runner.snapshot_of(target.name)))
-        if isinstance(poll.outcome, Failure) and poll.outcome.reason in REFUSALS:
+        if isinstance(poll.outcome, Failure) and poll.outcome.reason.health is Health.PAUSED:
             self._mark(target)
         if _holds_all(poll):
             self._ledger.hasten()  # whoever kills us now must not make us ask again

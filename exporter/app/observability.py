@@ -16,7 +16,7 @@ from exporter.model.events import Event, PollFinished
 from exporter.model.target import Target
 from exporter.observe.history import History
 from exporter.observe.logs import EventLog, Form, Log, Output, log_stray_errors, set_up
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.schedule.runner import Runner
 from exporter.schedule.status import JobStatus
 from exporter.store.cache import ExpositionCache
@@ -130,7 +130,7 @@ class Observability:
         self.waits = Waits(self._statuses)
         self.metrics = SelfMetrics(
             Build(version=__version__, revision=options.revision, branch=options.branch),
-            Now(
+            LiveValues(
                 backoffs=self.waits.left,
                 lateness=self._lateness,
                 series=self._series,

@@ -12,6 +12,7 @@ from exporter.mapping.read import drift
 from exporter.mapping.samples import History, target_samples
 from exporter.model.events import Event, SchemaNote, SeriesDropped, ValuesExpired
 from exporter.model.families import Sample
+from exporter.model.health import Health
 from exporter.model.outcome import Poll, Unchanged
 from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.target import Target
@@ -30,8 +31,8 @@ def health(statuses: Iterable[JobStatus]) -> Iterator[Sample]:
     """
     for status in statuses:
         labels = (status.provider, status.target, status.collector)
-        if status.last_attempt is not None:
-            up = 0.0 if status.failures else 1.0
+        if status.health is not Health.NEVER_POLLED:
+            up = 1.0 if status.health is Health.UP else 0.0
             yield Sample(family="usage_up", labels=labels, value=up)
         if status.last_success is not None:
             yield Sample(

@@ -30,7 +30,7 @@ from exporter.fetch.classify import classify_response
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts
 from exporter.fetch.exchange import clock_of, rules_of
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
-from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
@@ -43,17 +43,17 @@ from exporter.fetch.request import (
     uses_account,
 )
 from exporter.kernel.calendar import parse_timestamp
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
 from exporter.mapping.samples import target_samples
-from exporter.model.definition.provider import Collector, Definition, Format
+from exporter.model.definition.provider import Collector, Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Http, Rejected, Target
-from exporter.store.exposition import Format as Exposition
 from exporter.store.exposition import header, render
 
 _OK = 200
@@ -86,56 +86,43 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
         if not files:
             name = self.folder / f"{self.collector.name}.json"
             raise _UnusableError(f"no answer: {name} is not there")
-        step: Next | Done = first_page(self.collector.paging)
-        url = self._url(step)
+        pager = Pager(self.collector.paging, self.draft.kept)
         pages: list[Page] = []
         for number, file in enumerate(files, 1):
-            if isinstance(step, Done):
+            if pager.wanted is None:
                 self._complain(f"{file.name} is not asked for: the paging ends before it")
-            answer = self._answer(file, number, url)
-            page = self._judged(answer, file)
-            if page is None:
-                return tuple(pages)
-            pages.append(page)
-            step = self._turned(step, answer, page, file)
-            url = self._url(step)
-        if isinstance(step, Next):
+                continue
+            answer = self._answer(file, number, self._url(pager.wanted))
+            classified = classify_response(answer, rules_of(self.target, self.collector), self.at)
+            try:
+                match classified:
+                    case Page():
+                        pages.append(classified)
+                        pager.advance(answer, classified.document)
+                    case Failure():
+                        raise _UnusableError(f"{file.name}: {classified.detail}")
+                    case _:
+                        pager.end()
+            except PagingError as error:
+                raise _UnusableError(f"{file.name}: {error}") from error
+        if pager.wanted is not None:
             wanted = f"{self.collector.name}.{len(pages) + 1}.json"
-            self._complain(f"the paging asks for page {step.pages}: {wanted} is not there")
+            self._complain(f"the paging asks for page {pager.wanted.number}: {wanted} is not there")
         return tuple(pages)
 
     def _complain(self, what: str) -> None:
         self.complaints.append(f"{self.collector.name}: {what}")
 
-    def _judged(self, answer: HttpResponse, file: Path) -> Page | None:
-        judged = classify_response(answer, rules_of(self.target, self.collector), self.at)
-        if isinstance(judged, Failure):
-            raise _UnusableError(f"{file.name}: {judged.detail}")
-        return judged if isinstance(judged, Page) else None
-
-    def _turned(
-        self, step: Next | Done, answer: HttpResponse, page: Page, file: Path
-    ) -> Next | Done:
-        if isinstance(step, Done):
-            return step
-        seen = Seen(url=answer.url, document=page.document, lines=answer.lines)
-        turned = next_step(self.collector.paging, step, seen)
-        if isinstance(turned, Failure):
-            raise _UnusableError(f"{file.name}: {turned.detail}")
-        return turned
-
-    def _url(self, step: Next | Done) -> str:
-        if isinstance(step, Done):
-            return ""
-        if step.url is not None:
-            return follow(self.draft, step.url, Signature()).url
-        return to_http_request(self.draft, Signature(), page=step.query, body=step.body).url
+    def _url(self, wanted: PageRequest) -> str:
+        if wanted.url is not None:
+            return follow(self.draft, wanted.url, Signature()).url
+        return to_http_request(self.draft, Signature(), page=wanted.query, body=wanted.body).url
 
     def _answer(self, file: Path, number: int, url: str) -> HttpResponse:
         lines = tuple(_headers(self.collector.name, self.folder, number))
         accepted = self.collector.verdict.accepted
         try:
-            body = b"" if self.collector.format is Format.HEADERS else file.read_bytes()
+            body = file.read_bytes() if self.collector.format.has_body else b""
         except OSError as error:
             raise _UnusableError(f"{file.name}: {error.strerror or error}") from error
         return HttpResponse(
@@ -220,7 +207,7 @@ def _headers(name: str, folder: Path, number: int) -> Iterator[tuple[str, str]]:
 def _files(collector: Collector, folder: Path) -> Iterator[Path]:
     """Yield the files of a collector's pages, in their order."""
     name = collector.name
-    if collector.format is Format.HEADERS:
+    if not collector.format.has_body:
         headers = folder / f"{name}.headers.json"
         yield from [headers] if headers.exists() else []
         return
@@ -286,7 +273,7 @@ class Recorded:
         self._origins = re.compile("|".join(map(re.escape, sorted(origins, key=len, reverse=True))))
 
     async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
+        self, wire: HttpRequest, http: Http, /, *, most: int, warm: bool = False
     ) -> HttpResponse | Failure:
         """Answer a request of the client."""
         fitting = [number for number, one in enumerate(self._exchanges) if self._fits(one, wire)]
@@ -500,7 +487,7 @@ async def rehearse(
     lines = [line for one in known for line in blocks[one.name].decode().splitlines()]
     complaints += _compared(folder / EXPECTED, lines)
     return Rehearsal(
-        exposition=b"".join(header(one, Exposition.TEXT) + blocks[one.name] for one in known),
+        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in known),
         complaints=tuple(dict.fromkeys(complaints)),
         remarks=tuple(dict.fromkeys(remarks)),
     )

@@ -7,6 +7,7 @@ from exporter import __version__
 from exporter.app.engine import Engine
 from exporter.mapping.samples import target_samples
 from exporter.model.families import IDENTITY, MEASURED, Sample
+from exporter.model.health import freshness, worst
 from exporter.model.reading import RateLimit
 from exporter.model.target import Target
 from exporter.observe.history import History
@@ -94,11 +95,15 @@ class Viewer:
             title=target.definition.title,
             plan=info.labels[2] if info else "",
             labels=target.labels,
-            backoff=longest.wait if longest else 0.0,
-            backoff_reason=longest.why if longest else "",
+            health=worst(status.health for status in statuses),
+            wait=longest.cause.wait if longest and longest.cause else None,
+            wait_seconds=longest.wait if longest else 0.0,
+            wait_cause=longest.cause.value if longest and longest.cause else "",
             resources=_resources(target, found),
             costs=_costs(target, found),
-            collectors=tuple(_collector(status) for status in statuses),
+            collectors=tuple(
+                _collector(status, published=status.collector in readings) for status in statuses
+            ),
             failures=tuple(
                 FailureView(
                     at=mishap.at,
@@ -159,10 +164,13 @@ def _api(budget: BudgetStatus) -> ApiView:
     )
 
 
-def _collector(status: JobStatus) -> CollectorView:
+def _collector(status: JobStatus, *, published: bool) -> CollectorView:
     return CollectorView(
         collector=status.collector,
-        up=None if status.last_attempt is None else not status.failures,
+        health=status.health,
+        freshness=freshness(
+            status.health, published=published, succeeded=status.last_success is not None
+        ),
         interval=status.interval,
         last_success=status.last_success,
         next_poll=status.next_poll,

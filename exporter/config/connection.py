@@ -6,7 +6,7 @@ Where a target's secrets are, which authentication they suffice for, whose budge
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, assert_never
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import UnsetType
@@ -439,13 +439,5 @@ def budget_key(
     target: str, host: str, scope: BudgetScope, auth: Auth, digests: Mapping[str, str]
 ) -> str:
     """Return the key of the throttling state: the host, and by scope a digest of who asks."""
-    match scope:
-        case BudgetScope.HOST:
-            return host
-        case BudgetScope.TARGET:
-            return f"{host} target {target}"
-        case BudgetScope.CREDENTIAL:
-            used = [digests[name] for name in sorted(auth.needs)]
-            return f"{host} {Secret(' '.join(used)).digest()}" if used else host
-        case _:
-            assert_never(scope)
+    used = [digests[name] for name in sorted(auth.needs)]
+    return scope.key(host, target, Secret(" ".join(used)).digest() if used else "")

@@ -31,8 +31,8 @@ from exporter.kernel.units import Kind, find_unit, is_currency, minor_factor, pa
 from exporter.model.definition import parsers
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.request import Param
-from exporter.model.definition.roles import SPEND, Resource
-from exporter.model.families import FAMILY, MEASURED
+from exporter.model.definition.roles import Resource
+from exporter.model.families import FAMILY, MEASURED, SPEND
 from exporter.model.target import Http, Limit, Target
 
 _UNLIKELY: Final = frozenset({Kind.RATIO, Kind.MONEY})

@@ -118,23 +118,6 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
     return Token(value=value, renew_at=now + lifetime - leeway)
 
 
-def auth_templates(auth: Auth) -> tuple[Template, ...]:
-    """Return the templates that a signature is made from."""
-    match auth:
-        case NoAuth():
-            return ()
-        case HeaderAuth():
-            return tuple(auth.headers.values())
-        case QueryAuth():
-            return tuple(auth.query.values())
-        case BasicAuth() | DigestAuth():
-            return (auth.username, auth.password)
-        case TokenAuth():
-            return auth_templates(auth.apply)
-        case _:
-            assert_never(auth)
-
-
 def _lifetime(auth: TokenAuth, document: object, now: float) -> float | None:
     """Return the seconds that a token lives; None when nobody says, or says nonsense."""
     told = _first(auth.expires_in, document)

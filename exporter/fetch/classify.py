@@ -389,7 +389,7 @@ def proxy_advice(status: int) -> str:
 
 def _document(answer: HttpResponse, rules: Rules) -> object:
     form = rules.format if answer.status in rules.verdict.accepted else Format.JSON
-    if form is Format.HEADERS:
+    if not form.has_body:
         return answer.headers
     try:
         kind = answer.headers.get("content-type", "")

@@ -31,12 +31,12 @@ from exporter.fetch.classify import (
     find,
     most_values,
 )
+from exporter.fetch.errors import Timeouts
 from exporter.fetch.exchange import (
     Exchanges,
     Order,
     Prepared,
     Refused,
-    Send,
     Signer,
     Watch,
     World,
@@ -44,7 +44,7 @@ from exporter.fetch.exchange import (
 )
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError
 from exporter.fetch.offload import LARGE, SLOW, Offload
-from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
+from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
@@ -53,9 +53,9 @@ from exporter.fetch.request import (
     follow,
     to_http_request,
 )
-from exporter.fetch.transport import Ask, Timeouts, Transport
+from exporter.fetch.resolve import LookUp
+from exporter.fetch.transport import Send, Transport
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader, Offset, PageNumber
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
@@ -169,7 +169,7 @@ class Attempt:
         self._keyring = keyring
         self._target = prepared.target
         self._wall = world.wall
-        self._beside = world.beside
+        self._offload = world.offload
         self._values = self._bytes = 0  # of all pages so far
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
@@ -197,43 +197,36 @@ class Attempt:
         drafted = draft_request(request, self._target, prepared.values, prepared.moment)
         pages = await self._pages(rules.collector, drafted) or ()
         work = partial(find_accounts, rules, pages)
-        return await self._beside.call(work, size=self._bytes, large=SLOW)
+        return await self._offload.call(work, size=self._bytes, large=SLOW)
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
     ) -> tuple[Page, ...] | None:
         """Return all pages of a request; None when they are what they were."""
-        at = first_page(collector.paging)
+        pager = Pager(collector.paging, drafted.kept)
         tag, self.tag = (self.tag if conditional else None), None
         pages: list[Page] = []
-        while True:
+        while (at := pager.wanted) is not None:
             answer, judged, kept = await self._page(collector, drafted, at, None if pages else tag)
             match judged:
                 case Page():
                     pages.append(kept or judged)
+                    turn = partial(pager.advance, answer, judged.document)
+                    await self._offload.call(turn, size=self._bytes, finishing=True)
+                    if conditional:
+                        self.tag = self._new_tag(collector, answer, len(pages))
                 case Absent():
-                    return _ended(collector, pages)
+                    pager.end()
+                    return tuple(pages)
                 case Unchanged():
                     self.tag = tag
                     return None
                 case Failure():
                     raise Refused(_on_page(judged, at))
-            seen = Seen(
-                url=answer.url, document=judged.document, lines=answer.lines, kept=drafted.kept
-            )
-            turn = partial(next_step, collector.paging, at, seen)
-            match step := await self._beside.call(turn, size=self._bytes, finishing=True):
-                case Next():
-                    at = step
-                case Done():
-                    if conditional:
-                        self.tag = self._new_tag(collector, answer, len(pages))
-                    return tuple(pages)
-                case Failure():
-                    raise Refused(step)
+        return tuple(pages)
 
     async def _page(
-        self, collector: Collector, drafted: Draft, at: Next, tag: Tag | None
+        self, collector: Collector, drafted: Draft, at: PageRequest, tag: Tag | None
     ) -> tuple[HttpResponse, Classified, Page | None]:
         """Ask for one page, with a new token if the one that is kept is refused."""
         rules = self._rules(collector)
@@ -247,7 +240,7 @@ class Attempt:
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
             work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
-            judged, kept, weight = await self._beside.call(work, size=len(answer.body))
+            judged, kept, weight = await self._offload.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
                 await self._add(collector, len(answer.body), weight)
                 return _without_body(answer), judged, kept
@@ -267,7 +260,7 @@ class Attempt:
             )
             raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
         if self._bytes > LARGE:
-            await self._beside.admit()
+            await self._offload.admit()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -275,12 +268,12 @@ class Attempt:
             return prepared.rules
         return rules_of(self._target, collector)
 
-    def _turned(self, drafted: Draft, at: Next, signature: Signature) -> HttpRequest:
+    def _turned(self, drafted: Draft, at: PageRequest, signature: Signature) -> HttpRequest:
         """Return the wire of a page; the first one's is the same at every poll."""
         if at.url is not None:
             return follow(drafted, at.url, signature)
         prepared = self._prepared
-        is_first = at.pages == 1 and drafted is prepared.draft
+        is_first = at.number == 1 and drafted is prepared.draft
         if is_first and prepared.first is not None and prepared.first[0] is signature:
             return prepared.first[1]
         turned = to_http_request(drafted, signature, page=at.query, body=at.body)
@@ -321,7 +314,7 @@ class Attempt:
         etag = answer.headers.get("etag", "")
         if len(etag) > _LONGEST_TAG:
             return None
-        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        whole = pages == 1 and not collector.paging.next_in_headers
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
 
@@ -336,18 +329,10 @@ def _without_body(answer: HttpResponse) -> HttpResponse:
     return msgspec.structs.replace(answer, body=b"") if len(answer.body) > LARGE else answer
 
 
-def _ended(collector: Collector, pages: list[Page]) -> tuple[Page, ...]:
-    """Take "there is none" for the end where pages are counted: some say so past the last one."""
-    if pages and not isinstance(collector.paging, PageNumber | Offset):
-        detail = f"page {len(pages) + 1}, which the vendor named, is not there"
-        raise Refused(Failure(reason=Reason.PAGING, detail=detail))
-    return tuple(pages)
-
-
-def _on_page(failure: Failure, at: Next) -> Failure:
-    if at.pages == 1:
+def _on_page(failure: Failure, at: PageRequest) -> Failure:
+    if at.number == 1:
         return failure
-    return msgspec.structs.replace(failure, detail=f"page {at.pages}: {failure.detail}")
+    return msgspec.structs.replace(failure, detail=f"page {at.number}: {failure.detail}")
 
 
 _SOON = 120.0  # seconds: intervals up to this are worth a warm connection
@@ -362,8 +347,8 @@ class Client:
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
     `read_timeout` are seconds; the deadline of a whole poll is the caller's. `look_up_timeout` is
-    that of a name; `ask` takes the place of the system's resolver, `send` of the whole network, for
-    recorded answers. ``beside`` is where large answers are worked on.
+    that of a name; `look_up` replaces the system's resolver, `send` the whole network, for
+    recorded answers. ``offload`` runs work on large answers.
     """
 
     def __init__(
@@ -374,19 +359,19 @@ class Client:
         look_up_timeout: float = 10.0,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
-        ask: Ask | None = None,
+        look_up: LookUp | None = None,
         send: Send | None = None,
     ) -> None:
-        self.beside = Offload()
+        self.offload = Offload()
         timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
-        self._transport = Transport(timeouts, self.beside, ask=ask)
+        self._transport = Transport(timeouts, self.offload, look_up=look_up)
         self._world = World(
             read_secret=read_secret,
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
             send=send or self._transport.send,
             tokens=Tokens(wall),
-            beside=self.beside,
+            offload=self.offload,
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
@@ -401,7 +386,7 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.beside.close()
+        self.offload.close()
         await self._transport.close()
 
     async def fetch(
@@ -491,6 +476,8 @@ def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
             return error.failure
         case AuthError():
             return Failure(reason=Reason.AUTH, detail=str(error))
+        case PagingError():
+            return Failure(reason=Reason.PAGING, detail=str(error))
         case AccountsError():
             return Failure(reason=Reason.SCHEMA, detail=f"the accounts: {error}")
         case LinkError():

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 
@@ -23,7 +22,6 @@ from exporter.fetch.authorize import (
     Token,
     Tokens,
     apply_auth,
-    auth_templates,
     read_token,
 )
 from exporter.fetch.classify import Classified, Rules, classify_response, excerpt, most_values
@@ -36,10 +34,10 @@ from exporter.fetch.request import (
     draft_request,
     follow,
     known_values,
-    request_templates,
     to_http_request,
     uses_account,
 )
+from exporter.fetch.transport import Send
 from exporter.kernel.calendar import Cycle, Span, find_zone, span
 from exporter.kernel.secrets import MASK, Secret, is_secret_name, redact_url
 from exporter.kernel.templates import DATE_WORDS, Clock, Template
@@ -48,7 +46,7 @@ from exporter.model.definition.provider import Collector
 from exporter.model.definition.responses import ResponseRules
 from exporter.model.outcome import Exchange, Failure, Page, Reason
 from exporter.model.reading import RateLimit
-from exporter.model.target import Http, SecretSource, Target
+from exporter.model.target import SecretSource, Target
 
 _LAST_DAY = 31
 _NOW = re.compile(r"\{now\b")
@@ -120,8 +118,8 @@ def _lifetime(target: Target, collector: Collector, moment: Clock) -> Span | Non
 
 
 def _templates(target: Target, collector: Collector) -> Iterator[Template]:
-    yield from request_templates(collector.request)
-    yield from auth_templates(target.auth)
+    yield from collector.request.templates
+    yield from target.auth.templates
     for param in target.definition.params.values():
         if param.default is not None:
             yield param.default
@@ -148,18 +146,10 @@ class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is
         self.failure = failure
 
 
-class Send(Protocol):
-    """Sends one request and reads its answer; raises nothing but cancellation."""
-
-    async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
-    ) -> HttpResponse | Failure: ...
-
-
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time.
 
-    ``beside`` calls what takes long.
+    ``offload`` runs what takes long.
     """
 
     read_secret: Callable[[SecretSource], Secret]
@@ -167,7 +157,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     send: Send
     tokens: Tokens
-    beside: Offload
+    offload: Offload
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -334,8 +324,8 @@ class Signer:
         """Return the signature of a request. Raises Refused and AuthError."""
         keyring = self._keyring
         auth = self._target.auth
-        if isinstance(auth, TokenAuth):
-            token = await self._a_token(auth)
+        if auth.token_auth is not None:
+            token = await self._a_token(auth.token_auth)
             if token is not keyring.token:
                 keyring.take(token)
         if keyring.signature is None:

@@ -1,17 +1,20 @@
-"""From a page to the next: pure steps that always end and never ask for the same page twice.
+"""From one page to the next: `Pager` says which page to ask for, until there is none.
 
-A vendor's word on what is left is never guessed at: where an answer contradicts itself the paging
-fails, because a sum over some of the pages is a wrong sum.
+A `Pager` always ends and never asks for the same page twice. Where an answer contradicts itself (a
+count that shrinks, more rows promised and none given, a cursor that comes again) the paging fails,
+because a sum over some of the pages is a wrong sum.
+
+Pure: `client` asks the vendor, the replay of ``providers test`` reads the answers from files.
 """
 
 import re
 from collections.abc import Mapping
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import msgspec
 
 from exporter.fetch.classify import FindError, find
-from exporter.fetch.http import Lines, LinkError, header_link, safe_url
+from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
 from exporter.fetch.request import Pairs
 from exporter.kernel.jmes import Selector
 from exporter.kernel.secrets import redact_url
@@ -24,98 +27,220 @@ from exporter.model.definition.paging import (
     PageNumber,
     Paging,
 )
-from exporter.model.outcome import Failure, Reason
+
+_LONGEST_CURSOR = 16_384  # characters
+_NOTHING: tuple[object, ...] = (None, "")
+_NO = frozenset({"", "0", "false", "no"})
 
 
 class PagingError(ValueError):
-    """The next page cannot be told."""
+    """Which page comes next cannot be told, or it must not be asked for."""
 
 
-class Next(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The next page: an address of the vendor's, or arguments for the first request.
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How one page is asked for: by an address that the vendor gave, or by arguments.
 
-    ``query`` go into the query, ``body`` into the JSON or form body. ``pages`` counts the pages
-    up to and including this one, ``rows`` what came before it; ``place`` is its number or offset,
-    ``seen`` what was asked before, ``total`` the vendor's own count on the page before.
+    ``query`` are arguments of the query, ``body`` members of the JSON or form body. ``number``
+    counts the pages from 1.
     """
 
     url: str | None = None
     query: Pairs = ()
     body: Mapping[str, object] = {}
-    pages: int = 1
-    rows: int = 0
-    place: int = 0
-    seen: frozenset[str] = frozenset()
-    total: int = 0
+    number: int = 1
 
 
-class Done(msgspec.Struct, frozen=True, gc=False):
-    """That was the last page."""
+_FIRST = PageRequest()
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A page as paging sees it: the address that was asked, its document and headers.
+class Pager:
+    """The pages of one request, in order: ask for `wanted`, hand the answer to `advance`, repeat.
 
-    ``kept`` are the segments of that address that name the account.
+    ``wanted`` is None after the last page. ``kept`` are the segments of the request's path that
+    name the account (`http.safe_url`).
     """
 
-    url: str
-    document: object
-    lines: Lines = ()
-    kept: tuple[str, ...] = ()
+    def __init__(self, paging: Paging, kept: tuple[str, ...] = ()) -> None:
+        self.wanted: PageRequest | None = _FIRST
+        self._paging = paging
+        self._kept = kept
+        self._asked: set[str] = set()  # addresses or cursors
+        self._place = 0  # number or offset of the page that is wanted
+        self._rows = 0  # on the pages so far
+        self._total = 0  # the vendor's own count of pages or rows, on the last page
+        match paging:
+            case PageNumber() | Offset():
+                self._place = paging.start if isinstance(paging, PageNumber) else 0
+                self.wanted = _numbered(paging, self._place, 1)
+            case NoPaging() | NextUrl() | Cursor() | LinkHeader():
+                pass
+            case _:
+                assert_never(paging)
 
+    def advance(self, response: HttpResponse, document: object) -> None:
+        """Read from the answer to `wanted` which page is wanted next.
 
-PageStep: TypeAlias = Next | Done
-_DONE = Done()
-_LONGEST_CURSOR = 16_384
-_NOTHING: tuple[object, ...] = (None, "")
-_NO = frozenset({"", "0", "false", "no"})
+        Raises PagingError where the answer does not tell, or leads to another host or account, back
+        to a page that was asked for, or past ``max_pages``.
+        """
+        at = self.wanted or _FIRST
+        try:
+            self.wanted = self._following(at, response, document)
+        except (PagingError, LinkError, FindError) as error:
+            raise PagingError(f"page {at.number}: {error}") from error
 
+    def end(self) -> None:
+        """Take "there is none" for the answer to `wanted`.
 
-def first_page(paging: Paging) -> Next:
-    """Return the first page of a request."""
-    match paging:
-        case PageNumber():
-            return _numbered(paging, Next(place=paging.start))
-        case Offset():
-            return _skipping(paging, Next())
-        case NoPaging() | NextUrl() | Cursor() | LinkHeader():
-            return Next()
-        case _:
-            assert_never(paging)
+        Some vendors say so past the last of their numbered pages. A page that the vendor itself
+        named has to be there: raises PagingError.
+        """
+        at, self.wanted = self.wanted or _FIRST, None
+        if at.number > 1 and not self._paging.ends_on_absent_page:
+            raise PagingError(f"page {at.number}, which the vendor named, is not there")
 
+    def _following(
+        self, at: PageRequest, response: HttpResponse, document: object
+    ) -> PageRequest | None:
+        paging = self._paging
+        if isinstance(paging, NoPaging):
+            return None
+        match paging:
+            case NextUrl():
+                following = self._linked(at, response.url, _next_link(paging, document))
+            case LinkHeader():
+                link = header_link(response.lines, paging.rel, paging.unless)
+                following = self._linked(at, response.url, link)
+            case Cursor():
+                following = self._next_cursor(paging, at, document)
+            case PageNumber():
+                following = self._next_number(paging, at, document)
+            case Offset():
+                following = self._next_offset(paging, at, document)
+            case _:
+                assert_never(paging)
+        if following is not None:
+            _check_count(following.number, paging.max_pages)
+        return following
 
-def next_step(paging: Paging, at: Next, page: Seen) -> PageStep | Failure:
-    """Return the page after `page`, which was asked for by `at`.
+    def _linked(self, at: PageRequest, asked: str, link: str | None) -> PageRequest | None:
+        if link is None:
+            return None
+        url = safe_url(link, asked, self._kept)
+        # What is asked may differ from what was named: a key in the query is added to it.
+        self._asked.add(asked.partition("#")[0])
+        if url in self._asked:
+            raise PagingError(f"the next page is one that was read already: {redact_url(url)}")
+        self._asked.add(url)
+        return PageRequest(url=url, number=at.number + 1)
 
-    An answer is a failure that does not tell, or that leads to another host, back to a page that
-    was seen, or past ``max_pages``.
-    """
-    try:
-        step = _step(paging, at, page)
-        if isinstance(step, Next) and not isinstance(paging, NoPaging):
-            _check_count(step.pages, paging.max_pages)
-    except (PagingError, LinkError, FindError) as error:
-        return Failure(reason=Reason.PAGING, detail=f"page {at.pages}: {error}")
-    return step
+    def _next_cursor(self, paging: Cursor, at: PageRequest, document: object) -> PageRequest | None:
+        more = _flag(paging.more, document)
+        cursor = next(
+            (found for path in paging.cursor if (found := find(path, document)) not in _NOTHING),
+            None,
+        )
+        if more is False or (cursor is None and more is None):
+            return None
+        if more is None and paging.rows is not None and not _count(paging.rows, document):
+            return None
+        if cursor is None:
+            raise PagingError("the answer says that there is more, but gives no cursor")
+        if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
+            raise PagingError(f"the cursor is neither text nor a number but {_kind(cursor)}")
+        text = str(cursor)
+        if len(text) > _LONGEST_CURSOR:
+            raise PagingError(
+                f"the cursor has {len(text)} characters; more than {_LONGEST_CURSOR} are not sent"
+                " back"
+            )
+        if text in self._asked:
+            raise PagingError("the cursor is one that was used already")
+        self._asked.add(text)
+        if paging.body:
+            return PageRequest(body={paging.param: cursor}, number=at.number + 1)
+        return PageRequest(query=((paging.param, text),), number=at.number + 1)
 
+    def _next_number(
+        self, paging: PageNumber, at: PageRequest, document: object
+    ) -> PageRequest | None:
+        rows = None if paging.rows is None else _count(paging.rows, document)
+        number = self._number_after(paging, at, document, rows)
+        if number is None:
+            return None
+        if number <= self._place:
+            raise PagingError(f"after page {self._place} the vendor names page {number}")
+        self._place = number
+        self._rows += rows or 0
+        return _numbered(paging, number, at.number + 1)
 
-def _step(paging: Paging, at: Next, page: Seen) -> PageStep:
-    match paging:
-        case NoPaging():
-            return _DONE
-        case NextUrl():
-            return _linked(_next_link(paging, page.document), at, page)
-        case LinkHeader():
-            return _linked(header_link(page.lines, paging.rel, paging.unless), at, page)
-        case Cursor():
-            return _cursor(paging, at, page.document)
-        case PageNumber():
-            return _page_number(paging, at, page.document)
-        case Offset():
-            return _offset(paging, at, page.document)
-        case _:
-            assert_never(paging)
+    def _number_after(
+        self, paging: PageNumber, at: PageRequest, document: object, rows: int | None
+    ) -> int | None:
+        """Return the next page's number, None at the end, by the first sign that is there.
+
+        The signs are: the number that the vendor names, its count of pages or of rows, its flag,
+        and a page with fewer rows than were asked for.
+        """
+        pages = None if paging.total_pages is None else _whole(paging.total_pages, document)
+        total = self._checked_total(
+            paging.total_rows if pages is None else paging.total_pages, document
+        )
+        if paging.next_page is not None:
+            return _whole(paging.next_page, document)
+        left = None  # pages
+        if pages is not None:
+            left = pages - at.number
+        elif total is not None and rows is not None:
+            # By the rows that came: a vendor may give fewer than it is asked for.
+            missing = total - self._rows - rows
+            if missing > 0 and not rows:
+                raise PagingError(f"{missing} rows are missing, and the page is empty")
+            left = _ceil(missing, max(rows, paging.size or 1)) if missing > 0 else 0
+        elif total is not None and paging.size is not None:
+            left = _ceil(total, paging.size) - at.number
+        if left is not None:
+            _check_count(at.number + left, paging.max_pages)
+            return self._place + 1 if left > 0 else None
+        more = _flag(paging.more, document)
+        if more is None:
+            if rows is None:
+                raise PagingError("the answer does not say whether there are more pages")
+            more = rows >= (paging.size or 1)
+        return self._place + 1 if more else None
+
+    def _next_offset(self, paging: Offset, at: PageRequest, document: object) -> PageRequest | None:
+        count = _count(paging.rows, document)
+        self._place += count
+        total = self._checked_total(paging.total_rows, document)
+        more = _flag(paging.more, document)
+        if total is not None:
+            left = total - self._place
+            pages = at.number + _ceil(left, max(count, paging.limit))
+            _check_count(pages, paging.max_pages)
+            more = left > 0
+        elif more is None:
+            more = count >= paging.limit
+        if not more:
+            return None
+        if not count:
+            raise PagingError("the answer says that there are more rows, but gives none")
+        return _numbered(paging, self._place, at.number + 1)
+
+    def _checked_total(self, path: Selector | None, document: object) -> int | None:
+        """Read the vendor's own count of pages or rows, None when it gives none.
+
+        Where it is less than on the page before, what was there has moved up, and a row between the
+        two pages was never seen. Where it is more, the pages to come bring it.
+        """
+        total = None if path is None else _whole(path, document)
+        if path is not None and total is not None and total < self._total:
+            raise PagingError(
+                f'"{path.text}" was {self._total} on the page before and is {total}: '
+                "what is counted changed while it was read"
+            )
+        self._total = total or 0
+        return total
 
 
 def _check_count(pages: int, most: int) -> None:
@@ -125,21 +250,29 @@ def _check_count(pages: int, most: int) -> None:
         )
 
 
-def _linked(link: str | None, at: Next, page: Seen) -> PageStep:
-    if link is None:
-        return _DONE
-    url = safe_url(link, page.url, page.kept)
-    seen = at.seen | {page.url.partition("#")[0]}
-    if url in seen:
-        raise PagingError(f"the next page is one that was read already: {redact_url(url)}")
-    # What is asked may differ from what was named: a key in the query is added to it.
-    return Next(url=url, pages=at.pages + 1, seen=seen | {url})
+def _ceil(rows: int, size: int) -> int:
+    return -(-rows // size)
+
+
+def _numbered(paging: PageNumber | Offset, place: int, number: int) -> PageRequest:
+    """Return the request of a page by its number or offset; in JSON these are numbers."""
+    numbers = {paging.param: place}
+    if isinstance(paging, PageNumber):
+        size_param, size = paging.size_param, paging.size
+    else:
+        size_param, size = paging.limit_param, paging.limit
+    if size_param is not None and size is not None:
+        numbers[size_param] = size
+    if paging.body:
+        return PageRequest(body=numbers, number=number)
+    query = tuple((name, str(value)) for name, value in numbers.items())
+    return PageRequest(query=query, number=number)
 
 
 def _next_link(paging: NextUrl, document: object) -> str | None:
     for path in paging.next:
         found = find(path, document)
-        if isinstance(found, Mapping):
+        if isinstance(found, Mapping):  # HAL: {"href": …}
             found = found.get("href")
         if found is None or found is False or found == "":
             continue
@@ -147,144 +280,6 @@ def _next_link(paging: NextUrl, document: object) -> str | None:
             raise PagingError(f'"{path.text}" is no address but {_kind(found)}')
         return found
     return None
-
-
-def _cursor(paging: Cursor, at: Next, document: object) -> PageStep:
-    more = _flag(paging.more, document)
-    cursor = next(
-        (found for path in paging.cursor if (found := find(path, document)) not in _NOTHING), None
-    )
-    if more is False or (cursor is None and more is None):
-        return _DONE
-    if more is None and paging.rows is not None and not _count(paging.rows, document):
-        return _DONE
-    if cursor is None:
-        raise PagingError("the answer says that there is more, but gives no cursor")
-    if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
-        raise PagingError(f"the cursor is neither text nor a number but {_kind(cursor)}")
-    text = str(cursor)
-    if len(text) > _LONGEST_CURSOR:
-        raise PagingError(
-            f"the cursor has {len(text)} characters; more than {_LONGEST_CURSOR} are not sent back"
-        )
-    if text in at.seen:
-        raise PagingError("the cursor is one that was used already")
-    return Next(
-        query=() if paging.body else ((paging.param, text),),
-        body={paging.param: cursor} if paging.body else {},
-        pages=at.pages + 1,
-        seen=at.seen | {text},
-    )
-
-
-def _page_number(paging: PageNumber, at: Next, document: object) -> PageStep:
-    rows = None if paging.rows is None else _count(paging.rows, document)
-    total = _total(_counting(paging, document), at, document)
-    number = _following(paging, at, document, rows, total)
-    if number is None:
-        return _DONE
-    if number <= at.place:
-        raise PagingError(f"after page {at.place} the vendor names page {number}")
-    step = Next(pages=at.pages + 1, rows=at.rows + (rows or 0), place=number, total=total or 0)
-    return _numbered(paging, step)
-
-
-def _following(
-    paging: PageNumber, at: Next, document: object, rows: int | None, total: int | None
-) -> int | None:
-    """Return the number of the next page, None at the end, by the first sign that says it."""
-    if paging.next_page is not None:
-        return _whole(paging.next_page, document)
-    left = None if total is None else _pages_left(paging, at, document, total, rows)
-    if left is not None:
-        _check_count(at.pages + left, paging.max_pages)
-        return at.place + 1 if left > 0 else None
-    more = _flag(paging.more, document)
-    if more is not None:
-        return at.place + 1 if more else None
-    if rows is None:
-        raise PagingError("the answer does not say whether there are more pages")
-    return at.place + 1 if rows and rows >= (paging.size or 1) else None
-
-
-def _total(path: Selector | None, at: Next, document: object) -> int | None:
-    """Read the vendor's own count of pages or rows, None when it gives none.
-
-    Where it is less than on the page before, what was there has moved up, and a row between the
-    two pages was never seen. Where it is more, the pages to come bring it.
-    """
-    total = None if path is None else _whole(path, document)
-    if path is not None and total is not None and total < at.total:
-        raise PagingError(
-            f'"{path.text}" was {at.total} on the page before and is {total}: '
-            "what is counted changed while it was read"
-        )
-    return total
-
-
-def _counting(paging: PageNumber, document: object) -> Selector | None:
-    """Return the path of the count that the answer gives: of pages, else of rows."""
-    pages = paging.total_pages
-    return paging.total_rows if pages is None or _whole(pages, document) is None else pages
-
-
-def _pages_left(
-    paging: PageNumber, at: Next, document: object, total: int, rows: int | None
-) -> int | None:
-    """Return how many pages are left by the vendor's own count, None where nobody can tell."""
-    if _counting(paging, document) is paging.total_pages:
-        return total - at.pages
-    if rows is None:
-        return None if paging.size is None else _ceil(total, paging.size) - at.pages
-    left = total - at.rows - rows  # by rows that came: a vendor may give fewer than it is asked for
-    if left > 0 and not rows:
-        raise PagingError(f"{left} rows are missing, and the page is empty")
-    return _ceil(left, max(rows, paging.size or 1)) if left > 0 else 0
-
-
-def _ceil(rows: int, size: int) -> int:
-    return -(-rows // size)
-
-
-def _offset(paging: Offset, at: Next, document: object) -> PageStep:
-    count = _count(paging.rows, document)
-    reached = at.place + count
-    total = _total(paging.total_rows, at, document)
-    more = _flag(paging.more, document)
-    if total is not None:
-        over = reached >= total
-        _check_count(at.pages + _ceil(total - reached, max(count, paging.limit)), paging.max_pages)
-    elif more is not None:
-        over = not more
-    else:
-        over = count < paging.limit
-    if over:
-        return _DONE
-    if not count:
-        raise PagingError("the answer says that there are more rows, but gives none")
-    return _skipping(paging, Next(pages=at.pages + 1, place=reached, total=total or 0))
-
-
-def _numbered(paging: PageNumber, step: Next) -> Next:
-    numbers = {paging.param: step.place}
-    if paging.size_param is not None and paging.size is not None:
-        numbers[paging.size_param] = paging.size
-    return _asking(step, numbers, body=paging.body)
-
-
-def _skipping(paging: Offset, step: Next) -> Next:
-    numbers = {paging.param: step.place}
-    if paging.limit_param is not None:
-        numbers[paging.limit_param] = paging.limit
-    return _asking(step, numbers, body=paging.body)
-
-
-def _asking(step: Next, numbers: Mapping[str, int], *, body: bool) -> Next:
-    """Put the numbers of a page into its request; in JSON they are numbers."""
-    if body:
-        return msgspec.structs.replace(step, body=numbers)
-    pairs = tuple((name, str(number)) for name, number in numbers.items())
-    return msgspec.structs.replace(step, query=pairs)
 
 
 def _flag(path: Selector | None, document: object) -> bool | None:
@@ -308,6 +303,7 @@ def _whole(path: Selector, document: object) -> int | None:
 
 
 def _count(path: Selector, document: object) -> int:
+    """Count the rows of a page; no list at all is none."""
     found = find(path, document)
     if found is None:
         return 0

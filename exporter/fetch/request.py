@@ -8,7 +8,7 @@ Signature and page are put on by `wire`, so that a draft serves all pages of a p
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias, assert_never
 from urllib.parse import quote, quote_plus, unquote, urlsplit, urlunsplit
 
@@ -219,30 +219,7 @@ def follow(draft: Draft, url: str, signature: Signature) -> HttpRequest:
 
 def uses_account(request: Request) -> bool:
     """Tell whether a request is made once for each account of a fan-out."""
-    return any("account.id" in template.variables for template in request_templates(request))
-
-
-def request_templates(request: Request) -> Iterator[Template]:
-    """Yield all templates of a request."""
-    yield request.path
-    yield from request.headers.values()
-    for argument in (*request.query, *request.item_query, *request.form):
-        yield from argument.values
-    yield from _json_templates(request.json)
-
-
-def _json_templates(part: Json) -> Iterator[Template]:
-    match part:
-        case Template():
-            yield part
-        case Mapping():
-            for member in part.values():
-                yield from _json_templates(member)
-        case tuple():
-            for member in part:
-                yield from _json_templates(member)
-        case _:
-            return
+    return any("account.id" in template.variables for template in request.templates)
 
 
 def _url(path: Template, base_url: str, values: TemplateValues, clock: Clock) -> str:

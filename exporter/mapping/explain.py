@@ -29,7 +29,7 @@ from exporter.mapping.values import (
 from exporter.model.definition.provider import Definition
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts, Rows
-from exporter.model.definition.values import Instant, Missing, UnitRule, Value
+from exporter.model.definition.values import Instant, UnitRule, Value
 from exporter.model.outcome import Payload
 from exporter.model.reading import Unlimited
 
@@ -210,7 +210,7 @@ def _number(rule: Rule, role: str, value: Value) -> _Search:
         meant=meant,
         whose=_whose(rule),
         conversion=_conversion(rule, value),
-        explained=value.missing is Missing.ZERO or None in value.unlimited,
+        explained=value.absence_has_meaning,
     )
 
 

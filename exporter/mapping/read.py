@@ -16,7 +16,6 @@ from exporter.mapping.extract import ROWS, PayloadContext, read_items, read_mone
 from exporter.mapping.period import RequestVariables
 from exporter.mapping.rows import MappingError, quoted
 from exporter.mapping.values import label_at
-from exporter.model.definition.provider import Format
 from exporter.model.definition.roles import AccountPlan
 from exporter.model.definition.rows import NameParts
 from exporter.model.outcome import Failure, Payload, Reason
@@ -167,7 +166,7 @@ def _outline(document: object) -> str:
 def _is_headers(target: Target, collector: str) -> bool:
     """Headers may well be absent: that is how some vendors say that there is no limit."""
     known = target.definition.collectors.get(collector)
-    return known is not None and known.format is Format.HEADERS
+    return known is not None and not known.format.has_body
 
 
 def _apply_rules(scene: PayloadContext, collector: str, gathered: ReadingBuilder) -> int:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from exporter.model.health import Health
 from exporter.model.reading import RateLimit, Reading
 
 
@@ -25,6 +26,25 @@ class Reason(StrEnum):
     SCHEMA = "schema"
     PAGING = "paging"
     INTERNAL = "internal"
+
+    @property
+    def health(self) -> Health:
+        """The health of a collector whose last poll failed for this reason."""
+        match self:
+            case Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED:
+                return Health.THROTTLED
+            case Reason.AUTH | Reason.FORBIDDEN:
+                return Health.PAUSED
+            case _:
+                return Health.FAILING
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed soon: the network or the vendor's servers failed."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset({Reason.TIMEOUT, Reason.CONNECT, Reason.TLS, Reason.HTTP_5XX})
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):

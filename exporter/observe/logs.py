@@ -529,6 +529,7 @@ class EventLog:
             provider=event.provider,
             account=event.target,
             collector=event.collector,
+            health=event.reason.health.value,
             reason=event.reason.value,
             detail=event.detail,
             next_poll=format_rfc3339(round(event.next_poll)),

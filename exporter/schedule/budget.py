@@ -17,10 +17,10 @@ Three things bound a poll, each a floor:
 """
 
 import math
-from enum import StrEnum
 
 import msgspec
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.reading import RateLimit
 from exporter.schedule import state
@@ -140,20 +140,6 @@ TOKENS_KEPT = 86_400.0  # seconds until a bucket that nobody uses is surely full
 EPSILON = 1e-9  # of a token: sums of floats must not cost a turn
 
 
-class Why(StrEnum):
-    """Why a poll waits, for the status page. Closed."""
-
-    THROTTLED = "throttled"
-    QUOTA = "quota exhausted"
-    REFUSED = "credential refused"
-    FORBIDDEN = "permission refused"
-    RESERVE = "reserve reached"
-    PACED = "paced until the reset"
-    RECOVERING = "recovering"
-    RATE = "declared rate"
-    BACKOFF = "back-off"
-
-
 class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The throttling state. The default is a budget of which nothing is known.
 
@@ -163,14 +149,14 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     until: float = -math.inf
-    why: Why | None = None
+    why: WaitCause | None = None
     strikes: int = 0
     refusals: int = 0
     tokens: float | None = None
     stamp: float = -math.inf
     window: Window | None = None
     next_start: float = -math.inf
-    paced: Why | None = None
+    paced: WaitCause | None = None
     recovered: float = -math.inf
 
     @property
@@ -191,12 +177,12 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     """No poll before `until`, because of `why`."""
 
     until: float
-    why: Why
+    why: WaitCause
 
     @property
     def ours(self) -> bool:
         """Tell whether more was asked of us than we may do: polls are late, not just waiting."""
-        return self.why is Why.RATE
+        return self.why is WaitCause.RATE
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
@@ -216,15 +202,15 @@ def hold(
     if budget is FRESH and terms.rate is None:
         return None
     if budget.until > now:
-        return Hold(budget.until, budget.why or Why.THROTTLED)
-    holds = [Hold(budget.next_start, budget.paced or Why.PACED)]
+        return Hold(budget.until, budget.why or WaitCause.THROTTLED)
+    holds = [Hold(budget.next_start, budget.paced or WaitCause.PACED)]
     if budget.window is not None:
         full = closed_until(budget.window, terms, now, cost=cost, pledged=pledged)
-        holds.append(Hold(full, Why.RESERVE))
+        holds.append(Hold(full, WaitCause.RESERVE))
     if terms.rate is not None:
         missing = min(cost, terms.burst) - _tokens(budget, terms, now)
         if missing > EPSILON:
-            holds.append(Hold(now + missing / terms.rate, Why.RATE))
+            holds.append(Hold(now + missing / terms.rate, WaitCause.RATE))
     longest = max(holds, key=lambda held: held.until)
     return longest if longest.until > now else None
 
@@ -254,12 +240,12 @@ def spend(
     """
     next_start, why = budget.next_start, None
     if now < budget.recovered and demand > 0.0:
-        next_start, why = now + cost / (RECOVERY_PACE * demand), Why.RECOVERING
+        next_start, why = now + cost / (RECOVERY_PACE * demand), WaitCause.RECOVERING
     if budget.window is not None:
         pace = window_pace(budget.window, terms, now, pledged=pledged, demand=demand)
         if pace is not None:
             latest = min(budget.window.end, now + terms.max_wait)
-            next_start, why = min(now + cost / pace, latest), Why.PACED
+            next_start, why = min(now + cost / pace, latest), WaitCause.PACED
     if terms.rate is None and why is None:
         return budget
     tokens = None if terms.rate is None else _tokens(budget, terms, now) - cost
@@ -302,7 +288,7 @@ def settle(
             after = _trust(after)
     if told is None or not told > 0.0:
         return after, None
-    return _stay_away(after, terms, facts, why=Why.THROTTLED, told=told)
+    return _stay_away(after, terms, facts, why=WaitCause.THROTTLED, told=told)
 
 
 def _asked_wait(poll: Poll) -> float | None:
@@ -346,7 +332,7 @@ def _refuse(
         base, cap = min(max(UNTOLD_MIN, facts.interval), UNTOLD_MAX), UNTOLD_CAP
     struck = msgspec.structs.replace(budget, strikes=budget.strikes + 1)
     ours = backoff(struck.strikes, facts.chance, floor=0.0, base=base, cap=cap)
-    why = Why.QUOTA if quota else Why.THROTTLED
+    why = WaitCause.QUOTA if quota else WaitCause.THROTTLED
     return _stay_away(struck, terms, facts, why=why, told=told or 0.0, ours=ours)
 
 
@@ -374,7 +360,7 @@ def _stay_away(
     terms: BudgetLimits,
     facts: Settlement,
     *,
-    why: Why,
+    why: WaitCause,
     told: float,
     ours: float = 0.0,
 ) -> tuple[Budget, Cut | None]:
@@ -398,7 +384,7 @@ def _doubt_key(budget: Budget, facts: Settlement) -> Budget:
     until = facts.now + state.auth_pause(doubted.refusals - 1, facts.chance)
     if until <= budget.until:
         return doubted
-    return msgspec.structs.replace(doubted, until=until, why=Why.REFUSED)
+    return msgspec.structs.replace(doubted, until=until, why=WaitCause.REFUSED)
 
 
 def unended(budget: Budget, started: float) -> Budget:
@@ -411,7 +397,7 @@ def unended(budget: Budget, started: float) -> Budget:
         return budget
     until = max(budget.until, started + state.auth_pause(budget.refusals, 0.0))
     return msgspec.structs.replace(
-        budget, refusals=budget.refusals + 1, until=until, why=Why.REFUSED
+        budget, refusals=budget.refusals + 1, until=until, why=WaitCause.REFUSED
     )
 
 
@@ -420,7 +406,7 @@ def forgive(budget: Budget) -> Budget:
 
     A wait for throttling stays.
     """
-    if budget.why is Why.REFUSED:
+    if budget.why is WaitCause.REFUSED:
         return msgspec.structs.replace(budget, until=-math.inf, why=None, refusals=0)
     return msgspec.structs.replace(budget, refusals=0) if budget.refusals else budget
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from exporter.model.health import Health
 from exporter.schedule import budget, persistence, state
 from exporter.schedule.budget import FRESH, Budget, restored
 from exporter.schedule.job import BudgetLimits, Job, budget_limits_of
@@ -176,7 +177,7 @@ class JobTable:
         started = entry.state.started if running is None else running.started
         if anew is not None and forget:
             kept = state.fresh(anew, started + anew.min_interval)
-        elif anew is not None and (changed or running or not entry.state.well):
+        elif anew is not None and (changed or running or entry.state.health is not Health.UP):
             kept = state.anew(anew, entry.state, started + anew.min_interval)
         elif anew is not None:
             kept = entry.state

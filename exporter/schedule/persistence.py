@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Budget, Why, Window
+from exporter.schedule.budget import Budget, Window
 from exporter.schedule.queue import JobEntry
 from exporter.schedule.state import FailureStreak, JobState, unended
 
@@ -47,7 +48,7 @@ class BudgetMemo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     key: str
     until: float | None = None
-    why: Why | None = None
+    why: WaitCause | None = None
     strikes: int = 0
     refusals: int = 0
     tokens: float | None = None

@@ -24,6 +24,7 @@ from exporter.model.events import (
     RunnerMended,
     WaitCut,
 )
+from exporter.model.health import Health
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.target import AT_ONCE, Concurrency
 from exporter.schedule import budget, state, status
@@ -271,7 +272,7 @@ class Runner:
     def attempted(self) -> bool:
         """Tell whether every target had its first attempt, at least once."""
         self._all_attempted = self._all_attempted or all(
-            entry.state.attempted for entry in self._roster.entries()
+            entry.state.health is not Health.NEVER_POLLED for entry in self._roster.entries()
         )
         return self._all_attempted
 

@@ -10,13 +10,13 @@ The state of one job, and its one step: how a poll ended decides when the next o
 
 import hashlib
 import math
-from enum import Enum, auto
 from typing import assert_never
 
 import msgspec
 
 from exporter.kernel.units import Kind
 from exporter.model.events import TargetBack, TargetDown
+from exporter.model.health import Health
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import Known, Reading
 from exporter.model.target import Limit
@@ -170,41 +170,10 @@ LEARN = 0.25  # how fast the number of requests of a poll is unlearned
 WAKE_MIN = 1.0  # between two tries when a secret changes again and again
 
 
-class Reaction(Enum):
-    """What a failure asks of us."""
-
-    WAIT = auto()  # throttled, or the quota is used up: the budget knows until when
-    RETRY = auto()  # transient
-    PAUSE = auto()  # the credential is refused, or may not do this
-    KEEP_ON = auto()  # an answer that we cannot use, or our bug
-
-
-def reaction(reason: Reason) -> Reaction:
-    """Return what a failure for this reason asks of us."""
-    match reason:
-        case Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED:
-            return Reaction.WAIT
-        case Reason.TIMEOUT | Reason.CONNECT | Reason.TLS | Reason.HTTP_5XX:
-            return Reaction.RETRY
-        case Reason.AUTH | Reason.FORBIDDEN:
-            return Reaction.PAUSE
-        case (
-            Reason.HTTP_4XX
-            | Reason.NOT_JSON
-            | Reason.TOO_LARGE
-            | Reason.SCHEMA
-            | Reason.PAGING
-            | Reason.INTERNAL
-        ):
-            return Reaction.KEEP_ON
-        case _:
-            assert_never(reason)
-
-
 class FailureStreak(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why the last poll failed. `since` is when the first of them ended (loop time).
 
-    `alike` counts the failures in a row that ask the same of us.
+    `alike` counts the failures in a row after which the next poll is due by the same rule.
     """
 
     reason: Reason
@@ -212,6 +181,11 @@ class FailureStreak(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     since: float
     failures: int
     alike: int
+
+    @property
+    def paused(self) -> bool:
+        """Whether the credential was rejected."""
+        return self.reason.health is Health.PAUSED
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -237,14 +211,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return 0 if self.trouble is None else self.trouble.failures
 
     @property
-    def attempted(self) -> bool:
-        """Tell whether a poll ever ended, well or not."""
-        return self.last_success is not None or self.trouble is not None
-
-    @property
-    def well(self) -> bool:
-        """Tell whether the last poll succeeded."""
-        return self.last_success is not None and self.trouble is None
+    def health(self) -> Health:
+        """How the last poll ended."""
+        if self.trouble is not None:
+            return self.trouble.reason.health
+        return Health.NEVER_POLLED if self.last_success is None else Health.UP
 
     @property
     def begun(self) -> bool:
@@ -370,7 +341,10 @@ def _trouble(before: FailureStreak | None, failure: Failure, now: float) -> Fail
         return FailureStreak(
             reason=failure.reason, detail=failure.detail, since=now, failures=1, alike=1
         )
-    alike = reaction(before.reason) is reaction(failure.reason)
+    alike = (before.reason.health, before.reason.transient) == (
+        failure.reason.health,
+        failure.reason.transient,
+    )
     return FailureStreak(
         reason=failure.reason,
         detail=failure.detail,
@@ -383,18 +357,16 @@ def _trouble(before: FailureStreak | None, failure: Failure, now: float) -> Fail
 def _due_after(job: Job, trouble: FailureStreak, failure: Failure, tick: Tick) -> float:
     """Return when a failed job comes again, its budget apart: each reaction has its own pace."""
     floor = min(failure.wait or 0.0, job.throttling.max_wait)
-    match reaction(failure.reason):
-        case Reaction.WAIT:
-            return max(tick.until, tick.started + min(job.interval, AGAIN_MIN))
-        case Reaction.RETRY:
-            base, cap = min(job.interval, RETRY_BASE), max(job.interval, RETRY_CAP)
-        case Reaction.PAUSE:
-            pause = auth_pause(trouble.alike, tick.chance)
-            return tick.now + max(pause, job.interval, floor)
-        case Reaction.KEEP_ON:
-            base, cap = job.interval, max(job.interval, FIX_CAP)
-        case other:
-            assert_never(other)
+    health = failure.reason.health
+    if health is Health.THROTTLED:  # the budget knows until when
+        return max(tick.until, tick.started + min(job.interval, AGAIN_MIN))
+    if health is Health.PAUSED:
+        pause = auth_pause(trouble.alike, tick.chance)
+        return tick.now + max(pause, job.interval, floor)
+    if failure.reason.transient:
+        base, cap = min(job.interval, RETRY_BASE), max(job.interval, RETRY_CAP)
+    else:
+        base, cap = job.interval, max(job.interval, FIX_CAP)
     cap = max(cap, floor)
     return tick.now + backoff(trouble.alike, tick.chance, floor=floor, base=base, cap=cap)
 
@@ -430,7 +402,7 @@ def removed(state: JobState, due: float) -> JobState:
 def refit(job: Job, state: JobState, now: float) -> JobState:
     """Return the state of a job whose interval or limits were changed in the config."""
     interval = max(job.interval, job.min_interval)
-    if not state.attempted:
+    if state.health is Health.NEVER_POLLED:
         due = min(state.due, now + interval)
     elif state.trouble is None:
         due = state.started + interval
@@ -455,7 +427,7 @@ def stopped(job: Job, state: JobState, started: float) -> JobState:
     success so far need not wait as long for its first.
     """
     wait = max(job.interval, job.min_interval)
-    if state.trouble is not None and reaction(state.trouble.reason) is Reaction.PAUSE:
+    if state.trouble is not None and state.trouble.paused:
         wait = max(wait, auth_pause(state.trouble.alike, 0.0))
     elif state.last_success is None:
         wait = max(min(job.interval, RETRY_BASE), job.min_interval)
@@ -469,7 +441,7 @@ def unended(state: JobState, started: float) -> JobState:
     credential was refused before, the try counts as refused.
     """
     trouble, wait = state.trouble, state.interval
-    if trouble is not None and reaction(trouble.reason) is Reaction.PAUSE:
+    if trouble is not None and trouble.paused:
         again = msgspec.structs.replace(
             trouble, failures=trouble.failures + 1, alike=trouble.alike + 1
         )
@@ -492,7 +464,7 @@ def wake(job: Job, state: JobState, now: float) -> JobState:
     """
     if state.trouble is None:
         due = max(now, state.started + job.min_interval)
-    elif reaction(state.trouble.reason) is Reaction.PAUSE:
+    elif state.trouble.paused:
         due = max(now, state.started + WAKE_MIN)
     else:
         return state
@@ -518,12 +490,8 @@ def restored(job: Job, state: JobState, now: float) -> JobState:
 def _furthest(job: Job, state: JobState, interval: float) -> float:
     if state.trouble is None:
         return interval + (job.data_cadence or 0.0)
-    match reaction(state.trouble.reason):
-        case Reaction.WAIT:
-            return max(interval, job.throttling.max_wait)
-        case Reaction.PAUSE:
-            return max(interval, auth_pause(state.trouble.alike, 1.0))
-        case Reaction.RETRY | Reaction.KEEP_ON:
-            return max(interval, FIX_CAP)
-        case other:
-            assert_never(other)
+    if state.health is Health.THROTTLED:
+        return max(interval, job.throttling.max_wait)
+    if state.health is Health.PAUSED:
+        return max(interval, auth_pause(state.trouble.alike, 1.0))
+    return max(interval, FIX_CAP)

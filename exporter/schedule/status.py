@@ -2,15 +2,16 @@
 
 import msgspec
 
+from exporter.model.health import Health, WaitCause
 from exporter.model.outcome import Reason
 from exporter.model.reading import RateLimit
-from exporter.schedule.budget import Budget, Why
+from exporter.schedule.budget import Budget
 from exporter.schedule.persistence import Clocks
 from exporter.schedule.queue import BudgetQueue, JobEntry
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A budget: `wait` seconds left and `why`; what the vendor's headers said; who uses it.
+    """A budget: `wait` seconds left and the `cause`; what the vendor's headers said; who uses it.
 
     `declared_rate` is requests per second, the reserve taken off: the share of the vendor's limit
     that is left to others. `strikes` are refusals in a row.
@@ -18,7 +19,7 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     key: str
     wait: float = 0.0
-    why: str = ""
+    cause: WaitCause | None = None
     strikes: int = 0
     rate: RateLimit | None = None
     declared_rate: float | None = None
@@ -31,10 +32,9 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job as people see it. `next_poll` and `last_*` are epoch seconds, the others seconds.
 
-    `wait` is what is left of a wait that is not just the interval, and `why` its cause: the
-    vendor's, or the back-off after failures; 0 and "" when none. `lateness` is how late the last
-    poll started. `last_attempt` is None until a poll has ended, well or not: before, there is
-    nothing to be told of the target.
+    `wait` is what is left of a wait that is not just the interval, and `cause` why: the longer of
+    the budget's wait and the job's own after failures; 0 and None when there is neither.
+    `lateness` is how late the last poll started, `last_attempt` when the last one that ended did.
     """
 
     target: str
@@ -42,6 +42,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     collector: str
     next_poll: float
     interval: float
+    health: Health = Health.NEVER_POLLED
     running: bool = False
     failures: int = 0
     reason: Reason | None = None
@@ -50,7 +51,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     last_attempt: float | None = None
     last_success: float | None = None
     wait: float = 0.0
-    why: str = ""
+    cause: WaitCause | None = None
     lateness: float = 0.0
     calls: float = 1.0
     budget: BudgetStatus
@@ -63,7 +64,7 @@ def budget_status(lane: BudgetQueue, clocks: Clocks) -> BudgetStatus:
     return BudgetStatus(
         key=lane.key,
         wait=0.0 if held is None else held.until - clocks.now,
-        why="" if held is None else held.why.value,
+        cause=None if held is None else held.why,
         strikes=budget.strikes,
         rate=_rate(budget, clocks),
         declared_rate=lane.terms.rate,
@@ -89,42 +90,44 @@ def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStat
     """Return what there is to know of a job."""
     job, state = entry.job, entry.state
     trouble = state.trouble
-    wait, why = _job_wait(entry, budget, clocks.now)
+    wait, cause = _job_wait(entry, budget, clocks.now)
     return JobStatus(
         target=job.target,
         provider=job.provider,
         collector=job.collector,
         next_poll=clocks.wall + max(0.0, state.due - clocks.now, budget.wait),
         interval=state.interval,
+        health=state.health,
         running=entry.running is not None,
         failures=state.failures,
         reason=None if trouble is None else trouble.reason,
         detail="" if trouble is None else trouble.detail,
         failing_since=None if trouble is None else clocks.epoch(trouble.since),
-        last_attempt=clocks.epoch_or_none(state.started if state.attempted else None),
+        last_attempt=None
+        if state.health is Health.NEVER_POLLED
+        else clocks.epoch_or_none(state.started),
         last_success=state.last_success,
         wait=wait,
-        why=why,
+        cause=cause,
         lateness=entry.lateness,
         calls=state.calls,
         budget=budget,
     )
 
 
-def _job_wait(entry: JobEntry, budget: BudgetStatus, now: float) -> tuple[float, str]:
+def _job_wait(entry: JobEntry, budget: BudgetStatus, now: float) -> tuple[float, WaitCause | None]:
     """Return the longer of the budget's wait and the job's own after failures."""
     own = max(0.0, entry.state.due - now)
     trouble = entry.state.trouble
     if trouble is None or own <= budget.wait:
-        return budget.wait, budget.why
-    match trouble.reason:
-        case Reason.AUTH:
-            return own, Why.REFUSED.value
-        case Reason.FORBIDDEN:
-            return own, Why.FORBIDDEN.value
-        case Reason.RATE_LIMITED:  # some seconds longer than the budget's: there is no hurry
-            return own, Why.THROTTLED.value
-        case Reason.QUOTA_EXHAUSTED:
-            return own, Why.QUOTA.value
-        case _:
-            return own, Why.BACKOFF.value
+        return budget.wait, budget.cause
+    return own, _OF_REASON.get(trouble.reason, WaitCause.FAILURES)
+
+
+_OF_REASON = {
+    Reason.AUTH: WaitCause.REFUSED,
+    Reason.FORBIDDEN: WaitCause.FORBIDDEN,
+    # The job comes some seconds after its budget's wait, as there is no hurry.
+    Reason.RATE_LIMITED: WaitCause.THROTTLED,
+    Reason.QUOTA_EXHAUSTED: WaitCause.QUOTA,
+}

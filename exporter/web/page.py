@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final, assert_never
 
+from exporter.model.health import Freshness, Health, Wait
 from exporter.web import humanize, style
 from exporter.web.view import (
     RED,
@@ -72,9 +73,21 @@ _COLOURS: Final = {
     Grade.FINE: "ok",
     Grade.WAITING: "idle",
     Grade.YELLOW: "warn",
-    Grade.PAUSED: "warn",
+    Grade.WAITS: "warn",
     Grade.RED: "crit",
     Grade.DOWN: "crit",
+}
+_WAITS: Final = {
+    Wait.THROTTLED: "Throttled",
+    Wait.BACKING_OFF: "Backs off",
+    Wait.PAUSED: "Paused",
+}
+_HEALTHS: Final = {
+    Health.UP: ("up", "ok-text"),
+    Health.NEVER_POLLED: ("not polled yet", None),
+    Health.THROTTLED: ("throttled", "crit-text"),
+    Health.FAILING: ("failing", "crit-text"),
+    Health.PAUSED: ("paused", "crit-text"),
 }
 _NAMES: Final = 3  # what fits in a heading
 _MOST_ROWS: Final = 50
@@ -130,14 +143,14 @@ def colour(ratio: float) -> str:
 
 def target_state(target: TargetView) -> str:
     """Say in a few words how `target` is."""
-    down = [collector for collector in target.collectors if collector.up is False]
+    down = [collector for collector in target.collectors if collector.health.failed]
     match grade(target):
         case Grade.DOWN:
             some = "" if len(down) == len(target.collectors) else "partly "
             return f"{some}down: {', '.join(sorted({one.reason for one in down if one.reason}))}"
         case Grade.RED | Grade.YELLOW:
             return _limits(target)
-        case Grade.PAUSED:
+        case Grade.WAITS:
             return "waits"
         case Grade.WAITING:
             return "waits for its first poll"
@@ -171,14 +184,16 @@ def _trouble(target: TargetView) -> Iterator[Markup]:
     for collector in target.collectors:
         if collector.reason:
             yield tag("p", f"{collector.collector}: {_error(collector)}", class_="why crit")
-    if target.backoff > 0:
-        reason = f": {target.backoff_reason}" if target.backoff_reason else ""
-        yield tag("p", f"Backs off for {humanize.span(target.backoff)}{reason}", class_="why warn")
+    if target.wait is not None:
+        says_more = target.wait_cause not in {"", target.wait}
+        cause = f": {target.wait_cause}" if says_more else ""
+        words = f"{_WAITS[target.wait]} for {humanize.span(target.wait_seconds)}{cause}"
+        yield tag("p", words, class_="why warn")
 
 
 def _nothing(target: TargetView) -> Markup:
-    polled = any(collector.last_success for collector in target.collectors)
-    words = "No values: the last ones are too old." if polled else "No values yet."
+    expired = any(one.freshness is Freshness.EXPIRED for one in target.collectors)
+    words = "No values: the last ones are too old." if expired else "No values yet."
     return tag("p", words, class_="empty")
 
 
@@ -325,8 +340,7 @@ def _collectors(target: TargetView, now: float) -> Markup:
 
 
 def _collector(collector: CollectorView, now: float) -> Iterator[Markup]:
-    words = {True: "up", False: "down", None: "not polled yet"}[collector.up]
-    kind = {True: "ok-text", False: "crit-text", None: None}[collector.up]
+    words, kind = _HEALTHS[collector.health]
     yield tag("td", collector.collector)
     yield tag("td", words, class_=kind)
     yield tag("td", humanize.span(collector.interval), class_="t")
@@ -390,7 +404,7 @@ class _Overview:
         graded = [((grade(target), worst_ratio(target)), target) for target in targets]
         self.grades.update(one for (one, _), _ in graded)
         self.red += sum(ratio >= RED for (_, ratio), _ in graded)
-        self.waiting += sum(target.backoff > 0 for target in targets)
+        self.waiting += sum(target.wait is not None for target in targets)
         both = self.worst + graded
         self.worst = heapq.nlargest(MOST_CARDS, both, key=lambda pair: pair[0])
 

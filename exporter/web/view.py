@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from exporter.model.health import Freshness, Health, Wait
+
 YELLOW: Final = 0.75
 RED: Final = 0.9
 
@@ -53,13 +55,14 @@ class CostView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectorView(msgspec.Struct, frozen=True, kw_only=True):
-    """A collector's health. `up` is None before the first poll.
+    """A collector: how its last poll ended, and how old its values are.
 
     `reason` and `detail` are of the last poll, where it failed; `failures` counts in a row.
     """
 
     collector: str
-    up: bool | None = None
+    health: Health = Health.NEVER_POLLED
+    freshness: Freshness = Freshness.NONE
     interval: float
     last_success: float | None = None
     next_poll: float | None = None
@@ -91,8 +94,9 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetView(msgspec.Struct, frozen=True, kw_only=True):
-    """A target. `backoff` is what is left of its wait in seconds, with `backoff_reason`.
+    """A target. `health` is the worst of its collectors.
 
+    `wait` says who holds the next poll back (None: nobody), for `wait_seconds`, `wait_cause` why.
     `title` is the provider's name for people, `failures` the last ones, newest first, `api` what
     may be asked of the vendor.
     """
@@ -102,8 +106,10 @@ class TargetView(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     plan: str = ""
     labels: Mapping[str, str] = {}
-    backoff: float = 0.0
-    backoff_reason: str = ""
+    health: Health = Health.NEVER_POLLED
+    wait: Wait | None = None
+    wait_seconds: float = 0.0
+    wait_cause: str = ""
     resources: tuple[ResourceView, ...] = ()
     costs: tuple[CostView, ...] = ()
     collectors: tuple[CollectorView, ...] = ()
@@ -128,7 +134,7 @@ class Grade(IntEnum):
     FINE = 0
     WAITING = 1  # for its first poll
     YELLOW = 2
-    PAUSED = 3  # waits longer than its interval, but has values
+    WAITS = 3  # longer than its interval, but its last poll succeeded
     RED = 4
     DOWN = 5
 
@@ -140,15 +146,15 @@ def worst_ratio(target: TargetView) -> float:
 
 def grade(target: TargetView) -> Grade:
     """Say how `target` is: the worst of its polls and its resources."""
-    if any(collector.up is False for collector in target.collectors):
+    if target.health.failed:
         return Grade.DOWN
     ratio = worst_ratio(target)
     if ratio >= RED:
         return Grade.RED
-    if target.backoff > 0:
-        return Grade.PAUSED
+    if target.wait is not None:
+        return Grade.WAITS
     if ratio >= YELLOW:
         return Grade.YELLOW
-    if any(collector.up is None for collector in target.collectors):
+    if target.health is Health.NEVER_POLLED:
         return Grade.WAITING
     return Grade.FINE

@@ -16,7 +16,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from exporter.app.daemon import Scrape
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import PrefixCache
 from exporter.web import routes
@@ -24,7 +24,7 @@ from exporter.web.address import parse_address
 from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.bench import shape
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
 
 
 class Shop:
@@ -48,7 +48,7 @@ class Shop:
 
     def self_metrics(self) -> SelfMetrics:
         """Return the self-metrics of a daemon with these targets."""
-        now = Now(backoffs=dict, lateness=float, series=self.shelf.series)
+        now = LiveValues(backoffs=dict, lateness=float, series=self.shelf.series)
         own = SelfMetrics(Build(version="0"), now, clock=time.monotonic)
         own.track(
             Tracked(
@@ -63,7 +63,7 @@ async def serve(port: int, series: int) -> None:
     """Serve until the process is ended."""
     shop = Shop(series)
     scrape = Scrape(shop.shelf, shop.self_metrics())
-    watch = Stopwatch()
+    watch = CallbackTimer()
     watch.install()
 
     scraped = routes.metrics_handler(scrape.everything)

@@ -8,14 +8,14 @@ import pytest
 
 from exporter.demo.server import Close, Pause, json_response
 from exporter.fetch.http import HttpRequest, HttpResponse
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
-from tests.support.exposed import Exposed
-from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
-from tests.support.rig import plan_of, running
+from tests.support.engine_harness import plan_of, running
+from tests.support.metered_vendor import DEFINITION, MeteredVendor, row, rows, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.schedule import DAY, EPOCH
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 from tests.support.vendor import NOW
-from tests.support.warp import jump, warped
 
 INTERVAL = "usage_exporter_poll_interval_seconds"
 LATE = "usage_exporter_poll_lateness_seconds"
@@ -23,15 +23,15 @@ NEXT = "usage_next_poll_timestamp_seconds"
 HOUR = 3600.0
 
 
-def polled(times: int, seen: Exposed) -> bool:
+def polled(times: int, seen: ParsedExposition) -> bool:
     return (seen.get("usage_exporter_polls_total", account="home") or 0) >= times
 
 
-@warped
+@adjustable_clock
 async def test_an_adaptive_target_comes_faster_near_its_limit_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, adaptive=True), target(meter, "work"))
         async with exporting(path, monkeypatch) as exporter:
@@ -51,12 +51,12 @@ async def test_an_adaptive_target_comes_faster_near_its_limit_and_says_so(
     assert over.get("usage_ratio", account="home") == 0.01
 
 
-@warped
+@adjustable_clock
 async def test_what_the_schedule_owes_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = [f"meter-token-{n}" for n in range(18)]  # of which one host may have 16 polls
-    meter = Meter(usage=(Pause(3600.0), Close()))
+    meter = MeteredVendor(usage=(Pause(3600.0), Close()))
     meter.accepted.update(tokens)
     async with meter.vendor:
         targets = [
@@ -65,26 +65,26 @@ async def test_what_the_schedule_owes_is_shown(
         async with exporting(write_config(tmp_path, *targets), monkeypatch) as exporter:
             none = await exporter.scrape()
             while len(meter.asked) < 16:
-                jump(0.1)
+                advance(0.1)
                 await asyncio.sleep(0.002)
-            jump(5)
+            advance(5)
             seen = await exporter.until(lambda seen: (seen.get(LATE) or 0) > 4, step=0.1)
     assert (none.get(LATE) or 0) < 1
     assert (seen.get(LATE) or 0) < 30
 
 
-@warped
+@adjustable_clock
 async def test_a_wait_that_is_cut_is_logged_and_asked_again_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter(usage=json_response({}, status=429, headers={"Retry-After": "864000"}))
+    meter = MeteredVendor(usage=json_response({}, status=429, headers={"Retry-After": "864000"}))
     path = write_config
     async with meter.vendor, exporting(path(tmp_path, target(meter)), monkeypatch) as exporter:
         await exporter.first("home")
-        jump(DAY - 300)
+        advance(DAY - 300)
         await asyncio.sleep(0.05)
         assert len(meter.asked) == 1
-        jump(600)
+        advance(600)
         await exporter.until(lambda seen: polled(2, seen))
         log = exporter.log
     cut = 'msg="the vendor asked for a longer wait than max_wait" provider=meter account=home'
@@ -153,7 +153,7 @@ def test_a_used_up_quota_waits_for_the_period_and_says_why(tmp_path: Path) -> No
         await process.start()
         await asyncio.sleep(2 * HOUR)
         (status,) = process.engine.runner.statuses()
-        assert status.why == "quota exhausted"
+        assert status.cause == "quota exhausted"
         assert status.next_poll == pytest.approx(end, abs=60)
         assert process.scrape().get("usage_up") == 0
         await asyncio.sleep(9 * HOUR)
@@ -184,17 +184,17 @@ NEAR, CALM = 75, 300  # seconds: a quarter of the interval of five minutes, and 
     ],
     ids=str,
 )
-@warped
+@adjustable_clock
 async def test_an_adaptive_target_knows_the_limits_of_the_config(
     limits: dict[str, object], used: float, cost: float, interval: float, tmp_path: Path
 ) -> None:
     costs = "costs:\n  - {cost: cost, currency: USD}\n"
     answer = {"rows": [{"name": "traffic", "used": used}], "cost": cost}
-    meter = Meter(usage=json_response(answer))
+    meter = MeteredVendor(usage=json_response(answer))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, adaptive=True, limits=limits))
         (tmp_path / "meter.yaml").write_text(DEFINITION + costs)
-        async with running(plan_of(path)) as rig:
-            await rig.first()
-            (status,) = rig.engine.runner.statuses()
+        async with running(plan_of(path)) as harness:
+            await harness.first()
+            (status,) = harness.engine.runner.statuses()
     assert status.interval == pytest.approx(interval)

@@ -8,7 +8,7 @@ import pytest
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.events import ClockMoved, Event, ValuesExpired
 from exporter.model.target import Plan
-from tests.support.meter import DEFINITION
+from tests.support.metered_vendor import DEFINITION
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
 SUCCESS, NEXT = "usage_last_success_timestamp_seconds", "usage_next_poll_timestamp_seconds"

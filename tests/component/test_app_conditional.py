@@ -6,11 +6,11 @@ from typing import Any
 
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.target import Plan
-from tests.support.exposed import Exposed
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
 DEFINITION = """\
-title: Meter
+title: MeteredVendor
 documentation: https://meter.example/docs
 credentials: {token: {description: The key.}}
 auth: {kind: bearer}
@@ -42,10 +42,10 @@ def plan(folder: Path, *names: str, **more: Any) -> Plan:
     return plan_from(folder, document)
 
 
-def after_a_reload(first: Plan, *then: Plan) -> Exposed:
+def after_a_reload(first: Plan, *then: Plan) -> ParsedExposition:
     """Return what is published half an hour after the last of some reloads."""
 
-    async def story() -> Exposed:
+    async def story() -> ParsedExposition:
         process = Process(first, vendor, wall=Clock(), emit=lambda event: None)
         await process.start()
         await asyncio.sleep(1000)

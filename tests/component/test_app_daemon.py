@@ -11,26 +11,26 @@ import bcrypt
 import pytest
 
 from exporter.demo.server import Close, Pause, json_response
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
-from tests.support.exposed import Exposed
-from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
-from tests.support.warp import jump, warped
 
 HANGS = (Pause(3600.0), Close())
 
 
-def is_up(seen: Exposed) -> bool:
+def is_up(seen: ParsedExposition) -> bool:
     return seen.get("usage_up", account="home") == 1
 
 
-def is_down(seen: Exposed) -> bool:
+def is_down(seen: ParsedExposition) -> bool:
     return seen.get("usage_up", account="home") == 0
 
 
-@warped
+@adjustable_clock
 async def test_every_address_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
@@ -51,7 +51,7 @@ async def test_every_address_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
             }
             page = (await exporter.get("/")).text
             shown = (await exporter.get("/config")).text
-            probed = Exposed((await exporter.get("/probe?target=home")).text)
+            probed = ParsedExposition((await exporter.get("/probe?target=home")).text)
     assert statuses.pop("/nothing") == 404
     assert statuses.pop("/probe?target=nobody") == 400
     assert set(statuses.values()) == {200}
@@ -62,11 +62,11 @@ async def test_every_address_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
-@warped
+@adjustable_clock
 async def test_it_is_ready_after_the_first_attempts_whatever_came_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, bad = Meter(), Meter(usage=HANGS)
+    good, bad = MeteredVendor(), MeteredVendor(usage=HANGS)
     async with good.vendor, bad.vendor:
         path = write_config(tmp_path, target(good, "home"), target(bad, "work"))
         async with exporting(path, monkeypatch) as exporter:
@@ -74,7 +74,7 @@ async def test_it_is_ready_after_the_first_attempts_whatever_came_of_them(
             healthy = await exporter.get("/-/healthy")
             await exporter.first("home")
             waiting = await exporter.get("/-/ready")
-            jump(31)
+            advance(31)
             await exporter.first("work")
             late = await exporter.get("/-/ready")
     assert (early.status, waiting.status, late.status) == (503, 503, 200)
@@ -82,26 +82,26 @@ async def test_it_is_ready_after_the_first_attempts_whatever_came_of_them(
     assert healthy.status == 200
 
 
-@warped
+@adjustable_clock
 async def test_it_is_ready_after_half_a_minute_even_if_a_vendor_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter(usage=HANGS)
+    meter = MeteredVendor(usage=HANGS)
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, poll_timeout="2m"))
         async with exporting(path, monkeypatch) as exporter:
             while not meter.asked:
-                jump(0.5)
+                advance(0.5)
                 await asyncio.sleep(0.002)
-            jump(31)
+            advance(31)
             assert (await exporter.get("/-/ready")).status == 200
 
 
-@warped
+@adjustable_clock
 async def test_a_scrape_is_the_same_plain_and_compressed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
@@ -112,18 +112,18 @@ async def test_a_scrape_is_the_same_plain_and_compressed(
                 "/metrics", Accept="application/openmetrics-text;version=1.0.0"
             )
     assert packed.headers["content-encoding"] == "gzip"
-    packed_names = Exposed(gzip.decompress(packed.body).decode()).names()
-    assert packed_names == Exposed(plain.text).names()
+    packed_names = ParsedExposition(gzip.decompress(packed.body).decode()).names()
+    assert packed_names == ParsedExposition(plain.text).names()
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert open_metrics.headers["content-type"].startswith("application/openmetrics-text;")
     assert open_metrics.text.endswith("# EOF\n")
 
 
-@warped
+@adjustable_clock
 async def test_self_metrics_tell_how_polls_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter(usage=json_response({"detail": "no"}, status=500))
+    meter = MeteredVendor(usage=json_response({"detail": "no"}, status=500))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
@@ -141,18 +141,18 @@ async def test_self_metrics_tell_how_polls_went(
     assert seen.get("usage_exporter_series") == 2
 
 
-@warped
+@adjustable_clock
 async def test_a_refusal_pauses_until_the_secret_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     key = tmp_path / "key"
     key.write_text("worn-out-token\n")
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, credentials={"token_file": "key"}))
         async with exporting(path, monkeypatch) as exporter:
             await exporter.until(is_down)
-            jump(600)
+            advance(600)
             await asyncio.sleep(0.05)
             assert len(meter.asked) == 1
             key.write_text(f"{TOKEN}\n")
@@ -164,11 +164,11 @@ async def test_a_refusal_pauses_until_the_secret_file_changes(
     assert TOKEN not in log
 
 
-@warped
+@adjustable_clock
 async def test_a_swapped_kubernetes_secret_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter, other = Meter(), Meter()
+    meter, other = MeteredVendor(), MeteredVendor()
     mount = tmp_path / "secrets"
     for name, token in (("..1", "worn-out-token"), ("..2", TOKEN)):
         (mount / name).mkdir(parents=True)
@@ -188,11 +188,11 @@ async def test_a_swapped_kubernetes_secret_is_noticed(
     assert len(other.asked) == 1  # nobody else was touched
 
 
-@warped
+@adjustable_clock
 async def test_a_secret_that_is_away_for_a_moment_is_an_auth_failure_and_mends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     key = tmp_path / "key"
     key.write_text(TOKEN)
     key.chmod(0o400)
@@ -211,11 +211,11 @@ async def test_a_secret_that_is_away_for_a_moment_is_an_auth_failure_and_mends(
     assert f'\\"{key}\\" does not exist' in log or f'"{key}\\" does not exist' in log
 
 
-@warped
+@adjustable_clock
 async def test_a_secret_that_was_changed_while_it_was_down_is_tried_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     key = tmp_path / "key"
     key.write_text("worn-out-token")
     async with meter.vendor:
@@ -227,7 +227,7 @@ async def test_a_secret_that_was_changed_while_it_was_down_is_tried_at_the_start
             seen = await exporter.first("home")
             assert seen.get("usage_up", account="home") == 0
             assert (seen.get("usage_exporter_backoff_seconds", account="home") or 0) > 700
-            jump(20)
+            advance(20)
             await asyncio.sleep(0.05)
             assert len(meter.asked) == 1
         key.write_text(TOKEN)
@@ -237,14 +237,14 @@ async def test_a_secret_that_was_changed_while_it_was_down_is_tried_at_the_start
     assert len(meter.asked) == 2
 
 
-@warped
+@adjustable_clock
 async def test_an_observer_that_fails_is_logged_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grumble(*arguments: object) -> None:
         raise RuntimeError(f"{TOKEN} stood here")
 
-    meter = Meter()
+    meter = MeteredVendor()
     monkeypatch.setattr("exporter.observe.history.History.__call__", grumble)
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
@@ -256,14 +256,14 @@ async def test_an_observer_that_fails_is_logged_and_stops_nothing(
     assert TOKEN not in log
 
 
-@warped
+@adjustable_clock
 async def test_an_address_that_fails_is_logged_and_answers_500(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grumble(*arguments: object) -> None:
         raise RuntimeError(f"{TOKEN} stood here")
 
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
@@ -277,26 +277,26 @@ async def test_an_address_that_fails_is_logged_and_answers_500(
     assert TOKEN not in answer.text + log
 
 
-@warped
+@adjustable_clock
 async def test_sigterm_ends_it_while_a_vendor_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter(usage=HANGS)
+    meter = MeteredVendor(usage=HANGS)
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         began = time.perf_counter()
         async with exporting(path, monkeypatch):
             while not meter.asked:
-                jump(0.5)
+                advance(0.5)
                 await asyncio.sleep(0.002)
     assert time.perf_counter() - began < 5
 
 
-@warped
+@adjustable_clock
 async def test_the_status_api_tells_what_the_series_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter(usage=rows(row("traffic", 900)))
+    meter = MeteredVendor(usage=rows(row("traffic", 900)))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, labels={"team": "video"}))
         async with exporting(path, monkeypatch) as exporter:
@@ -306,12 +306,12 @@ async def test_the_status_api_tells_what_the_series_tell(
     assert (resource["resource"], resource["used"], resource["limit"]) == ("traffic", 900, 1000)
     assert resource["ratio"] == 0.9
     assert shown["labels"] == {"team": "video"}
-    assert shown["collectors"][0]["up"] is True
+    assert shown["collectors"][0]["health"] == shown["health"] == "up"
 
 
-@warped
+@adjustable_clock
 async def test_the_log_tells_edges_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, log_format="json") as exporter:
@@ -331,7 +331,7 @@ async def test_the_log_tells_edges_alone(tmp_path: Path, monkeypatch: pytest.Mon
     assert "no" in lines[2]["detail"]
 
 
-@warped
+@adjustable_clock
 async def test_the_web_configuration_may_change_and_may_not_break(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,7 +342,7 @@ async def test_the_web_configuration_may_change_and_may_not_break(
     def pair(password: str) -> str:
         return "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
 
-    meter, web = Meter(), tmp_path / "web.yaml"
+    meter, web = MeteredVendor(), tmp_path / "web.yaml"
     web.write_text(users(b"one"))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
@@ -350,21 +350,21 @@ async def test_the_web_configuration_may_change_and_may_not_break(
             refused = await exporter.get("/metrics")
             first = await exporter.get("/metrics", Authorization=pair("one"))
             web.write_text(users(b"two"))
-            jump(2)
+            advance(2)
             second = await exporter.get("/metrics", Authorization=pair("two"))
             web.write_text("users: {}")
-            jump(2)
+            advance(2)
             third = await exporter.get("/metrics", Authorization=pair("two"))
             log = exporter.log
     assert [answer.status for answer in (refused, first, second, third)] == [401, 200, 200, 200]
     assert "the web configuration cannot be used, the old one stays" in log
 
 
-@warped
+@adjustable_clock
 async def test_the_status_page_of_many_targets_takes_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, *(target(meter, f"t{n}") for n in range(120)))
         async with exporting(path, monkeypatch) as exporter:

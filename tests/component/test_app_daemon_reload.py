@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.server import Close, Pause
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import Exporter, exporting
-from tests.support.meter import TOKEN, Meter, target, write_config
-from tests.support.warp import jump, warped
+from tests.support.metered_vendor import TOKEN, MeteredVendor, target, write_config
 
 HANGS = (Pause(3600.0), Close())
 
 
-@warped
+@adjustable_clock
 async def test_a_reload_by_signal_and_by_post(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         home, work, shop = (target(meter, name) for name in ("home", "work", "shop"))
         path = write_config(tmp_path, home)
@@ -40,11 +40,11 @@ async def test_a_reload_by_signal_and_by_post(
     assert refused.status == 405
 
 
-@warped
+@adjustable_clock
 async def test_a_bad_config_changes_nothing_and_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, lifecycle=True) as exporter:
@@ -68,14 +68,14 @@ async def test_a_bad_config_changes_nothing_and_is_shown(
     assert after.get("usage_exporter_config_last_reload_successful") == 1
 
 
-@warped
+@adjustable_clock
 async def test_a_reload_that_crashes_does_not_end_the_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*arguments: object, **more: object) -> None:
         raise RecursionError(f"{TOKEN} stood here")
 
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, lifecycle=True) as exporter:
@@ -93,11 +93,11 @@ async def test_a_reload_that_crashes_does_not_end_the_daemon(
     assert TOKEN not in answer.text + log
 
 
-@warped
+@adjustable_clock
 async def test_a_changed_file_is_read_again_when_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         home, work = target(meter, "home"), target(meter, "work")
         path = write_config(tmp_path, home)
@@ -107,22 +107,22 @@ async def test_a_changed_file_is_read_again_when_that_is_asked_for(
             await exporter.first("home", "work")
 
 
-@warped
+@adjustable_clock
 async def test_without_the_lifecycle_option_nobody_reloads_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
             assert (await exporter.post("/-/reload")).status == 403
 
 
-@warped
+@adjustable_clock
 async def test_the_state_cannot_move_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, lifecycle=True) as exporter:
@@ -157,7 +157,7 @@ def rejections(exporter: Exporter) -> int:
 async def look(exporter: Exporter) -> None:
     """Let the exporter look at its files."""
     for _ in range(12):
-        jump(0.5)
+        advance(0.5)
         await asyncio.sleep(0.02)
 
 
@@ -168,11 +168,11 @@ def replace(path: Path, text: str) -> None:
     new.replace(path)
 
 
-@warped
+@adjustable_clock
 async def test_a_new_file_of_a_pattern_and_a_deleted_one_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     (tmp_path / "defs").mkdir()
     (tmp_path / "defs" / "one.yaml").write_text(OWN)
     async with meter.vendor:
@@ -196,11 +196,11 @@ async def test_a_new_file_of_a_pattern_and_a_deleted_one_are_noticed(
             assert loads(exporter) == 4
 
 
-@warped
+@adjustable_clock
 async def test_a_repaired_file_of_a_rejected_configuration_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, auto_reload=True) as exporter:
@@ -222,11 +222,11 @@ async def test_a_repaired_file_of_a_rejected_configuration_is_noticed(
             assert (rejections(exporter), loads(exporter)) == (2, 2)
 
 
-@warped
+@adjustable_clock
 async def test_a_configuration_that_is_away_for_a_moment_is_read_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         text = path.read_text()
@@ -243,14 +243,14 @@ async def test_a_configuration_that_is_away_for_a_moment_is_read_when_it_is_back
     assert seen.get("usage_bytes", account="home") == 250
 
 
-@warped
+@adjustable_clock
 async def test_a_load_that_crashes_is_not_tried_again_before_a_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*arguments: object, **more: object) -> None:
         raise RecursionError
 
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch, auto_reload=True) as exporter:

@@ -8,7 +8,7 @@ import pytest
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.events import Event, ValuesExpired
 from exporter.model.target import Plan
-from tests.support.meter import DEFINITION
+from tests.support.metered_vendor import DEFINITION
 from tests.support.schedule import EPOCH
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 

@@ -12,11 +12,11 @@ from exporter.demo.server import FakeVendors, Script, VendorRequest, VendorRespo
 from exporter.demo.vendors import TPSTREAMS_TOKEN, VENDORS
 from exporter.model.events import PollFinished
 from exporter.model.outcome import Failure, Reason
-from tests.support.exposed import Exposed
-from tests.support.faults_expected import EXPECTED
-from tests.support.rig import Rig, plan_of, running
+from tests.support.adjustable_clock import adjustable_clock, advance
+from tests.support.engine_harness import EngineHarness, plan_of, running
+from tests.support.expected_fault_reasons import EXPECTED
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
-from tests.support.warp import jump, warped
 
 PATIENCE = 0.15  # real seconds until an answer that hangs is brought to its deadline
 VALUES = ("usage_bytes", "usage_quantity", "usage_limit_bytes", "usage_ratio", "usage_cost")
@@ -54,18 +54,18 @@ class Spoiler:
         return self._fault(asked, answer, NOW)
 
 
-def values(seen: Exposed) -> list[object]:
+def values(seen: ParsedExposition) -> list[object]:
     return [one for name in VALUES for one in seen.all(name)]
 
 
-async def second(rig: Rig, *, hangs: bool) -> PollFinished:
+async def second(harness: EngineHarness, *, hangs: bool) -> PollFinished:
     """Return how the second poll ended; one that hangs is brought to its deadline."""
     began = time.perf_counter()
-    while len(rig.told(PollFinished)) < 2:
-        await rig.turn(0.002)
+    while len(harness.told(PollFinished)) < 2:
+        await harness.turn(0.002)
         if hangs and time.perf_counter() - began > PATIENCE:
-            jump(0.5)
-    told = rig.told(PollFinished)[1]
+            advance(0.5)
+    told = harness.told(PollFinished)[1]
     assert isinstance(told, PollFinished)
     return told
 
@@ -79,17 +79,17 @@ def test_every_fault_has_a_name() -> None:
 def test_a_fault_has_its_reason_and_loses_nothing(tmp_path: Path, fault: str, page: str) -> None:
     reason = EXPECTED[fault]
 
-    @warped
+    @adjustable_clock
     async def poll() -> None:
         spoiler = Spoiler(fault, page)
         async with FakeVendors(VENDORS, wall=lambda: NOW, inject=spoiler) as vendors:
             path = config(tmp_path, vendors.origin)
-            async with running(plan_of(path)) as rig:
-                before = await rig.first()
+            async with running(plan_of(path)) as harness:
+                before = await harness.first()
                 spoiler.active = True
-                jump(300)
-                told = await second(rig, hangs=reason is Reason.TIMEOUT)
-                after = rig.scrape()
+                advance(300)
+                told = await second(harness, hangs=reason is Reason.TIMEOUT)
+                after = harness.scrape()
         assert spoiler.spoilt
         outcome = told.poll.outcome
         if reason is None:

@@ -20,17 +20,18 @@ from exporter.demo.faults import FAULTS
 from exporter.demo.server import Script, VendorRequest, json_response
 from exporter.demo.server import VendorResponse as Reply
 from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Plan
-from tests.support.meter import DEFINITION, Meter, rows, target, write_config
-from tests.support.rig import plan_of, running
+from tests.support.adjustable_clock import adjustable_clock
+from tests.support.engine_harness import plan_of, running
+from tests.support.metered_vendor import DEFINITION, MeteredVendor, rows, target, write_config
 from tests.support.schedule import EPOCH
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 from tests.support.vendor import NOW
-from tests.support.warp import warped
 
 POLLS = 12_000
 TARGETS = 40
@@ -142,7 +143,7 @@ class Life:
             generation += 1
             process.engine.apply(self.plan(generation))
             telling.track(process.engine.plan.targets.values())
-            text = process.engine.shelf.body() + telling.metrics.render("text")
+            text = process.engine.shelf.body() + telling.metrics.render(Dialect.TEXT)
             gc.collect()
             tasks = len(asyncio.all_tasks())
             self.sizes.append(Size(sys.getallocatedblocks(), tasks, len(text)))
@@ -164,7 +165,7 @@ def test_nothing_grows_over_twelve_thousand_polls_of_which_half_fail(tmp_path: P
 
 
 @pytest.mark.slow
-@warped
+@adjustable_clock
 async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Path) -> None:
     turns = [0]
 
@@ -175,23 +176,23 @@ async def test_no_descriptor_is_left_over_by_connections_that_break(tmp_path: Pa
         fault = FAULTS[SWIFT[turns[0] // 2 % len(SWIFT)]]
         return fault(asked, json_response({"rows": []}), NOW)
 
-    meter = Meter(usage=usage)
+    meter = MeteredVendor(usage=usage)
     counts: list[int] = []
     async with meter.vendor:
         path = write_config(tmp_path, *(target(meter, f"t{n}") for n in range(8)))
-        async with running(plan_of(path)) as rig:
-            await rig.first()
+        async with running(plan_of(path)) as harness:
+            await harness.first()
             while turns[0] < 600:
-                await rig.go(300, step=30)
+                await harness.go(300, step=30)
                 counts.append(len(os.listdir("/dev/fd")))  # noqa: PTH208 - only their number counts
     quarter = len(counts) // 4
     assert max(counts[-quarter:]) <= max(counts[quarter : 2 * quarter]) + 1
 
 
 @pytest.mark.slow
-@warped
+@adjustable_clock
 async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     state = {"file": "state.db"}
     meter.accepted.update(f"token-{number}" for number in range(1000))
 
@@ -201,16 +202,16 @@ async def test_nothing_grows_over_a_thousand_reloads(tmp_path: Path) -> None:
         return plan_of(write_config(tmp_path, *targets, state=state))
 
     sizes: list[tuple[int, int]] = []
-    async with meter.vendor, running(plan(0)) as rig:
-        await rig.first()
+    async with meter.vendor, running(plan(0)) as harness:
+        await harness.first()
         for generation in range(1000):
-            rig.engine.apply(plan(generation))
+            harness.engine.apply(plan(generation))
             if generation % 10 == 0:
-                await rig.go(330, step=330)
+                await harness.go(330, step=330)
             if generation % 50 == 0:
                 gc.collect()
                 files = len(os.listdir("/dev/fd"))  # noqa: PTH208 - only their number counts
-                rig.events.clear()
+                harness.events.clear()
                 meter.asked.clear()
                 sizes.append((sys.getallocatedblocks(), files))
     early, late = sizes[5:10], sizes[-5:]

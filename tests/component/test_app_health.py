@@ -9,8 +9,8 @@ import pytest
 
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.events import Event, TargetBack, TargetDown
-from tests.support.exposed import Exposed
-from tests.support.meter import DEFINITION
+from tests.support.metered_vendor import DEFINITION
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
 UP, SUCCESS = "usage_up", "usage_last_success_timestamp_seconds"
@@ -63,7 +63,7 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     simulated(story)
 
 
-def health(seen: Exposed, account: str = "home") -> tuple[float | None, bool]:
+def health(seen: ParsedExposition, account: str = "home") -> tuple[float | None, bool]:
     """Return `usage_up`, and whether an age is shown."""
     return seen.get(UP, account=account), seen.get(SUCCESS, account=account) is not None
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from exporter.model.outcome import Reason
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import exporting
-from tests.support.meter import TOKEN, Meter, target, write_config
-from tests.support.rig import plan_of, running
-from tests.support.warp import jump, warped
+from tests.support.engine_harness import plan_of, running
+from tests.support.metered_vendor import TOKEN, MeteredVendor, target, write_config
 
 BUDGET = "usage_exporter_backoff_seconds"
 
@@ -52,42 +52,42 @@ KINDS = (nothing, empty, folder, large, no_text, dangling, loop, below_a_file)
 
 
 @pytest.mark.parametrize("break_", KINDS)
-@warped
+@adjustable_clock
 async def test_at_the_start_one_target_waits_for_its_secret_and_the_others_are_polled(
     tmp_path: Path, break_: Callable[[Path], None]
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     (tmp_path / "secrets").mkdir()
     break_(tmp_path / "secrets" / "key")
     async with meter.vendor:
         bad = target(meter, "bad", credentials={"token_file": "secrets/key"})
-        async with running(plan_of(write_config(tmp_path, target(meter, "good"), bad))) as rig:
-            seen = await rig.first()
-            reasons = rig.reasons()
+        async with running(plan_of(write_config(tmp_path, target(meter, "good"), bad))) as harness:
+            seen = await harness.first()
+            reasons = harness.reasons()
     assert seen.get("usage_bytes", account="good") == 250
     assert seen.get("usage_up", account="bad") == 0
     assert reasons == {"good": None, "bad": Reason.AUTH}
     assert len(meter.asked) == 1
 
 
-@warped
+@adjustable_clock
 async def test_a_variable_that_is_not_set_is_its_targets_trouble_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("METER_TEST_KEY", raising=False)
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         bad = target(meter, "bad", credentials={"token_env": "METER_TEST_KEY"})
-        async with running(plan_of(write_config(tmp_path, target(meter, "good"), bad))) as rig:
-            await rig.first()
-            assert rig.reasons() == {"good": None, "bad": Reason.AUTH}
+        async with running(plan_of(write_config(tmp_path, target(meter, "good"), bad))) as harness:
+            await harness.first()
+            assert harness.reasons() == {"good": None, "bad": Reason.AUTH}
 
 
-@warped
+@adjustable_clock
 async def test_the_target_is_polled_within_seconds_when_its_secret_arrives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         bad = target(meter, "bad", credentials={"token_file": "key"})
         path = write_config(tmp_path, target(meter, "good"), bad)
@@ -97,7 +97,7 @@ async def test_the_target_is_polled_within_seconds_when_its_secret_arrives(
             assert seen.get(BUDGET, account="bad")
             (tmp_path / "key").write_text(f" {TOKEN} \n")
             for _ in range(12):
-                jump(0.5)
+                advance(0.5)
                 await asyncio.sleep(0.01)
             seen = await exporter.scrape()
             log = exporter.log
@@ -107,11 +107,11 @@ async def test_the_target_is_polled_within_seconds_when_its_secret_arrives(
     assert "reason=auth" in log
 
 
-@warped
+@adjustable_clock
 async def test_a_secret_that_is_missing_at_a_reload_keeps_no_other_change_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     (tmp_path / "key").write_text(TOKEN)
     async with meter.vendor:
         old = target(meter, "old", credentials={"token_file": "key"})
@@ -128,19 +128,19 @@ async def test_a_secret_that_is_missing_at_a_reload_keeps_no_other_change_back(
     assert kept == 250  # a failed poll keeps the values
 
 
-@warped
+@adjustable_clock
 async def test_a_secret_that_arrives_finds_the_budget_of_those_that_use_it(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         late = target(meter, "late", credentials={"token_file": "key"})
-        async with running(plan_of(write_config(tmp_path, target(meter, "good"), late))) as rig:
-            await rig.first()
-            targets = rig.engine.plan.targets
+        async with running(plan_of(write_config(tmp_path, target(meter, "good"), late))) as harness:
+            await harness.first()
+            targets = harness.engine.plan.targets
             assert targets["late"].budget != targets["good"].budget
             (tmp_path / "key").write_text(TOKEN)
-            assert rig.engine.wake_renewed() == ["late"]
-            await rig.go(2, step=0.5)
-            targets = rig.engine.plan.targets
+            assert harness.engine.wake_renewed() == ["late"]
+            await harness.go(2, step=0.5)
+            targets = harness.engine.plan.targets
             assert targets["late"].budget == targets["good"].budget
-            assert rig.reasons() == {"good": None, "late": None}
-            assert rig.engine.apply(plan_of(tmp_path / "config.yaml")).changed == ()
+            assert harness.reasons() == {"good": None, "late": None}
+            assert harness.engine.apply(plan_of(tmp_path / "config.yaml")).changed == ()

@@ -8,9 +8,9 @@ import pytest
 
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.outcome import Reason
-from tests.support.meter import DEFINITION, Meter, row, rows, target, write_config
-from tests.support.rig import Rig, plan_of, running
-from tests.support.warp import warped
+from tests.support.adjustable_clock import adjustable_clock
+from tests.support.engine_harness import EngineHarness, plan_of, running
+from tests.support.metered_vendor import DEFINITION, MeteredVendor, row, rows, target, write_config
 
 PAGES = 9
 NUMBERED = "{kind: page_number, param: page, size: 2, rows: rows, total_rows: total}"
@@ -34,27 +34,29 @@ def spoilt(
 
 
 @asynccontextmanager
-async def polled(meter: Meter, folder: Path, paging: str = "") -> AsyncIterator[Rig]:
+async def polled(
+    meter: MeteredVendor, folder: Path, paging: str = ""
+) -> AsyncIterator[EngineHarness]:
     async with meter.vendor:
         path = write_config(folder, target(meter))
         usual = "{kind: next_url, next: next}"
         (folder / "meter.yaml").write_text(DEFINITION.replace(usual, paging or usual))
-        async with running(plan_of(path)) as rig:
-            yield rig
+        async with running(plan_of(path)) as harness:
+            yield harness
 
 
-@warped
+@adjustable_clock
 async def test_a_refusal_on_page_7_of_9_keeps_the_sum_and_is_waited_for(tmp_path: Path) -> None:
-    meter = Meter(usage=linked)
-    async with polled(meter, tmp_path) as rig:
-        assert (await rig.first()).get("usage_bytes") == 9
+    meter = MeteredVendor(usage=linked)
+    async with polled(meter, tmp_path) as harness:
+        assert (await harness.first()).get("usage_bytes") == 9
         again = {"Retry-After": "1200"}
         meter.answers["usage"] = spoilt(7, lambda _: json_response({}, status=429, headers=again))
-        seen = await rig.go(1400)
+        seen = await harness.go(1400)
         assert len(meter.asked) == PAGES + 7
         assert (seen.get("usage_bytes"), seen.get("usage_up")) == (9, 0)
         meter.answers["usage"] = linked
-        seen = await rig.go(200)
+        seen = await harness.go(200)
         assert len(meter.asked) == PAGES + 7 + PAGES
         assert (seen.get("usage_bytes"), seen.get("usage_up")) == (9, 1)
 
@@ -72,19 +74,19 @@ async def test_a_refusal_on_page_7_of_9_keeps_the_sum_and_is_waited_for(tmp_path
 def test_a_last_page_that_is_none_is_no_smaller_sum(
     tmp_path: Path, answer: Callable[[VendorRequest], VendorResponse]
 ) -> None:
-    @warped
+    @adjustable_clock
     async def story() -> None:
-        meter = Meter(usage=linked)
-        async with polled(meter, tmp_path) as rig:
-            await rig.first()
+        meter = MeteredVendor(usage=linked)
+        async with polled(meter, tmp_path) as harness:
+            await harness.first()
             meter.answers["usage"] = spoilt(PAGES, answer)
-            seen = await rig.go(310)
+            seen = await harness.go(310)
             assert (seen.get("usage_bytes"), seen.get("usage_up")) == (9, 0)
 
     story()
 
 
-@warped
+@adjustable_clock
 async def test_a_total_that_changes_between_pages_is_no_smaller_sum(tmp_path: Path) -> None:
     def page(asked: VendorRequest) -> VendorResponse:
         number = int(asked.argument("page", "1"))
@@ -93,16 +95,16 @@ async def test_a_total_that_changes_between_pages_is_no_smaller_sum(tmp_path: Pa
         return rows(*[row(used=1)] * left, total=counted)
 
     changed: list[bool] = []
-    meter = Meter(usage=page)
-    async with polled(meter, tmp_path, NUMBERED) as rig:
-        assert (await rig.first()).get("usage_bytes") == 4
+    meter = MeteredVendor(usage=page)
+    async with polled(meter, tmp_path, NUMBERED) as harness:
+        assert (await harness.first()).get("usage_bytes") == 4
         changed.append(True)
-        seen = await rig.go(310)
+        seen = await harness.go(310)
         assert (seen.get("usage_bytes"), seen.get("usage_up")) == (4, 0)
-        assert rig.reasons() == {"home": Reason.PAGING}
+        assert harness.reasons() == {"home": Reason.PAGING}
 
 
-@warped
+@adjustable_clock
 async def test_an_empty_page_in_the_middle_is_no_end_where_the_vendor_counts(
     tmp_path: Path,
 ) -> None:
@@ -112,22 +114,22 @@ async def test_an_empty_page_in_the_middle_is_no_end_where_the_vendor_counts(
         return json_response({"rows": found, "pages": 3})
 
     counted = "{kind: page_number, param: page, rows: rows, total_pages: pages}"
-    meter = Meter(usage=page)
-    async with polled(meter, tmp_path, counted) as rig:
-        assert (await rig.first()).get("usage_bytes") == 2
+    meter = MeteredVendor(usage=page)
+    async with polled(meter, tmp_path, counted) as harness:
+        assert (await harness.first()).get("usage_bytes") == 2
 
 
-@warped
+@adjustable_clock
 async def test_a_cursor_that_comes_again_is_no_sum(tmp_path: Path) -> None:
     def page(asked: VendorRequest) -> VendorResponse:
         following = {"": "a", "a": "b", "b": "a" if stuck else ""}[asked.argument("page", "")]
         return rows(row(used=1), next=following)
 
     stuck: list[bool] = []
-    meter = Meter(usage=page)
-    async with polled(meter, tmp_path, CURSOR) as rig:
-        assert (await rig.first()).get("usage_bytes") == 3
+    meter = MeteredVendor(usage=page)
+    async with polled(meter, tmp_path, CURSOR) as harness:
+        assert (await harness.first()).get("usage_bytes") == 3
         stuck.append(True)
-        seen = await rig.go(310)
+        seen = await harness.go(310)
         assert (seen.get("usage_bytes"), seen.get("usage_up")) == (3, 0)
-        assert rig.reasons() == {"home": Reason.PAGING}
+        assert harness.reasons() == {"home": Reason.PAGING}

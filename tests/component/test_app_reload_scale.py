@@ -14,10 +14,10 @@ import pytest
 
 from exporter.config.plan import load_text
 from exporter.model.target import Plan
-from tests.support.meter import Meter, target, write_config
-from tests.support.rig import Rig, plan_of, running
+from tests.support.adjustable_clock import adjustable_clock
+from tests.support.engine_harness import EngineHarness, plan_of, running
+from tests.support.metered_vendor import MeteredVendor, target, write_config
 from tests.support.vendor import NOW
-from tests.support.warp import warped
 
 FEW, MANY = 1_000, 8_000
 PROPORTION = 14  # MANY / FEW is 8; what looks at all targets for each of them is beyond 20
@@ -66,13 +66,13 @@ def seconds(count: int, write: Callable[[int, int], dict[str, Any]]) -> float:
     """Return the CPU time of two reloads that change every target; nothing is polled."""
     nothing, (first, *others) = Plan(targets={}), plans(count, write)
     with inside_a_loop():
-        rig = Rig(nothing, start=NOW)
-        rig.engine.apply(first)
+        harness = EngineHarness(nothing, start=NOW)
+        harness.engine.apply(first)
         gc.disable()
         try:
             began = time.thread_time()
             for plan in others:
-                change = rig.engine.apply(plan)
+                change = harness.engine.apply(plan)
                 assert len(change.added) + len(change.changed) == count
             return time.thread_time() - began
         finally:
@@ -88,9 +88,9 @@ def test_a_reload_takes_time_in_proportion_to_its_targets(
     assert seconds(MANY, write) < PROPORTION * few
 
 
-@warped
+@adjustable_clock
 async def test_many_reloads_with_other_targets_take_no_memory(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     sizes = []
     async with meter.vendor:
 
@@ -98,19 +98,19 @@ async def test_many_reloads_with_other_targets_take_no_memory(tmp_path: Path) ->
             changing = [target(meter, f"t{version}-{number}") for number in range(CHANGING)]
             return plan_of(write_config(tmp_path, target(meter), *changing))
 
-        async with running(plan(0)) as rig:
+        async with running(plan(0)) as harness:
             tracemalloc.start()
             try:
                 for version in range(1, WARM + MEASURED + 1):
-                    rig.engine.apply(plan(version))
-                    await rig.go(400, step=200)  # all are polled; those that left are forgotten
-                    rig.events.clear()
+                    harness.engine.apply(plan(version))
+                    await harness.go(400, step=200)  # all are polled; those that left are forgotten
+                    harness.events.clear()
                     meter.asked.clear()
                     gc.collect()
                     sizes.append(tracemalloc.get_traced_memory()[0])
             finally:
                 tracemalloc.stop()
-            assert len(rig.engine.runner.statuses()) == 1 + CHANGING
+            assert len(harness.engine.runner.statuses()) == 1 + CHANGING
     early, late = sizes[WARM : WARM + MEASURED // 2], sizes[WARM + MEASURED // 2 :]
     grown = (min(late) - min(early)) / (MEASURED // 2)
     assert grown < 500 * CHANGING  # bytes for each reload; the fault took 4,700 for each target

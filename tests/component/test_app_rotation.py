@@ -7,7 +7,7 @@ import pytest
 
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.target import Plan
-from tests.support.meter import DEFINITION
+from tests.support.metered_vendor import DEFINITION
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated
 
 WAIT = 7200

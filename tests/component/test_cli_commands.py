@@ -17,9 +17,9 @@ import pytest
 
 from exporter.cli.main import main
 from exporter.demo.server import Close, Pause, json_response
-from tests.support.exposed import Exposed
-from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
-from tests.support.process import ROOT, Done, exporter
+from tests.support.cli_process import ROOT, Done, exporter
+from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
 
 Command = Callable[..., Coroutine[Any, Any, Done]]
@@ -41,13 +41,13 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @asynccontextmanager
-async def two(folder: Path, home: Meter, work: Meter) -> AsyncIterator[Path]:
+async def two(folder: Path, home: MeteredVendor, work: MeteredVendor) -> AsyncIterator[Path]:
     async with home.vendor, work.vendor:
         yield write_config(folder, target(home, "home"), target(work, "work"))
 
 
 async def test_once_prints_all_and_ends_with_0(tmp_path: Path, command: Command) -> None:
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         done = await command("once", f"--config.file={path}")
     seen = done.exposed()
     assert (done.code, done.err) == (0, "")
@@ -57,7 +57,7 @@ async def test_once_prints_all_and_ends_with_0(tmp_path: Path, command: Command)
 
 
 async def test_once_prints_what_it_has_and_ends_with_5(tmp_path: Path, command: Command) -> None:
-    async with two(tmp_path, Meter(), Meter(usage=DOWN)) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor(usage=DOWN)) as path:
         done = await command("once", f"--config.file={path}")
     seen = done.exposed()
     assert done.code == 5
@@ -68,7 +68,7 @@ async def test_once_prints_what_it_has_and_ends_with_5(tmp_path: Path, command: 
 
 
 async def test_once_polls_the_one_target_that_is_named(tmp_path: Path, command: Command) -> None:
-    home, work = Meter(), Meter(usage=DOWN)
+    home, work = MeteredVendor(), MeteredVendor(usage=DOWN)
     async with two(tmp_path, home, work) as path:
         done = await command("once", f"--config.file={path}", "--target=home")
         wrong = await command("once", f"--config.file={path}", "--target=hom")
@@ -83,10 +83,10 @@ async def test_once_replaces_a_file_as_a_whole(tmp_path: Path, command: Command)
     out = tmp_path / "out" / "usage.prom"
     out.parent.mkdir()
     out.write_text("old")
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         done = await command("once", f"--config.file={path}", f"--output={out}")
     assert (done.code, done.out) == (0, "")
-    assert Exposed(out.read_text()).get("usage_bytes", account="home") == 250
+    assert ParsedExposition(out.read_text()).get("usage_bytes", account="home") == 250
     assert stat.S_IMODE(out.stat().st_mode) == 0o644  # node_exporter is another user
     assert [path.name for path in out.parent.iterdir()] == ["usage.prom"]
 
@@ -94,7 +94,7 @@ async def test_once_replaces_a_file_as_a_whole(tmp_path: Path, command: Command)
 @pytest.mark.parametrize("place", ["missing/usage.prom", "config.yaml/usage.prom", "folder"])
 async def test_once_says_when_it_cannot_write(tmp_path: Path, place: str, command: Command) -> None:
     (tmp_path / "folder").mkdir()
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         done = await command("once", f"--config.file={path}", f"--output={tmp_path / place}")
     assert done.code == 1
     assert done.err.startswith(f"--output: cannot write {tmp_path / place}: ")
@@ -113,13 +113,13 @@ async def test_once_follows_links_and_keeps_the_file_s_permissions(
     (tmp_path / "first").symlink_to("link")
     (tmp_path / "new").symlink_to(real.with_name("new.prom"))
     before = real.stat().st_ino
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         for name in ("first", "new"):
             done = await command("once", f"--config.file={path}", f"--output={tmp_path / name}")
             assert (done.code, done.out, done.err) == (0, "", "")
     assert all((tmp_path / name).is_symlink() for name in ("first", "link", "new"))
     for written, mode in ((real, 0o640), (real.with_name("new.prom"), 0o644)):
-        assert Exposed(written.read_text()).get("usage_bytes", account="home") == 250
+        assert ParsedExposition(written.read_text()).get("usage_bytes", account="home") == 250
         assert stat.S_IMODE(written.stat().st_mode) == mode
     assert real.stat().st_ino != before  # replaced as a whole: no reader sees half of it
     assert len(list(real.parent.iterdir())) == 2
@@ -130,7 +130,7 @@ async def test_once_writes_to_a_pipe_and_does_not_replace_it(
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         unread = await command("once", f"--config.file={path}", f"--output={pipe}")
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(asyncio.to_thread(pipe.read_text))
@@ -141,14 +141,14 @@ async def test_once_writes_to_a_pipe_and_does_not_replace_it(
         1,
         f"--output: cannot write {pipe}: nobody reads this pipe. Start the reader first.\n",
     )
-    assert Exposed(reader.result()).get("usage_bytes", account="home") == 250
+    assert ParsedExposition(reader.result()).get("usage_bytes", account="home") == 250
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link"])
 async def test_once_writes_to_what_stdout_is(tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         done = await exporter("once", f"--config.file={path}", f"--output={tmp_path / name}")
@@ -160,14 +160,14 @@ async def test_once_appends_to_a_file_that_is_open_under_a_number(
     tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "all.log").write_text("# before\n")
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         with (tmp_path / "all.log").open("ab") as file:
             number = file.fileno()
             done = await command("once", f"--config.file={path}", f"--output=/dev/fd/{number}")
     assert (done.code, done.err) == (0, "")
     text = (tmp_path / "all.log").read_text()
     assert text.startswith("# before\n")
-    assert Exposed(text).get("usage_bytes", account="home") == 250
+    assert ParsedExposition(text).get("usage_bytes", account="home") == 250
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_once_refuses_what_it_cannot_write_before_it_asks_a_vendor(
     (tmp_path / "to_read_only").symlink_to("read_only")
     (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "to_nowhere").symlink_to("missing/usage.prom")
-    meter = Meter()
+    meter = MeteredVendor()
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(tmp_path / "socket"))
         async with meter.vendor:
@@ -213,7 +213,7 @@ def everything(folder: Path) -> list[Path]:
 
 
 async def test_once_ends_in_time_when_a_vendor_hangs(tmp_path: Path, command: Command) -> None:
-    hangs = Meter(usage=(Pause(60.0), Close()))
+    hangs = MeteredVendor(usage=(Pause(60.0), Close()))
     async with hangs.vendor:
         path = write_config(tmp_path, target(hangs, poll_timeout="500ms"))
         async with asyncio.timeout(10):
@@ -224,7 +224,7 @@ async def test_once_ends_in_time_when_a_vendor_hangs(tmp_path: Path, command: Co
 
 
 async def test_once_refuses_two_series_that_are_one(tmp_path: Path, command: Command) -> None:
-    meter = Meter(usage=rows(row("a b"), row("a_b")))
+    meter = MeteredVendor(usage=rows(row("a b"), row("a_b")))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         done = await command("once", f"--config.file={path}")
@@ -233,7 +233,7 @@ async def test_once_refuses_two_series_that_are_one(tmp_path: Path, command: Com
 
 
 async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Command) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         done = await command("explain", f"--config.file={path}", "home")
@@ -264,7 +264,7 @@ async def test_explain_tells_the_story_of_a_poll(tmp_path: Path, command: Comman
 async def test_explain_tells_why_it_failed(
     tmp_path: Path, reply: object, words: str, command: Command
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     meter.answers["usage"] = reply  # type: ignore[assignment]
     async with meter.vendor:
         path = write_config(tmp_path, target(meter, poll_timeout="500ms"))
@@ -276,14 +276,14 @@ async def test_explain_tells_why_it_failed(
 
 
 async def test_explain_knows_its_targets(tmp_path: Path, command: Command) -> None:
-    async with two(tmp_path, Meter(), Meter()) as path:
+    async with two(tmp_path, MeteredVendor(), MeteredVendor()) as path:
         done = await command("explain", f"--config.file={path}", "hom")
     assert done.code == 2
     assert 'Did you mean "home"?' in done.err
 
 
 async def test_run_says_that_an_address_is_taken(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -310,7 +310,7 @@ async def test_run_refuses_a_bad_web_config(tmp_path: Path, text: str | None, wo
     web = tmp_path / "web.yaml"
     if text is not None:
         web.write_text(text)
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         listen = "--web.listen-address=127.0.0.1:0"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
-from tests.support.meter import Meter, row, target, write_config
+from tests.support.metered_vendor import MeteredVendor, row, target, write_config
 
 INTERVAL = 3.0
 LASTS = 8.0  # seconds of the crash loop
@@ -63,8 +63,8 @@ def noting(times: Times, answer: VendorResponse) -> Callable[[VendorRequest], Ve
 async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
     dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
     down.bell = well.bell
-    meter = Meter(usage=noting(well, json_response({"rows": [row()]})))
-    other = Meter(usage=noting(down, json_response({}, status=500)))
+    meter = MeteredVendor(usage=noting(well, json_response({"rows": [row()]})))
+    other = MeteredVendor(usage=noting(down, json_response({}, status=500)))
     async with meter.vendor, other.vendor:
         pace = {"poll_interval": f"{INTERVAL:.0f}s", "poll_timeout": "1s"}
         config = write_config(
@@ -93,7 +93,7 @@ async def test_a_wait_is_kept_over_a_kill(tmp_path: Path) -> None:
     times = Times()
     refusal = json_response({}, status=429, headers={"Retry-After": "3600"})
 
-    meter = Meter(usage=noting(times, refusal))
+    meter = MeteredVendor(usage=noting(times, refusal))
     async with meter.vendor:
         one = target(meter, poll_interval="1s", poll_timeout="1s")
         config = write_config(tmp_path, one, **CONFIG)

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from tests.support.founding import Cases, Round, play, refused
+from tests.support.recorded_targets import Cases, RecordedTargets, play, refused
 
 NOVEMBER = {"start": "2026-11-01", "end": "2026-11-30"}
 BARE = {"time_frame": "", "start": "", "end": "", "ordering": ""}
@@ -68,7 +68,7 @@ BILLING: Cases = {
 
 
 @pytest.fixture(scope="module")
-def tpstreams(tmp_path_factory: pytest.TempPathFactory) -> Round:
+def tpstreams(tmp_path_factory: pytest.TempPathFactory) -> RecordedTargets:
     usual = {
         "params": {"organization_id": "k7w2qd"},
         "limits": {"bandwidth": "5 TB", "storage": "500 GB", "spend": "20 USD"},
@@ -78,12 +78,14 @@ def tpstreams(tmp_path_factory: pytest.TempPathFactory) -> Round:
 
 
 @pytest.fixture(scope="module")
-def billing_usage(tmp_path_factory: pytest.TempPathFactory) -> Round:
+def billing_usage(tmp_path_factory: pytest.TempPathFactory) -> RecordedTargets:
     folder = tmp_path_factory.mktemp("billing_usage")
     return asyncio.run(play(folder, "billing_usage", BILLING, {}))
 
 
-def test_every_request_was_as_recorded(tpstreams: Round, billing_usage: Round) -> None:
+def test_every_request_was_as_recorded(
+    tpstreams: RecordedTargets, billing_usage: RecordedTargets
+) -> None:
     for found in (tpstreams, billing_usage):
         assert {name: replay.strange for name, replay in found.replays.items()} == {
             name: [] for name in found.replays
@@ -91,7 +93,7 @@ def test_every_request_was_as_recorded(tpstreams: Round, billing_usage: Round) -
         assert found.done.code == 5
 
 
-def test_tpstreams_gives_what_was_worked_out_by_hand(tpstreams: Round) -> None:
+def test_tpstreams_gives_what_was_worked_out_by_hand(tpstreams: RecordedTargets) -> None:
     found = tpstreams
     for case in ("daily", "login"):
         assert found.values(case, "usage_bytes") == {
@@ -120,7 +122,7 @@ def test_tpstreams_gives_what_was_worked_out_by_hand(tpstreams: Round) -> None:
         assert set(starts) == {"bandwidth", "live_stream", "spend"}
 
 
-def test_tpstreams_by_month_sums_what_was_asked_for(tpstreams: Round) -> None:
+def test_tpstreams_by_month_sums_what_was_asked_for(tpstreams: RecordedTargets) -> None:
     found = tpstreams
     used = found.values("monthly", "usage_bytes")
     assert used["bandwidth"] == 648_221_450_112 + 702_914_008_377 + 459_400_000_000
@@ -146,11 +148,13 @@ def test_tpstreams_by_month_sums_what_was_asked_for(tpstreams: Round) -> None:
         ("error_500", "http_5xx", "Server Error (500)"),
     ],
 )
-def test_tpstreams_errors_say_why(tpstreams: Round, case: str, reason: str, words: str) -> None:
+def test_tpstreams_errors_say_why(
+    tpstreams: RecordedTargets, case: str, reason: str, words: str
+) -> None:
     refused(tpstreams, case, reason, words)
 
 
-def test_billing_usage_gives_what_was_worked_out_by_hand(billing_usage: Round) -> None:
+def test_billing_usage_gives_what_was_worked_out_by_hand(billing_usage: RecordedTargets) -> None:
     found = billing_usage
     assert found.values("current", "usage_requests") == {"api_calls": 131_480}
     assert found.values("current", "usage_bytes") == {"storage": 148.25e9, "bandwidth": 402.6e9}
@@ -206,6 +210,6 @@ def test_billing_usage_gives_what_was_worked_out_by_hand(billing_usage: Round) -
     ],
 )
 def test_billing_usage_errors_say_why(
-    billing_usage: Round, case: str, reason: str, words: str
+    billing_usage: RecordedTargets, case: str, reason: str, words: str
 ) -> None:
     refused(billing_usage, case, reason, words)

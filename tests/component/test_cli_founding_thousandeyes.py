@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.server import FakeVendors
-from tests.support.founding import Cases, Round, play, refused
-from tests.support.process import once
-from tests.support.recorded import Recorded, exchanges_of
+from tests.support.cli_process import once
+from tests.support.recorded_targets import Cases, RecordedTargets, play, refused
+from tests.support.replay import RecordedVendor, exchanges_of
 from tests.support.vendor import NOW
 
 CYCLE = {"start_date": "2026-11-05T08:00:00Z", "end_date": "2026-11-15T12:00:00Z"}
@@ -31,17 +31,17 @@ THOUSANDEYES: Cases = {
 
 
 @pytest.fixture(scope="module")
-def thousandeyes(tmp_path_factory: pytest.TempPathFactory) -> Round:
+def thousandeyes(tmp_path_factory: pytest.TempPathFactory) -> RecordedTargets:
     folder = tmp_path_factory.mktemp("thousandeyes")
     return asyncio.run(play(folder, "thousandeyes", THOUSANDEYES, {}, suffix="/v7"))
 
 
-def test_every_request_was_as_recorded(thousandeyes: Round) -> None:
+def test_every_request_was_as_recorded(thousandeyes: RecordedTargets) -> None:
     assert [name for name, replay in thousandeyes.replays.items() if replay.strange] == []
     assert thousandeyes.done.code == 5
 
 
-def test_thousandeyes_gives_what_was_worked_out_by_hand(thousandeyes: Round) -> None:
+def test_thousandeyes_gives_what_was_worked_out_by_hand(thousandeyes: RecordedTargets) -> None:
     found = thousandeyes
     assert found.values("usage", "usage_quantity") == {
         "cloud_units": 12_844_120,
@@ -70,13 +70,13 @@ def test_thousandeyes_gives_what_was_worked_out_by_hand(thousandeyes: Round) -> 
     assert found.seen.all("usage_item_quantity", account="usage") == []
 
 
-def items(found: Round, account: str, resource: str, group: str) -> dict[str, float]:
+def items(found: RecordedTargets, account: str, resource: str, group: str) -> dict[str, float]:
     wanted = {"account": account, "resource": resource, "group": group}
     series = found.seen.all("usage_item_quantity", **wanted)
     return {one.labels["item"]: one.value for one in series}
 
 
-def test_thousandeyes_breaks_down_what_it_is_asked_to(thousandeyes: Round) -> None:
+def test_thousandeyes_breaks_down_what_it_is_asked_to(thousandeyes: RecordedTargets) -> None:
     found = thousandeyes
     assert items(found, "expanded", "cloud_units", "test") == {
         "checkout API": 5_210_400,
@@ -120,13 +120,13 @@ def test_thousandeyes_breaks_down_what_it_is_asked_to(thousandeyes: Round) -> No
     ],
 )
 def test_thousandeyes_errors_say_why(
-    thousandeyes: Round, case: str, reason: str, words: str
+    thousandeyes: RecordedTargets, case: str, reason: str, words: str
 ) -> None:
     refused(thousandeyes, case, reason, words)
 
 
 async def test_thousandeyes_at_a_wrong_address_says_what_the_vendor_says(tmp_path: Path) -> None:
-    replay = Recorded(exchanges_of("thousandeyes"), "error_404", exact=False)
+    replay = RecordedVendor(exchanges_of("thousandeyes"), "error_404", exact=False)
     async with FakeVendors({"v": replay}, wall=lambda: NOW) as vendors:
         definition = tmp_path / "misspelt.yaml"
         definition.write_text(

@@ -15,7 +15,7 @@ from exporter.demo.server import (
     VendorResponse,
     json_response,
 )
-from tests.support.process import Done, once
+from tests.support.cli_process import Done, once
 from tests.support.vendor import NOW
 
 ROW = {

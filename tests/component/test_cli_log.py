@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import ROOT, Exporter, free_port
+from tests.support.processes import ROOT, Exporter, free_port
 
 ROOM = 4096
 

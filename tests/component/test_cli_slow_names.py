@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.live import exporter, until
-from tests.support.meter import Meter, target, write_config
+from tests.support.metered_vendor import MeteredVendor, target, write_config
+from tests.support.processes import exporter, until
 
 LOADED = "usage_exporter_config_last_reload_success_timestamp_seconds"
 HANG = 30  # names, before the rest is looked at: more than any pool of threads used to have
 FAST_FROM = 100  # targets, from which on uvloop's loop is used
 
 
-def dead(meter: Meter, number: int) -> dict[str, Any]:
+def dead(meter: MeteredVendor, number: int) -> dict[str, Any]:
     """Return a target whose vendor's name is never answered for."""
     one = target(meter, f"dead-{number}", poll_timeout="2s")
     return {**one, "base_url": f"http://api-{number}.deaf"}
@@ -29,7 +29,7 @@ def dead(meter: Meter, number: int) -> dict[str, Any]:
 async def test_names_that_no_server_answers_for_hold_up_neither_polls_nor_reload_nor_the_end(
     number: int, tmp_path: Path
 ) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         good = target(meter, "good")
         good["base_url"] = good["base_url"].replace("127.0.0.1", "localhost")
@@ -39,7 +39,7 @@ async def test_names_that_no_server_answers_for_hold_up_neither_polls_nor_reload
 
 def run(folder: Path, config: Path) -> None:
     words = ("run", f"--config.file={config}")
-    with exporter(folder, *words, module="tests.support.deaf") as live:
+    with exporter(folder, *words, module="tests.support.cli_hanging_dns") as live:
         live.until(lambda seen: seen.get("usage_up", account="good") == 1)
         live.until(lambda seen: [one.value for one in seen.all("usage_up")].count(0) >= HANG)
 
@@ -59,7 +59,7 @@ def run(folder: Path, config: Path) -> None:
 
 
 async def test_a_reload_that_hangs_in_a_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor:
         config = write_config(tmp_path, target(meter, "good"))
         await asyncio.to_thread(reload_and_end, tmp_path, config)

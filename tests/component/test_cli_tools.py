@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from exporter.config.library import shipped_names
-from tests.support.process import ROOT, exporter
+from tests.support.cli_process import ROOT, exporter
 from tests.support.vendor import NOW
 
 

@@ -14,7 +14,7 @@ from exporter.demo.server import json_response
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Http, Tls
 from tests.support.fetching import a_client, a_target, documents, failure, fetch
-from tests.support.sockets import GOOD, Serve, Server, a_hole
+from tests.support.raw_servers import GOOD, Serve, Server, a_hole
 from tests.support.vendor import Vendor
 
 SETTINGS = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d\x00\x04\x00\x00\xff\xff"

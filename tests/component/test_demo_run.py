@@ -16,10 +16,10 @@ from exporter.app.options import Options
 from exporter.config.plan import load_text
 from exporter.demo.vendors import demo_config
 from exporter.model.target import Plan
+from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.daemon import Exporter
-from tests.support.exposed import Exposed
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
-from tests.support.warp import jump, warped
 
 ACCOUNTS = {"video-prod": "tpstreams", "saas-prod": "billing_usage", "network": "thousandeyes"}
 
@@ -50,11 +50,11 @@ async def showing(patch: pytest.MonkeyPatch, *, chaos: bool = False) -> AsyncIte
                 signal.raise_signal(signal.SIGTERM)
 
 
-@warped
+@adjustable_clock
 async def test_the_demo_shows_three_vendors_and_values_that_grow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def complete(seen: Exposed) -> bool:
+    def complete(seen: ParsedExposition) -> bool:
         return (
             all(seen.all("usage_percent", account=one, provider=ACCOUNTS[one]) for one in ACCOUNTS)
             and bool(seen.all("usage_cost", account="video-prod"))
@@ -74,9 +74,9 @@ async def test_the_demo_shows_three_vendors_and_values_that_grow(
     assert all(account in page for account in ACCOUNTS)
 
 
-@warped
+@adjustable_clock
 async def test_the_demo_is_refused_now_and_then_and_mends(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(seen: Exposed) -> bool:
+    def refused(seen: ParsedExposition) -> bool:
         failures = seen.all("usage_exporter_poll_failures_total", reason="rate_limited")
         return any(one.value for one in failures)
 
@@ -91,12 +91,12 @@ async def test_the_demo_is_refused_now_and_then_and_mends(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@warped
+@adjustable_clock
 async def test_chaos_never_spoils_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
     async with showing(monkeypatch, chaos=True) as exporter:
         seen = await exporter.first(*ACCOUNTS)
         for _ in range(60):
-            jump(5.0)
+            advance(5.0)
             await asyncio.sleep(0.01)
             seen = await exporter.scrape()
         assert (await exporter.get("/-/healthy")).status == 200
@@ -113,7 +113,7 @@ def test_the_demos_config_is_a_good_one(tmp_path: Path) -> None:
     assert {name: one.provider for name, one in plan.targets.items()} == ACCOUNTS
 
 
-@warped
+@adjustable_clock
 async def test_a_demo_whose_config_is_bad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.app.demo.demo_config", lambda origin, **more: "targets: [{}]")
     options = Options(listen=("127.0.0.1:0",))

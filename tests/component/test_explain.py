@@ -11,7 +11,7 @@ from exporter.app.explain import MOST_ACCOUNTS, MOST_EXCHANGES, MOST_SERIES, Sto
 from exporter.config.plan import load_text
 from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.model.target import Plan
-from tests.support.leaks import leaks
+from tests.support.secret_leaks import leaks
 from tests.support.vendor import Reply, Vendor
 
 DEFINITION = """\

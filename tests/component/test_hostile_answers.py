@@ -20,9 +20,9 @@ from typing import Self
 import msgspec
 import pytest
 
-from tests.support.exposed import Exposed
-from tests.support.held import Held
-from tests.support.live import Exporter, exporter, until
+from tests.support.cli_watched_loop import Held
+from tests.support.parsed_exposition import ParsedExposition
+from tests.support.processes import Exporter, exporter, until
 
 MB = 1024 * 1024
 FULL = 8 * MB  # the usual max_size
@@ -31,7 +31,7 @@ BEAT = 0.2
 PEAK = 120 * MB
 GROWTH = 75 * MB  # beyond what the process has anyway
 DEFINITION = """\
-title: Meter
+title: MeteredVendor
 documentation: https://meter.example/docs
 interval: 5m
 credentials: {token: {description: The key.}}
@@ -190,7 +190,7 @@ CASES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
 
 
 class RawVendor:
-    """Writes bytes to whoever connects; the path of the request says which."""
+    """Writes bytes to each connection; the path of the request says which."""
 
     def __init__(self, answers: Sequence[Callable[[], bytes]]) -> None:
         self._answers = answers
@@ -237,12 +237,12 @@ class Watched:
         self._vendor = vendor
         self._report = folder / "report.json"
 
-    def poll(self, *numbers: int) -> Exposed:
+    def poll(self, *numbers: int) -> ParsedExposition:
         """Poll targets with the answers of these numbers; return the scrape after it."""
         names = [f"t{number}-{index}" for index, number in enumerate(numbers)]
         self.begin(*numbers)
 
-        def polled(seen: Exposed) -> bool:
+        def polled(seen: ParsedExposition) -> bool:
             return all(seen.get("usage_exporter_polls_total", account=name) for name in names)
 
         return self.live.until(polled, seconds=18)
@@ -292,7 +292,7 @@ def watched(folder: Path, answers: Sequence[Callable[[], bytes]]) -> Iterator[Wa
     with RawVendor(answers) as vendor:
         write_config(folder, vendor.url, ())
         words = (str(folder / "report.json"), "run", f"--config.file={folder / 'config.yaml'}")
-        with exporter(folder, *words, module="tests.support.held") as live:
+        with exporter(folder, *words, module="tests.support.cli_watched_loop") as live:
             until(lambda: live.get("/-/healthy").status == 200, what="the start")
             found = Watched(folder, live, vendor)
             found.held()

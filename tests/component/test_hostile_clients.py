@@ -18,7 +18,7 @@ import bcrypt
 import pytest
 
 from tests.support.hostile_clients import Measured, daemon, request, status_of, unread
-from tests.support.live import until
+from tests.support.processes import until
 
 HOLD = 0.15
 """Seconds of CPU: three times the promise."""

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from exporter.demo.server import FakeVendors, VendorRequest, VendorResponse, json_response
-from tests.support.exposed import Exposed
-from tests.support.process import Done, once
+from tests.support.cli_process import Done, once
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.vendor import NOW
 
 Case: TypeAlias = tuple[object, Mapping[str, Any]]
@@ -102,7 +102,7 @@ class Round:
     def __init__(self, done: Done, asked: Mapping[str, VendorRequest]) -> None:
         self.done = done
         self.asked = asked
-        self.seen: Exposed = done.exposed()
+        self.seen: ParsedExposition = done.exposed()
 
     def failed(self, account: str) -> dict[str, int]:
         return self.seen.failed(account)

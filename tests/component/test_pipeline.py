@@ -12,16 +12,18 @@ from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.pipeline import Pipeline
+from tests.support.engine_harness import plan_of
 from tests.support.fetching import a_client
-from tests.support.meter import Meter, row, rows, target, write_config
-from tests.support.rig import plan_of
+from tests.support.metered_vendor import MeteredVendor, row, rows, target, write_config
 from tests.support.vendor import NOW
 
 
 class Poller:
     """Polls one target of a vendor, as often as it is asked to."""
 
-    def __init__(self, folder: Path, meter: Meter, client: Client, timeout: str = "5s") -> None:
+    def __init__(
+        self, folder: Path, meter: MeteredVendor, client: Client, timeout: str = "5s"
+    ) -> None:
         ours = target(meter, collectors={"seats": True}, poll_timeout=timeout)
         self.target = plan_of(write_config(folder, ours)).targets["home"]
         clock = asyncio.get_running_loop().time
@@ -37,7 +39,7 @@ def failure(poll: Poll) -> Failure:
 
 
 async def test_a_good_answer_becomes_a_reading(tmp_path: Path) -> None:
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert isinstance(poll.outcome, Reading)
@@ -48,7 +50,7 @@ async def test_a_good_answer_becomes_a_reading(tmp_path: Path) -> None:
 
 
 async def test_an_answer_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
-    meter = Meter(usage=json_response({"rows": "none"}))
+    meter = MeteredVendor(usage=json_response({"rows": "none"}))
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert failure(poll).reason is Reason.SCHEMA
@@ -62,7 +64,7 @@ async def test_the_deadline_tells_how_far_it_came(tmp_path: Path) -> None:
         page = int(asked.argument("page", "1")) + 1
         return rows(row(), next=f"{asked.origin}/usage?page={page}")
 
-    meter = Meter(usage=pages)
+    meter = MeteredVendor(usage=pages)
     async with meter.vendor, a_client(read_timeout=60) as client:
         poll = await Poller(tmp_path, meter, client, "300ms").poll()
     assert failure(poll).reason is Reason.TIMEOUT
@@ -78,7 +80,7 @@ async def test_an_unchanged_answer_is_told_as_one(tmp_path: Path) -> None:
             return VendorResponse(status=304, headers=version)
         return VendorResponse(headers=version, body=b'{"used": 3}')
 
-    meter = Meter(seats=seats)
+    meter = MeteredVendor(seats=seats)
     async with meter.vendor, a_client() as client:
         poller = Poller(tmp_path, meter, client)
         outcomes = [(await poller.poll("seats")).outcome for _ in range(3)]
@@ -87,7 +89,9 @@ async def test_an_unchanged_answer_is_told_as_one(tmp_path: Path) -> None:
 
 
 async def test_what_could_not_be_read_is_asked_for_as_a_whole_again(tmp_path: Path) -> None:
-    meter = Meter(seats=VendorResponse(headers=(("ETag", '"v1"'),), body=b'{"used": "plenty"}'))
+    meter = MeteredVendor(
+        seats=VendorResponse(headers=(("ETag", '"v1"'),), body=b'{"used": "plenty"}')
+    )
     async with meter.vendor, a_client() as client:
         poller = Poller(tmp_path, meter, client)
         polls = [await poller.poll("seats") for _ in range(2)]
@@ -106,7 +110,7 @@ async def test_large_answers_are_read_beside_the_loop(
         return read_payload(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("exporter.pipeline.read_payload", noted)
-    meter = Meter(usage=rows(*[row()] * count))
+    meter = MeteredVendor(usage=rows(*[row()] * count))
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert isinstance(poll.outcome, Reading)
@@ -123,7 +127,7 @@ async def test_our_own_bug_is_a_failure_that_names_no_value(
         raise ZeroDivisionError("42 secrets")
 
     monkeypatch.setattr(where, crash)
-    meter = Meter()
+    meter = MeteredVendor()
     async with meter.vendor, a_client() as client:
         poll = await Poller(tmp_path, meter, client).poll()
     assert failure(poll).reason is Reason.INTERNAL
@@ -132,7 +136,7 @@ async def test_our_own_bug_is_a_failure_that_names_no_value(
 
 
 async def test_a_poll_that_is_called_off_is_no_failure(tmp_path: Path) -> None:
-    meter = Meter(usage=(Pause(60.0), Close()))
+    meter = MeteredVendor(usage=(Pause(60.0), Close()))
     async with meter.vendor, a_client() as client:
         poller = Poller(tmp_path, meter, client)
         with pytest.raises(TimeoutError):

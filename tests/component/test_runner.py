@@ -180,9 +180,10 @@ async def test_the_status_of_a_job_tells_what_people_ask() -> None:
     assert one.last_success == pytest.approx(EPOCH + starts[0])
     assert one.last_attempt == pytest.approx(EPOCH + starts[2])
     assert one.next_poll == pytest.approx(EPOCH + starts[2] + 120.0)
-    assert (one.why, one.running, one.interval) == ("back-off", False, 60.0)
+    assert (one.cause, one.running, one.interval) == ("back-off", False, 60.0)
     assert one.wait == pytest.approx(starts[2] + 120.0 - world.loop.time() + EPOCH - world.offset)
-    assert (two.failures, two.reason, two.wait, two.why) == (0, None, 0.0, "")
+    assert (two.failures, two.reason, two.wait, two.cause) == (0, None, 0.0, None)
+    assert (one.health, two.health) == ("failing", "up")
     assert (two.calls, two.budget.key, two.budget.jobs) == (3.0, "b", 1)
     assert world.runner.statuses(["two", "nobody"]) == (two,)
 
@@ -192,6 +193,7 @@ async def test_targets_that_were_never_asked_are_known() -> None:
     assert not world.runner.attempted()
     assert all(math.isfinite(status.next_poll) for status in world.runner.statuses())
     assert {status.last_attempt for status in world.runner.statuses()} == {None}
+    assert {status.health for status in world.runner.statuses()} == {"never_polled"}
     await world.run(5.0)
     assert world.runner.attempted()
 
@@ -214,7 +216,7 @@ async def test_the_status_says_what_is_left_of_a_wait_and_why(
     await world.run(5.0)
     (status,) = world.runner.statuses()
     since = world.loop.time() - world.starts["video"][0]
-    assert (status.why, status.reason) == (why, reason)
+    assert (status.cause, status.reason) == (why, reason)
     assert status.wait == pytest.approx(left - since)
     assert status.next_poll == pytest.approx(world.wall() + left - since)
 

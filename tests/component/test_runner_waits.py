@@ -128,7 +128,7 @@ async def test_polls_slow_down_near_the_reserve_and_the_status_says_so() -> None
     assert world.rate is not None
     assert world.rate.remaining == pytest.approx(20.0, abs=1.0)
     assert (world.rate.remaining or 0.0) >= 20.0
-    assert {status.why for status in seen} == {"paced until the reset"}
+    assert {status.cause for status in seen} == {"paced until the reset"}
     assert all(0.0 < status.wait <= 101.0 for status in seen)
     rate = seen[0].budget.rate
     assert rate is not None

@@ -15,13 +15,13 @@ import pytest
 from exporter.model.events import Event
 from exporter.store.ledger import Ledger
 from exporter.store.sqlite import Restored, StateInUseError
+from tests.support.adjustable_clock import adjustable_clock
+from tests.support.cli_process import exporter as command
+from tests.support.engine_harness import plan_of, running
 from tests.support.ledgers import NOW, PAUSE, a_reading, oks, opened, restored, until
-from tests.support.live import exporter
-from tests.support.live import until as sooner_or_later
-from tests.support.meter import Meter, row, rows, target, write_config
-from tests.support.process import exporter as command
-from tests.support.rig import plan_of, running
-from tests.support.warp import warped
+from tests.support.metered_vendor import MeteredVendor, row, rows, target, write_config
+from tests.support.processes import exporter
+from tests.support.processes import until as sooner_or_later
 
 
 @pytest.fixture
@@ -104,13 +104,13 @@ async def test_a_disk_that_hangs_later_is_told_once_and_used_again(
 @pytest.mark.parametrize("when", ["start", "running", "closing"])
 async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str) -> None:
     """A process whose disk answers after 40 s ends within 5 s of SIGTERM."""
-    meter = Meter(usage=rows(row(start=None, end=None)))
+    meter = MeteredVendor(usage=rows(row(start=None, end=None)))
     async with meter.vendor:
         one = target(meter, poll_interval="1s", poll_timeout="1s")
         path = write_config(tmp_path, one, state={"file": "state.db"})
 
         def live_and_die() -> tuple[float, str]:
-            module = f"tests.support.stalled {when} 40"
+            module = f"tests.support.cli_hanging_disk {when} 40"
             with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
                 if when == "running":
                     live.first("home")
@@ -130,12 +130,12 @@ async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str
 
 @pytest.mark.timeout(60)
 async def test_a_daemon_polls_and_is_ready_while_its_disk_hangs(tmp_path: Path) -> None:
-    meter = Meter(usage=rows(row(start=None, end=None)))
+    meter = MeteredVendor(usage=rows(row(start=None, end=None)))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter), state={"file": "state.db"})
 
         def live() -> str:
-            module = "tests.support.stalled start 50"
+            module = "tests.support.cli_hanging_disk start 50"
             with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
                 live.first("home")
                 assert live.get("/-/ready").status == 200
@@ -185,10 +185,10 @@ async def test_a_file_that_is_lost_is_begun_anew_and_told_once(
     assert (await restored(file, b="f")).readings == {"b": ((a_reading(2), NOW),)}
 
 
-@warped
+@adjustable_clock
 async def test_what_is_in_memory_is_in_the_new_file(tmp_path: Path) -> None:
     """Two targets, of which one is polled after the folder is gone: both survive a restart."""
-    one, other = Meter(), Meter()
+    one, other = MeteredVendor(), MeteredVendor()
     async with one.vendor, other.vendor:
         path = write_config(
             tmp_path,
@@ -196,19 +196,19 @@ async def test_what_is_in_memory_is_in_the_new_file(tmp_path: Path) -> None:
             target(other, "work", poll_interval="1d"),
             state={"file": "var/state.db"},
         )
-        async with running(plan_of(path)) as rig:
-            await rig.first()
+        async with running(plan_of(path)) as harness:
+            await harness.first()
             await asyncio.sleep(0.7)  # the ledger writes by the real clock
             shutil.rmtree(tmp_path / "var")
-            await rig.go(700)
+            await harness.go(700)
             await asyncio.sleep(0.7)
-            assert oks(rig.events) == [False, True]
-            later = rig.wall()
+            assert oks(harness.events) == [False, True]
+            later = harness.wall()
         asked = len(other.asked)
-        async with running(plan_of(path), start=later) as rig:
-            assert rig.scrape().get("usage_bytes", account="home") == 250
-            assert rig.scrape().get("usage_bytes", account="work") == 250
-            await rig.go(60)
+        async with running(plan_of(path), start=later) as harness:
+            assert harness.scrape().get("usage_bytes", account="home") == 250
+            assert harness.scrape().get("usage_bytes", account="work") == 250
+            await harness.go(60)
         assert len(other.asked) == asked
 
 
@@ -254,7 +254,7 @@ async def test_a_process_that_is_just_ending_is_waited_for(file: Path) -> None:
 async def test_the_second_process_is_refused_and_a_kill_lets_go_of_the_file(
     tmp_path: Path,
 ) -> None:
-    meter = Meter(usage=rows(row(start=None, end=None)))
+    meter = MeteredVendor(usage=rows(row(start=None, end=None)))
     async with meter.vendor:
         path = write_config(tmp_path, target(meter), state={"file": "state.db"})
         words = ("run", f"--config.file={path}")

@@ -24,12 +24,12 @@ from exporter.model.events import ProcessResumed
 from exporter.model.outcome import Poll, Unchanged
 from exporter.schedule.job import Job
 from exporter.schedule.runner import Runner
-from tests.support.exposed import Exposed
-from tests.support.meter import Meter, row, rows, target, write_config
-from tests.support.rig import plan_of
+from tests.support.adjustable_clock import adjustable_clock, advance
+from tests.support.engine_harness import plan_of
+from tests.support.metered_vendor import MeteredVendor, row, rows, target, write_config
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.schedule import Events, a_job, a_poll
 from tests.support.serving import ask
-from tests.support.warp import jump, warped
 
 HOURS = 8 * 3600.0
 SUCCESS = "usage_last_success_timestamp_seconds"
@@ -62,10 +62,10 @@ class Daemon:
     def log(self) -> str:
         return self._log.getvalue()
 
-    async def until(self, holds: Callable[[Exposed], bool]) -> Exposed:
+    async def until(self, holds: Callable[[ParsedExposition], bool]) -> ParsedExposition:
         async with asyncio.timeout(60):  # seconds of this machine, or less after a suspension
             while True:
-                seen = Exposed((await ask(self.port, "/metrics")).text)
+                seen = ParsedExposition((await ask(self.port, "/metrics")).text)
                 if holds(seen):
                     return seen
                 await asyncio.sleep(0.1)
@@ -99,7 +99,7 @@ def test_after_a_suspension_ages_are_true_and_polls_come_at_once(
     machine = Machine(monkeypatch)
 
     async def main() -> None:
-        meter = Meter(usage=rows(row(start=None, end=None)))
+        meter = MeteredVendor(usage=rows(row(start=None, end=None)))
 
         async def story(daemon: Daemon) -> None:
             before = (await daemon.until(lambda seen: seen.get("usage_up") == 1)).get(SUCCESS)
@@ -129,7 +129,7 @@ def test_a_wait_that_ran_down_in_a_suspension_is_over(
 
     async def main() -> None:
         refusal = json_response({"detail": "slow"}, status=429, headers={"Retry-After": "7200"})
-        meter = Meter(usage=refusal)
+        meter = MeteredVendor(usage=refusal)
 
         async def story(daemon: Daemon) -> None:
             await daemon.until(lambda seen: bool(seen.all("usage_up")))
@@ -156,7 +156,7 @@ def test_a_clock_that_is_set_by_years_is_no_suspension(
     by = years * 366 * 86_400
 
     async def main() -> None:
-        meter = Meter(usage=rows(row(start=None, end=None)))
+        meter = MeteredVendor(usage=rows(row(start=None, end=None)))
 
         async def story(daemon: Daemon) -> None:
             before = (await daemon.until(lambda seen: seen.get("usage_up") == 1)).get(SUCCESS)
@@ -176,7 +176,7 @@ def test_a_clock_that_is_set_by_years_is_no_suspension(
     machine.run(None, main)
 
 
-@warped
+@adjustable_clock
 async def test_polls_that_came_due_in_a_suspension_are_spread() -> None:
     events = Events()
     starts: list[float] = []
@@ -191,7 +191,7 @@ async def test_polls_that_came_due_in_a_suspension_are_spread() -> None:
 
     async def go(seconds: float, step: float) -> None:
         for _ in range(round(seconds / step)):
-            jump(step)
+            advance(step)
             for _ in range(30):
                 await asyncio.sleep(0)
 
@@ -199,7 +199,7 @@ async def test_polls_that_came_due_in_a_suspension_are_spread() -> None:
         running = group.create_task(runner.run())
         await go(250, 1.0)
         starts.clear()
-        jump(HOURS)
+        advance(HOURS)
         resumed = loop.time()
         await go(60, 0.5)
         running.cancel()
@@ -211,7 +211,7 @@ async def test_polls_that_came_due_in_a_suspension_are_spread() -> None:
     assert event.seconds == pytest.approx(HOURS, abs=40)
 
 
-@warped
+@adjustable_clock
 async def test_a_poll_whose_time_ran_down_in_a_suspension_is_no_failure_of_ours() -> None:
     events = Events()
     loop = asyncio.get_running_loop()
@@ -228,11 +228,11 @@ async def test_a_poll_whose_time_ran_down_in_a_suspension_is_no_failure_of_ours(
     async with asyncio.TaskGroup() as group:
         running = group.create_task(runner.run())
         while not started:
-            jump(0.5)
+            advance(0.5)
             await asyncio.sleep(0.001)
-        jump(HOURS)
+        advance(HOURS)
         for _ in range(200):
-            jump(0.5)
+            advance(0.5)
             await asyncio.sleep(0.001)
             if len(started) > 1:
                 break

@@ -10,8 +10,8 @@ from aiohttp import web
 from exporter.web import access
 from exporter.web.response import text_response
 from exporter.web.routes import Route
-from tests.support.house import House
 from tests.support.serving import ask, serving
+from tests.support.web_config_folder import WebConfigFolder
 
 
 def hashed(password: str) -> str:
@@ -26,21 +26,23 @@ ROUTES = {"/": Route(handler=hello), "/-/healthy": Route(handler=hello)}
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def web_config(tmp_path: Path) -> WebConfigFolder:
+    return WebConfigFolder(tmp_path)
 
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-async def test_without_users_everybody_passes(house: House) -> None:
-    async with serving(ROUTES, access=house.control("")) as port:
+async def test_without_users_everybody_passes(web_config: WebConfigFolder) -> None:
+    async with serving(ROUTES, access=web_config.control("")) as port:
         assert (await ask(port, "/")).status == 200
 
 
-async def test_a_password_opens_every_address_and_none_is_open_without(house: House) -> None:
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+async def test_a_password_opens_every_address_and_none_is_open_without(
+    web_config: WebConfigFolder,
+) -> None:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
         for path in (*ROUTES, "/nowhere"):
             refused = await ask(port, path)
@@ -66,15 +68,15 @@ async def test_a_password_opens_every_address_and_none_is_open_without(house: Ho
         {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe:\xff").decode()},
     ],
 )
-async def test_anything_else_is_401(house: House, headers: dict[str, str]) -> None:
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+async def test_anything_else_is_401(web_config: WebConfigFolder, headers: dict[str, str]) -> None:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=headers)).status == 401
     control.close()
 
 
 async def test_a_password_is_checked_once_whether_good_or_bad(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = []
     compare = access._bcrypt
@@ -84,7 +86,7 @@ async def test_a_password_is_checked_once_whether_good_or_bad(
         return compare(password, against)
 
     monkeypatch.setattr(access, "_bcrypt", counting)
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
         for password in ("wonder", "wonder", "other", "other"):
             await ask(port, "/", headers=basic("alice", password))
@@ -94,10 +96,10 @@ async def test_a_password_is_checked_once_whether_good_or_bad(
 
 
 async def test_only_so_many_good_passwords_are_remembered(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "_MOST_GOOD", 1)
-    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
     async with serving(ROUTES, access=control) as port:
         for user, password in (("a", "b"), ("c", "d"), ("a", "b")):
             assert (await ask(port, "/", headers=basic(user, password))).status == 200
@@ -105,30 +107,32 @@ async def test_only_so_many_good_passwords_are_remembered(
     control.close()
 
 
-async def test_a_changed_password_ends_the_old_one_at_once(house: House) -> None:
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+async def test_a_changed_password_ends_the_old_one_at_once(web_config: WebConfigFolder) -> None:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
-        house.write(f"basic_auth_users: {{alice: {hashed('another')}}}  # changed")
+        web_config.write(f"basic_auth_users: {{alice: {hashed('another')}}}  # changed")
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 401
         assert (await ask(port, "/", headers=basic("alice", "another"))).status == 200
     control.close()
 
 
-async def test_a_broken_file_leaves_the_old_users_and_is_told_once(house: House) -> None:
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+async def test_a_broken_file_leaves_the_old_users_and_is_told_once(
+    web_config: WebConfigFolder,
+) -> None:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
-        house.write("basic_auth_users: {alice: plain}")
+        web_config.write("basic_auth_users: {alice: plain}")
         for _ in range(3):
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             assert (await ask(port, "/")).status == 401
-    (complaint,) = house.complaints
+    (complaint,) = web_config.complaints
     assert "basic_auth_users.alice: not a bcrypt hash" in complaint
     control.close()
 
 
 async def test_guesses_do_not_hold_up_who_is_known(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
     compare = access._bcrypt
@@ -139,7 +143,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
         return compare(password, against)
 
     monkeypatch.setattr(access, "_bcrypt", slow)
-    control = house.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
     async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
         async with asyncio.TaskGroup() as group:
@@ -154,7 +158,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
 
 
 async def test_checks_of_other_users_take_turns(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[bytes] = []
     release = threading.Event()
@@ -165,7 +169,7 @@ async def test_checks_of_other_users_take_turns(
         return password == b"d"
 
     monkeypatch.setattr(access, "_bcrypt", slow)
-    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
     async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
@@ -184,7 +188,7 @@ async def test_checks_of_other_users_take_turns(
 
 
 async def test_too_many_checks_are_refused_to_who_has_most_of_them(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
 
@@ -194,7 +198,7 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
 
     monkeypatch.setattr(access, "_bcrypt", slow)
     monkeypatch.setattr(access, "_MOST_WAITING", 20)
-    control = house.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
     async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
@@ -211,8 +215,8 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
     control.close()
 
 
-async def test_headers_of_the_file_are_on_every_answer(house: House) -> None:
-    control = house.control(
+async def test_headers_of_the_file_are_on_every_answer(web_config: WebConfigFolder) -> None:
+    control = web_config.control(
         "http_server_config:\n  headers:\n"
         "    Strict-Transport-Security: max-age=60\n    X-Frame-Options: sameorigin\n"
     )
@@ -223,8 +227,8 @@ async def test_headers_of_the_file_are_on_every_answer(house: House) -> None:
             assert answer.headers["x-frame-options"] == "sameorigin"
 
 
-async def test_the_rate_limit_is_429_before_passwords(house: House) -> None:
-    control = house.control(
+async def test_the_rate_limit_is_429_before_passwords(web_config: WebConfigFolder) -> None:
+    control = web_config.control(
         f"rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users: {{a: {hashed('b')}}}"
     )
     async with serving(ROUTES, access=control) as port:

@@ -16,7 +16,7 @@ from exporter.kernel.units import find_unit
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.model.definition.provider import DefinitionText
 from exporter.model.target import Rejected
-from tests.support.pages import ROOT, Block, blocks, code, rows
+from tests.support.markdown import ROOT, Block, blocks, code, rows
 from tests.support.vendor import NOW, Vendor
 
 PAGE = ROOT / "docs" / "providers" / "writing.md"
@@ -34,7 +34,7 @@ open(out, "wb").write(urllib.request.urlopen(request, timeout=10).read())
 """
 EXPORTER = f"""\
 #!/bin/sh
-exec {sys.executable} -m tests.support.frozen {NOW} "$@"
+exec {sys.executable} -m tests.support.cli_fixed_clock {NOW} "$@"
 """
 
 

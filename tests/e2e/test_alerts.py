@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from tests.support.live import ask, exporter, free_port, program, prometheus, started, until
+from tests.support.processes import ask, exporter, free_port, program, prometheus, started, until
 
 pytestmark = pytest.mark.timeout(120)
 

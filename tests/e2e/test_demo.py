@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import exporter, program
+from tests.support.processes import exporter, program
 
 pytestmark = pytest.mark.timeout(120)
 FAMILIES = (

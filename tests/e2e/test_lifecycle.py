@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.server import Close, Pause, json_response
-from tests.support.live import Exporter, ask, exporter, until
-from tests.support.meter import TOKEN, Meter, row, rows, target, write_config
+from tests.support.metered_vendor import TOKEN, MeteredVendor, row, rows, target, write_config
+from tests.support.processes import Exporter, ask, exporter, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,7 +24,7 @@ HANGS = (Pause(60.0), Close())
 
 
 @contextmanager
-def vendors(*meters: Meter) -> Iterator[None]:
+def vendors(*meters: MeteredVendor) -> Iterator[None]:
     """Run vendors in a loop of their own, in a thread."""
     ready, over = threading.Event(), threading.Event()
 
@@ -47,9 +47,9 @@ def vendors(*meters: Meter) -> Iterator[None]:
         thread.join(10)
 
 
-def meter(used: float = 250.0) -> Meter:
+def meter(used: float = 250.0) -> MeteredVendor:
     """Return a vendor whose values have no period: they are true on any day."""
-    return Meter(usage=rows(row(used=used, start=None, end=None)))
+    return MeteredVendor(usage=rows(row(used=used, start=None, end=None)))
 
 
 def run(folder: Path, path: Path, *more: str) -> AbstractContextManager[Exporter]:
@@ -73,7 +73,7 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
 
 
 def test_a_signal_ends_it_while_vendors_and_scrapers_hang(tmp_path: Path) -> None:
-    one, other = meter(), Meter(usage=HANGS)
+    one, other = meter(), MeteredVendor(usage=HANGS)
     with vendors(one, other):
         state = {"file": "state.db"}
         path = write_config(tmp_path, target(one), target(other, "work"), state=state)

@@ -12,7 +12,7 @@ import pytest
 import trustme
 from typing_extensions import override
 
-from tests.support.live import Got, ask, exporter, program, prometheus, query, until
+from tests.support.processes import Got, ask, exporter, program, prometheus, query, until
 
 pytestmark = pytest.mark.timeout(120)
 

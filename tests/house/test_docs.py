@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from docs.pages.metrics import self_metrics
+from docs.generate.metrics import self_metrics
 from exporter.cli import exits
 from exporter.cli.main import COMMANDS
 from exporter.config.plan import load_plan
@@ -21,7 +21,7 @@ from exporter.config.settings import config_schema
 from exporter.model.families import FAMILIES
 from exporter.model.target import Plan
 from exporter.web.routes import routes
-from tests.support.pages import ROOT, anchors, blocks, code, links, pages, prose, rows
+from tests.support.markdown import ROOT, anchors, blocks, code, links, pages, prose, rows
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")

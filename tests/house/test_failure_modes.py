@@ -8,7 +8,7 @@ import pytest
 
 from exporter.demo.faults import FAULTS
 from exporter.model.outcome import Reason
-from tests.support.faults_expected import EXPECTED
+from tests.support.expected_fault_reasons import EXPECTED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failure-modes.md").read_text("utf-8")

@@ -9,12 +9,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from docs.generate import FOLDER, definitions, pages
-from docs.pages.metrics import self_metrics
-from exporter.app.provider_page import as_sent
+from docs.generate.metrics import self_metrics
+from docs.generate.providers import as_sent
 from exporter.config.library import shipped_names, shipped_text
 from exporter.model.families import FAMILIES
-from tests.support.catalogue import PROVIDERS, exchanges_of
-from tests.support.replay import Exchange
+from tests.support.replay import PROVIDERS, Exchange, exchanges_of
 
 PAGES = pages()
 

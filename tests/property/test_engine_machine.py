@@ -23,8 +23,7 @@ from exporter.kernel.override import override
 from exporter.model.events import Event, LedgerTrouble, PollCrashed, PollFinished, RunnerMended
 from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Reading
-from tests.support.simulation import Clock, Process, SimulatedLoop, plan_from
-from tests.support.watchers import (
+from tests.support.checking_vendors import (
     BURST,
     MAX_WAIT,
     MODES,
@@ -33,6 +32,7 @@ from tests.support.watchers import (
     Key,
     Vendors,
 )
+from tests.support.simulation import Clock, Process, SimulatedLoop, plan_from
 
 pytestmark = pytest.mark.timeout(180)  # a machine of many steps, on whatever machine
 

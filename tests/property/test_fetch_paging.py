@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.paginate import Done, Next, Seen, first_page, next_step
-from exporter.fetch.request import Pairs
+from exporter.fetch.http import HttpResponse
+from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
-from exporter.model.outcome import Failure
-from tests.support.fetching import paths
+from tests.support.fetching import an_answer, paths
 
 BASE = "https://api.example.com/usage"
 MOST = 7
@@ -68,13 +67,15 @@ PAGINGS: dict[str, st.SearchStrategy[Paging]] = {
 HONEST = st.sampled_from([0, 1, 2, MOST - 1, MOST, MOST, MOST])
 
 
-def asked(step: Next) -> tuple[object, ...]:
-    return step.url or BASE, step.query, tuple(step.body.items())
+def asked(page: PageRequest) -> tuple[object, ...]:
+    return page.url or BASE, page.query, tuple(page.body.items())
 
 
-def another(paging: Paging, step: Next) -> Seen:
-    """Return a page after which any vendor that means it has one more."""
-    number = step.place + 1 if isinstance(paging, PageNumber) else step.pages + 1
+def another(paging: Paging, page: PageRequest) -> tuple[HttpResponse, object]:
+    """Return an answer after which any vendor that means it has one more."""
+    number = page.number + 1
+    if isinstance(paging, PageNumber):
+        number = paging.start + page.number
     counts_pages = isinstance(paging, PageNumber) and paging.total_pages is not None
     document = {
         "next": number if isinstance(paging, Cursor | PageNumber) else f"?page={number}",
@@ -83,7 +84,7 @@ def another(paging: Paging, step: Next) -> Seen:
         "rows": [f"a{number}", f"b{number}"],
     }
     link = f'<{BASE}?page={number}>; rel="next"'
-    return Seen(url=step.url or BASE, document=document, lines=(("link", link),))
+    return an_answer(url=page.url or BASE, headers={"link": link}), document
 
 
 @pytest.mark.parametrize("kind", PAGINGS)
@@ -92,19 +93,21 @@ def test_it_ends_whatever_a_vendor_says(kind: str) -> None:
 
     @given(PAGINGS[kind], HONEST, st.data())
     def turn(paging: Paging, honest: int, data: st.DataObject) -> None:
-        step: Next | Done | Failure = first_page(paging)
+        pager, failed = Pager(paging), False
         seen: list[tuple[object, ...]] = []
-        while isinstance(step, Next):
-            assert asked(step) not in seen
-            seen.append(asked(step))
-            assert len(seen) == step.pages <= MOST
-            if len(seen) <= honest:
-                page = another(paging, step)
-            else:
-                lines = (("link", data.draw(LINKS)),)
-                page = Seen(url=step.url or BASE, document=data.draw(DOCUMENTS), lines=lines)
-            step = next_step(paging, step, page)
-        ends[len(seen), isinstance(step, Failure)] += 1
+        while (page := pager.wanted) is not None and not failed:
+            assert asked(page) not in seen
+            seen.append(asked(page))
+            assert len(seen) == page.number <= MOST
+            answer, document = another(paging, page)
+            if len(seen) > honest:
+                headers, document = {"link": data.draw(LINKS)}, data.draw(DOCUMENTS)
+                answer = an_answer(url=page.url or BASE, headers=headers)
+            try:
+                pager.advance(answer, document)
+            except PagingError:
+                failed = True
+        ends[len(seen), failed] += 1
 
     turn()
     lengths = {length for length, _ in ends}
@@ -115,13 +118,11 @@ def test_it_ends_whatever_a_vendor_says(kind: str) -> None:
 def rows_of(paging: Paging, pages: dict[str, dict[str, Any]], key: str) -> list[int]:
     """Turn the pages of an honest vendor, and return the rows that came."""
     rows: list[int] = []
-    step: Next | Done | Failure = first_page(paging)
-    while isinstance(step, Next):
-        arguments: Pairs = step.query
-        document = pages[str(dict(arguments).get(key, "first"))]
+    pager = Pager(paging)
+    while pager.wanted is not None:
+        document = pages[str(dict(pager.wanted.query).get(key, "first"))]
         rows += document["rows"]
-        step = next_step(paging, step, Seen(url=BASE, document=document))
-    assert step == Done()
+        pager.advance(an_answer(url=BASE), document)
     return rows
 
 

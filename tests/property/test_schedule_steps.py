@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule import budget, state
@@ -14,7 +15,6 @@ from exporter.schedule.budget import (
     RESET_MARGIN,
     Budget,
     Settlement,
-    Why,
     Window,
     hold,
     settle,
@@ -245,7 +245,7 @@ windows = st.builds(
 all_budgets = st.builds(
     Budget,
     until=times | st.just(-math.inf),
-    why=st.none() | st.sampled_from(Why),
+    why=st.none() | st.sampled_from(WaitCause),
     strikes=st.integers(0, 99),
     refusals=st.integers(0, 99),
     tokens=st.none() | st.floats(-99.0, 99.0),

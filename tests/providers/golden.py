@@ -4,7 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.support.catalogue import PROVIDERS, golden_case, run
+from tests.support.provider_cases import golden_case, run
+from tests.support.replay import PROVIDERS
 
 GENERALITY = PROVIDERS.parent / "generality"
 

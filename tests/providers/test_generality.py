@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.providers.test_providers import check_failure
-from tests.support.catalogue import cases_of, golden_case, run
+from tests.support.provider_cases import cases_of, golden_case, run
 from tests.support.replay import read_exchanges
 
 FOLDER = Path(__file__).parents[1] / "generality"

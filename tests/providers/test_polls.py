@@ -7,8 +7,8 @@ from exporter.fetch.client import Client
 from exporter.model.outcome import Unchanged
 from exporter.model.reading import RateLimit, Reading
 from exporter.pipeline import Pipeline
-from tests.support.catalogue import NOW, PROVIDERS, Case, run, target_of
-from tests.support.replay import Replay, read_exchanges
+from tests.support.provider_cases import NOW, Case, run, target_of
+from tests.support.replay import PROVIDERS, Replay, read_exchanges
 
 
 async def test_github_answers_304_to_the_second_poll_and_nothing_changes() -> None:

@@ -11,22 +11,23 @@ from exporter.model.outcome import Reason
 from exporter.model.reading import Reading
 from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import render
-from tests.support import expected
-from tests.support.catalogue import (
+from tests.support import expected_values
+from tests.support.provider_cases import (
     NOW,
-    PROVIDERS,
     Trial,
     cases_of,
-    exchanges_of,
     golden_case,
     provider_names,
     run,
     target_of,
 )
+from tests.support.replay import PROVIDERS, exchanges_of
 
 ALL_CASES = [(name, case) for name in provider_names() for case in cases_of(name).cases]
 METRICS = [
-    (name, metric) for name in provider_names() for metric in expected.metrics(PROVIDERS / name)
+    (name, metric)
+    for name in provider_names()
+    for metric in expected_values.metrics(PROVIDERS / name)
 ]
 
 
@@ -83,20 +84,27 @@ def test_every_exchange_is_used(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "metric"), METRICS, ids=lambda one: getattr(one, "name", one))
-async def test_a_value_worked_out_by_hand_is_published(name: str, metric: expected.Metric) -> None:
+async def test_a_value_worked_out_by_hand_is_published(
+    name: str, metric: expected_values.Metric
+) -> None:
     cases = cases_of(name)
     lines = await lines_with(name, metric.cases)
 
     if metric.name in cases.not_published:
         assert metric.wanted
-        assert expected.traces(metric, lines) == [], "published after all: it goes to `series`"
+        assert expected_values.traces(metric, lines) == [], (
+            "published after all: it goes to `series`"
+        )
     elif metric.wanted:
-        found = expected.published(lines)
+        found = expected_values.published(lines)
         for (series, unit), wanted in zip(
             cases.series[metric.name].items(), metric.wanted, strict=True
         ):
-            value = found.get(expected.series(series, name))
-            assert expected.same(value, expected.in_base_unit(wanted, unit)), (series, value)
+            value = found.get(expected_values.series(series, name))
+            assert expected_values.same(value, expected_values.in_base_unit(wanted, unit)), (
+                series,
+                value,
+            )
     else:
         assert lines
         texts = cases.absent[metric.name]
@@ -117,7 +125,7 @@ async def lines_with(name: str, wanted: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("name", provider_names())
 def test_every_metric_that_was_worked_out_has_its_place_and_no_other(name: str) -> None:
     cases = cases_of(name)
-    names = [metric.name for metric in expected.metrics(PROVIDERS / name)]
+    names = [metric.name for metric in expected_values.metrics(PROVIDERS / name)]
     assert sorted([*cases.not_published, *cases.series, *cases.absent]) == sorted(names)
     assert all(cases.absent.values())
 

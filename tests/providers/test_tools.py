@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cli.main import main
-from tests.support.catalogue import PROVIDERS, cases_of, provider_names
+from tests.support.provider_cases import cases_of, provider_names
+from tests.support.replay import PROVIDERS
 
 GENERALITY = PROVIDERS.parent / "generality"
 SHIPPED = PROVIDERS.parents[1] / "exporter" / "providers"

@@ -5,8 +5,9 @@ import ast
 import pytest
 import yaml
 
-from tests.support import expected
-from tests.support.catalogue import PROVIDERS, Case, cases_of
+from tests.support import expected_values
+from tests.support.provider_cases import Case, cases_of
+from tests.support.replay import PROVIDERS
 
 ROOT = PROVIDERS.parents[1]
 TRAPS: dict[str, str | list[str]] = yaml.safe_load((PROVIDERS / "traps.yaml").read_text())
@@ -43,7 +44,7 @@ def line(shown: str, provider: str) -> str:
     if not shown.startswith("usage_"):
         return shown
     series, _, value = shown.rpartition(" ")
-    return f"{expected.series(series, provider)} {value}"
+    return f"{expected_values.series(series, provider)} {value}"
 
 
 def shows(case: Case) -> list[str]:

@@ -1,4 +1,4 @@
-"""The whole daemon in the test's own process: real sockets, real signals, the hour at will."""
+"""The whole daemon in the process of the test: real sockets, real signals, a controlled clock."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from exporter.app.options import Options
 from exporter.config.plan import load_plan
 from exporter.model.target import Plan, Rejected
 from exporter.web.address import Address
-from tests.support.exposed import Exposed
-from tests.support.rig import plan_of
+from tests.support.adjustable_clock import AdjustableLoop, advance
+from tests.support.engine_harness import plan_of
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.serving import Answer, ask
 from tests.support.vendor import NOW
-from tests.support.warp import WarpLoop, jump
 
 
 class Exporter:
@@ -46,27 +46,29 @@ class Exporter:
         """Send a POST without a body."""
         return await ask(self.port, path, method="POST", headers={"Content-Length": "0"})
 
-    async def scrape(self) -> Exposed:
+    async def scrape(self) -> ParsedExposition:
         """Return what ``/metrics`` says now."""
-        return await asyncio.to_thread(Exposed, (await self.get("/metrics")).text)
+        return await asyncio.to_thread(ParsedExposition, (await self.get("/metrics")).text)
 
     async def targets(self) -> dict[str, dict[str, Any]]:
         """Return what ``/api/v1/targets`` says, by account."""
         document = json.loads((await self.get("/api/v1/targets")).text)
         return {target["account"]: target for target in document["targets"]}
 
-    async def until(self, holds: Callable[[Exposed], bool], *, step: float = 0.5) -> Exposed:
+    async def until(
+        self, holds: Callable[[ParsedExposition], bool], *, step: float = 0.5
+    ) -> ParsedExposition:
         """Let time pass until a scrape is as it should be, 1,000 steps at most."""
         seen = await self.scrape()
         for _ in range(1000):
             if holds(seen):
                 return seen
-            jump(step)
+            advance(step)
             await asyncio.sleep(0.002)
             seen = await self.scrape()
         raise AssertionError(f"it never came to that:\n{seen.text}\n{self.log}")
 
-    async def first(self, *accounts: str) -> Exposed:
+    async def first(self, *accounts: str) -> ParsedExposition:
         """Return the first scrape in which every account has had a poll."""
         return await self.until(
             lambda seen: all(seen.all("usage_up", account=account) for account in accounts)
@@ -79,7 +81,7 @@ async def exporting(
 ) -> AsyncIterator[Exporter]:
     """Serve a configuration file, and end the daemon by SIGTERM. The clock begins at `start`."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, WarpLoop)
+    assert isinstance(loop, AdjustableLoop)
     clock, began = loop.time, loop.time()
     patch.setattr(time, "time", lambda: start + clock() - began)
     log = io.StringIO()

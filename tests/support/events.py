@@ -1,4 +1,4 @@
-"""Events with sensible values, of which a test names what it is about."""
+"""Events with usual values; a test states only those that it is about."""
 
 from exporter.model.events import PollFinished
 from exporter.model.outcome import Exchange, Failure, Poll, Reason, Unchanged

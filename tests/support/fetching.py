@@ -7,7 +7,7 @@ from typing import Any
 from exporter.fetch.client import Client
 from exporter.fetch.exchange import Watch
 from exporter.fetch.http import HttpResponse, joined
-from exporter.fetch.transport import Ask
+from exporter.fetch.resolve import LookUp
 from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import Clock, compile_template
@@ -110,13 +110,13 @@ def a_client(
     connect_timeout: float = 2.0,
     read_timeout: float = 2.0,
     look_up_timeout: float = 2.0,
-    ask: Ask | None = None,
+    look_up: LookUp | None = None,
 ) -> Client:
     return Client(
         read_secret=read_secret,
         wall=wall,
         look_up_timeout=look_up_timeout,
-        ask=ask,
+        look_up=look_up,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
     )

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.live import Exporter, free_port, started, until
-from tests.support.stalls import Stopwatch
+from tests.support.callback_timer import CallbackTimer
+from tests.support.processes import Exporter, free_port, started, until
 
 LISTENED_AT = "127.0.0.1"
 
@@ -144,7 +144,7 @@ def unread(live: Measured, count: int, request: bytes) -> Iterator[list[socket.s
 
 
 def _write_holds(file: Path) -> None:
-    stopwatch = Stopwatch()
+    stopwatch = CallbackTimer()
     stopwatch.install()
     reset = file.with_suffix(".reset")
 

@@ -1,4 +1,4 @@
-"""A ledger for a test: opened, closed, asked again."""
+"""Opens, closes and reads ledgers for tests."""
 
 import asyncio
 import contextlib

@@ -24,7 +24,7 @@ from exporter.model.events import Event
 from exporter.model.outcome import Failure
 from exporter.model.target import Http, Plan, Rejected
 from exporter.store.ledger import Ledger
-from tests.support.exposed import Exposed
+from tests.support.parsed_exposition import ParsedExposition
 from tests.support.schedule import EPOCH, CalendarLoop
 
 Vendor = Callable[[HttpRequest], Awaitable[HttpResponse | Failure]]
@@ -41,7 +41,7 @@ class SimulatedLoop(CalendarLoop):
         future: asyncio.Future[_Result] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             future.set_exception(error)
         return future
 
@@ -150,8 +150,8 @@ class Process:
         await asyncio.wait([self._running])
         assert self._running.cancelled()
 
-    def scrape(self) -> Exposed:
-        return Exposed(self.engine.shelf.body().decode())
+    def scrape(self) -> ParsedExposition:
+        return ParsedExposition(self.engine.shelf.body().decode())
 
 
 class Clock:

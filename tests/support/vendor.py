@@ -1,4 +1,4 @@
-"""A vendor on 127.0.0.1 that answers as a test says, and remembers what it was asked."""
+"""A fake vendor on 127.0.0.1 that answers as the test says and records its requests."""
 
 import ssl
 from collections.abc import Callable

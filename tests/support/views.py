@@ -1,7 +1,8 @@
-"""A status page's worth of targets: what is fine, what is near, what is down."""
+"""The view of a status page with healthy, nearly exhausted and failing targets."""
 
 from typing import Any
 
+from exporter.model.health import Freshness, Health, Wait, worst
 from exporter.web.view import (
     CollectorView,
     CostView,
@@ -37,7 +38,8 @@ def a_resource(resource: str = "bandwidth", **given: Any) -> ResourceView:
 
 def a_collector(collector: str = "usage", **given: Any) -> CollectorView:
     values: dict[str, Any] = {
-        "up": True,
+        "health": Health.UP,
+        "freshness": Freshness.FRESH,
         "interval": 900.0,
         "last_success": NOON - 185,
         "next_poll": NOON + 715,
@@ -52,7 +54,9 @@ def a_target(account: str = "video-prod", **given: Any) -> TargetView:
         "resources": (a_resource(),),
         "collectors": (a_collector(),),
     }
-    return TargetView(account=account, **(values | given))
+    values |= given
+    health = worst(collector.health for collector in values["collectors"])
+    return TargetView(account=account, **({"health": health} | values))
 
 
 def a_status(*targets: TargetView, **given: Any) -> StatusView:
@@ -154,7 +158,13 @@ def saas() -> TargetView:
         ),
         collectors=(
             a_collector(),
-            a_collector("invoices", up=None, last_success=None, next_poll=NOON + 40),
+            a_collector(
+                "invoices",
+                health=Health.NEVER_POLLED,
+                freshness=Freshness.NONE,
+                last_success=None,
+                next_poll=NOON + 40,
+            ),
         ),
     )
 
@@ -163,8 +173,9 @@ def network() -> TargetView:
     return a_target(
         "network",
         provider="thousandeyes",
-        backoff=754.0,
-        backoff_reason="rate_limited, the vendor said: come again in 15 min",
+        wait=Wait.THROTTLED,
+        wait_seconds=754.0,
+        wait_cause="throttled, the vendor said: come again in 15 min",
         resources=(
             a_resource(
                 "cloud_units",
@@ -190,7 +201,8 @@ def network() -> TargetView:
         ),
         collectors=(
             a_collector(
-                up=False,
+                health=Health.THROTTLED,
+                freshness=Freshness.CACHED,
                 failures=3,
                 reason="rate_limited",
                 detail="429 Too Many Requests: wait 15 min",
@@ -218,7 +230,8 @@ def crm() -> TargetView:
         resources=(),
         collectors=(
             a_collector(
-                up=False,
+                health=Health.PAUSED,
+                freshness=Freshness.NONE,
                 failures=41,
                 reason="auth",
                 detail="401: invalid x-api-key",
@@ -239,7 +252,14 @@ def ci() -> TargetView:
         "ci",
         provider="github_actions",
         resources=(),
-        collectors=(a_collector(up=None, last_success=None, next_poll=NOON + 4),),
+        collectors=(
+            a_collector(
+                health=Health.NEVER_POLLED,
+                freshness=Freshness.NONE,
+                last_success=None,
+                next_poll=NOON + 4,
+            ),
+        ),
     )
 
 

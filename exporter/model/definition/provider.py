@@ -24,10 +24,7 @@ from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.auth import Auth, AuthText
 from exporter.model.definition.paging import (
-    CursorText,
     NoPaging,
-    OffsetText,
-    PageNumberText,
     Paging,
     PagingText,
     compile_paging,
@@ -69,8 +66,24 @@ class Format(StrEnum):
     """What an answer is read as."""
 
     JSON = "json"
-    JSONL = "jsonl"
+    JSONL = "jsonl"  # one row a line
     HEADERS = "headers"  # the map of response headers, names in lower case
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the body is read, and not the headers."""
+        return self is not Format.HEADERS
+
+    def describe(self) -> str:
+        """Say what is read; "" for a JSON body."""
+        return _FORMATS_IN_WORDS[self]
+
+
+_FORMATS_IN_WORDS = {
+    Format.JSON: "",
+    Format.JSONL: "The answer is JSON Lines: one row a line.",
+    Format.HEADERS: "The answer is read from its headers.",
+}
 
 
 class Collector(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +143,28 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     permission: str = ""
     unconfirmed: tuple[str, ...] = ()
 
+    def interval_of(self, collector: Collector) -> float:
+        """Return the seconds between two polls where no target says anything."""
+        least = collector.min_interval or self.min_interval
+        return max(collector.interval or self.interval, least)
+
+    def optional_params(self) -> frozenset[str]:
+        """Return the parameters that may have no value, as templates name them: ``params.NAME``."""
+        return frozenset(
+            f"params.{one.name}"
+            for one in self.params.values()
+            if not one.required and one.default is None
+        )
+
+    def calls_per_day(self) -> float:
+        """Return the requests a day of a target that sets only what it must; pages count as one."""
+        optional = self.optional_params()
+        return sum(
+            86_400 / self.interval_of(one)
+            for one in self.collectors.values()
+            if one.enabled and not one.request.path.variables & optional
+        )
+
 
 class CollectorText(Strict, kw_only=True, frozen=True):
     """One request of the provider, with its paging."""
@@ -166,13 +201,6 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     ] = "8 MiB"
 
 
-def _check_paged_body(place: ErrorLocation, text: CollectorText) -> None:
-    has_body = not isinstance(text.request.json, UnsetType) or bool(text.request.form)
-    paged = isinstance(text.paging, CursorText | PageNumberText | OffsetText) and text.paging.body
-    if paged and not has_body:
-        (place / "paging" / "body").key_error("The request has no body. Write its json or form.")
-
-
 def compile_collector(
     place: ErrorLocation, name: str, text: CollectorText, scope: TemplateScope
 ) -> Collector:
@@ -184,12 +212,11 @@ def compile_collector(
         (place / "request" / "method").error(
             "The answer to HEAD has no body. Write format: headers, or method: GET."
         )
-    _check_paged_body(place, text)
     return Collector(
         name=name,
         title=text.title,
         request=compile_request(place / "request", text.request, scope),
-        paging=compile_paging(place / "paging", text.paging),
+        paging=compile_paging(place / "paging", text.paging, has_body=text.request.has_body),
         verdict=compile_responses(place / "success", text.success),
         format=Format(text.format),
         enabled=text.enabled,

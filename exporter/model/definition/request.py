@@ -6,7 +6,7 @@ Requests and collectors.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
@@ -81,6 +81,31 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     json: Json = None
     form: tuple[Argument, ...] = ()
 
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All templates of the request, wherever they stand."""
+        arguments = (*self.query, *self.item_query, *self.form)
+        return (
+            self.path,
+            *self.headers.values(),
+            *(value for argument in arguments for value in argument.values),
+            *_json_templates(self.json),
+        )
+
+
+def _json_templates(value: Json) -> Iterator[Template]:
+    match value:
+        case Template():
+            yield value
+        case tuple():
+            for one in value:
+                yield from _json_templates(one)
+        case Mapping():
+            for one in value.values():
+                yield from _json_templates(one)
+        case _:
+            return
+
 
 Arguments: TypeAlias = dict[str, ScalarField | list[ScalarField]]
 """Query or form arguments: a value, or several."""
@@ -120,6 +145,11 @@ class RequestText(Strict, kw_only=True, frozen=True):
         field(default_factory=dict)
     )
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is written."""
+        return not isinstance(self.json, UnsetType) or bool(self.form)
+
 
 _BEGINNINGS: Final = ("/", "http://", "https://", "{")
 
@@ -148,7 +178,7 @@ def _check_body(place: ErrorLocation, text: RequestText) -> None:
     has_json = not isinstance(text.json, UnsetType)
     if has_json and text.form:
         (place / "form").key_error('A body is either "json" or "form". Delete one of them.')
-    if (has_json or text.form) and text.method != "POST":
+    if text.has_body and text.method != "POST":
         field = "json" if has_json else "form"
         (place / field).key_error(f"{text.method} requests carry no body. Write method: POST.")
 

@@ -7,6 +7,7 @@ import msgspec
 from exporter.app.engine import Refused
 from exporter.config.files import SecretUnavailable
 from exporter.kernel.secrets import Secret
+from exporter.model.health import Health
 from exporter.model.outcome import Reason
 from exporter.model.target import EnvSecret, SecretSource, Target
 from exporter.schedule.status import BudgetStatus, JobStatus
@@ -33,6 +34,7 @@ def a_caller(name: str = "home", *variables: str) -> Target:
 
 def failing(reason: Reason | None) -> Callable[[str], Iterable[JobStatus]]:
     def statuses(name: str) -> tuple[JobStatus, ...]:
+        health = Health.UP if reason is None else reason.health
         budget = BudgetStatus(key="k")
         well = JobStatus(
             target=name,
@@ -42,7 +44,10 @@ def failing(reason: Reason | None) -> Callable[[str], Iterable[JobStatus]]:
             interval=300.0,
             budget=budget,
         )
-        return (well, msgspec.structs.replace(well, collector="usage", reason=reason))
+        return (
+            well,
+            msgspec.structs.replace(well, collector="usage", reason=reason, health=health),
+        )
 
     return statuses
 

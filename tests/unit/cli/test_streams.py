@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import ROOT
+from tests.support.cli_process import ROOT
 
 COMMANDS = {
     "list": ("providers", "list"),

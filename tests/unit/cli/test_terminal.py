@@ -1,4 +1,4 @@
-"""Tables and pages in a terminal."""
+"""Tables in a terminal."""
 
 import string
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.cli import providers
-from exporter.cli.providers import page, table
+from exporter.cli.providers import table
 
 WORDS = st.text(string.ascii_letters + "<>._ ,", max_size=40).map(str.strip)
 CELLS = st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=6)
@@ -53,57 +53,6 @@ def test_no_line_is_wider_than_the_terminal(
 def test_no_word_is_lost_where_nothing_is_cut(rows: list[tuple[str, str, str]]) -> None:
     shown = "".join(table(["A", "B", "C"], rows, 40)).replace(" ", "")
     assert sorted(shown) == sorted("ABC" + "".join("".join(row) for row in rows).replace(" ", ""))
-
-
-PAGE = """\
-# Acme `API`
-
-See [the **docs**](https://acme.example/a_b) and `**stars**`.
-
-## What
-
-```http
-GET /v1/usage?a=**b**
-| no | table |
-```
-
-| name | is |
-| --- | --- |
-| `a` | x \\| y |
-| `` b `0` `` | z |
-
-### one
-
-- a fact of **weight** that is long enough to be wrapped somewhere
-"""
-
-
-def test_a_page_loses_its_signs_and_keeps_its_words() -> None:
-    assert (
-        "\n".join(page(PAGE.splitlines(), 40))
-        == """\
-ACME API
-
-See the docs and **stars**.
-
-WHAT
-
-    GET /v1/usage?a=**b**
-    | no | table |
-
-NAME   IS
-a      x | y
-b `0`  z
-
-one
-
-- a fact of weight that is long enough
-  to be wrapped somewhere"""
-    )
-
-
-def test_a_page_that_ends_with_a_table_is_whole() -> None:
-    assert list(page(["| a |", "| --- |", "| 1 |"], None)) == ["A", "1"]
 
 
 def test_the_width_is_that_of_the_environment_or_of_the_terminal(

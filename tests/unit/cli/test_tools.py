@@ -1,6 +1,7 @@
 """``schema``, ``providers``: what writers of definitions use."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -9,12 +10,14 @@ import yaml
 
 from exporter.cli.main import main
 from exporter.config import library
-from tests.support.meter import DEFINITION, row
+from exporter.config.plan import load_shipped
+from exporter.model.definition.provider import Definition
+from tests.support.metered_vendor import DEFINITION, row
 
 AT = "--at=2026-11-15T12:00:00Z"
 
 
-class Desk:
+class DefinitionTrial:
     """A folder with the meter's definition and answers to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,8 +42,8 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> DefinitionTrial:
+    return DefinitionTrial(tmp_path)
 
 
 @pytest.mark.parametrize("what", ["config", "provider"])
@@ -101,9 +104,42 @@ def test_a_page_says_what_a_provider_asks_and_publishes(
         assert f"\n{title}\n" in page
     assert "| ---" not in page
     assert "```" not in page
+    definition = load_shipped(name)
+    assert isinstance(definition, Definition)
+    for collector in definition.collectors.values():
+        assert f"\n{collector.name}:\n    {collector.request.method} http" in page
 
 
-def test_a_page_of_a_file_of_ones_own(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_page_fits_into_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["providers", "show", "tpstreams"]) == 0
+    told = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if "://" not in line and line[:1] != " "
+    ]
+    assert max(map(len, told)) <= columns
+
+
+def test_a_page_has_what_a_target_sets_and_what_comes_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["providers", "show", "tpstreams"]) == 0
+    page = capsys.readouterr().out
+    assert "A target sets: token or username + password; organization_id" in page
+    assert "Documentation: https://" in page
+    assert "Permission: " in page
+    assert re.search(r"^bandwidth +bytes +used", page, re.MULTILINE), page
+    assert re.search(r"^currency +.*default USD", page, re.MULTILINE)
+    assert re.search(r"^[\d.]+ calls a day for a target", page, re.MULTILINE)
+
+
+def test_a_page_of_a_file_of_ones_own(
+    desk: DefinitionTrial, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["providers", "show", str(desk.file)]) == 0
     page = capsys.readouterr().out
     assert page.startswith("METER\n")
@@ -114,7 +150,7 @@ def test_a_page_of_a_file_of_ones_own(desk: Desk, capsys: pytest.CaptureFixture[
 
 
 def test_a_page_of_a_broken_file_is_its_problems(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+    desk: DefinitionTrial, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
     assert main(["providers", "show", str(desk.file)]) == 1
@@ -229,7 +265,9 @@ def test_a_new_definition_needs_its_folder(
     assert "acme.yaml" in capsys.readouterr().err
 
 
-def test_answers_that_fit_give_their_series(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+def test_answers_that_fit_give_their_series(
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert desk.test(AT) == 0
     told = capfd.readouterr()
     assert 'usage_bytes{provider="meter",account="test",resource="traffic"} 250' in told.out
@@ -237,7 +275,9 @@ def test_answers_that_fit_give_their_series(desk: Desk, capfd: pytest.CaptureFix
     assert told.err == ""
 
 
-def test_pages_are_read_in_their_order(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+def test_pages_are_read_in_their_order(
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+) -> None:
     (desk.answers / "usage.json").unlink()
     for number in range(1, 12):
         link = f"/usage?page={number + 1}" if number < 11 else None
@@ -253,7 +293,7 @@ def test_pages_are_read_in_their_order(desk: Desk, capfd: pytest.CaptureFixture[
 
 
 def test_a_path_that_finds_nothing_is_a_complaint(
-    desk: Desk, capfd: pytest.CaptureFixture[str]
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
     desk.put("seats.json", {"used": 3})
     assert desk.test(AT) == 1
@@ -271,7 +311,7 @@ def test_a_path_that_finds_nothing_is_a_complaint(
     ids=["cut", "no list", "no number", "empty"],
 )
 def test_a_bad_answer_is_a_complaint(
-    desk: Desk, name: str, content: str, words: str, capfd: pytest.CaptureFixture[str]
+    desk: DefinitionTrial, name: str, content: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (desk.answers / name).write_text(content)
     assert desk.test() == 1
@@ -280,20 +320,24 @@ def test_a_bad_answer_is_a_complaint(
     assert "Traceback" not in told
 
 
-def test_a_missing_answer_is_a_complaint(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_answer_is_a_complaint(
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+) -> None:
     (desk.answers / "seats.json").unlink()
     assert desk.test() == 1
     assert "seats: no answer" in capfd.readouterr().err
 
 
-def test_a_broken_definition_is_told(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_definition_is_told(
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+) -> None:
     desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
     assert desk.test() == 1
     assert 'Did you mean "collectors"?' in capfd.readouterr().err
 
 
 def test_a_parameter_that_does_not_exist_is_told(
-    desk: Desk, capfd: pytest.CaptureFixture[str]
+    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert desk.test("--param=sight=a") == 1
     assert 'Did you mean "site"?' in capfd.readouterr().err
@@ -304,6 +348,6 @@ def test_a_folder_with_brackets_is_no_pattern(
 ) -> None:
     folder = tmp_path / "my [odd] folder"
     folder.mkdir()
-    desk = Desk(folder)
+    desk = DefinitionTrial(folder)
     desk.test()
     assert "usage_bytes{" in capfd.readouterr().out

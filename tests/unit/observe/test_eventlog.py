@@ -47,6 +47,7 @@ def test_a_target_that_goes_down_says_why_and_when_it_is_tried_again() -> None:
     assert journal.written() == [("warning", "target is down")]
     assert journal.fields() == {
         **SEEN,
+        "health": "throttled",
         "reason": "rate_limited",
         "detail": "429, wait 60 s",
         "next_poll": "2026-11-22T12:01:00Z",

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule import budget
 from exporter.schedule import budget as budget_module
-from exporter.schedule.budget import FRESH, Budget, Cut, Hold, Settlement, Why, Window, roomy
+from exporter.schedule.budget import FRESH, Budget, Cut, Hold, Settlement, Window, roomy
 from exporter.schedule.job import BudgetLimits
 from tests.support.schedule import DAY, EPOCH, a_failure, a_job, a_poll
 
@@ -70,8 +71,8 @@ def test_a_budget_of_which_nothing_is_known_holds_nothing() -> None:
 
 def test_a_retry_after_holds_every_poll_until_it_is_over() -> None:
     budget = settle(FRESH, throttled(120.0), 10.0)
-    assert hold(budget, 10.0) == Hold(131.0, Why.THROTTLED)
-    assert hold(budget, 130.9) == Hold(131.0, Why.THROTTLED)
+    assert hold(budget, 10.0) == Hold(131.0, WaitCause.THROTTLED)
+    assert hold(budget, 130.9) == Hold(131.0, WaitCause.THROTTLED)
     assert hold(budget, 131.0) is None
 
 
@@ -148,7 +149,7 @@ def test_a_retry_after_on_a_good_page_counts_when_a_later_one_fails(reason: Reas
 def test_a_used_up_quota_waits_for_the_vendors_word_then_the_period_then_hours() -> None:
     exhausted = a_failure(Reason.QUOTA_EXHAUSTED)
     told = settle(FRESH, a_failure(Reason.QUOTA_EXHAUSTED, 7200.0), 0.0)
-    assert (told.until, told.why) == (7201.0, Why.QUOTA)
+    assert (told.until, told.why) == (7201.0, WaitCause.QUOTA)
     assert settle(FRESH, exhausted, 0.0, period_end=EPOCH + 5000.0).until == 5001.0
     assert settle(FRESH, exhausted, 0.0, period_end=EPOCH - 5.0).until == 3600.0
     twice = settle(settle(FRESH, exhausted, 0.0), exhausted, 3600.0)
@@ -169,7 +170,7 @@ def test_after_a_wait_the_backlog_comes_at_half_as_much_again_as_the_steady_dema
     held = hold(budget, 101.0)
     assert held is not None
     assert held.until == pytest.approx(134.33, abs=0.01)
-    assert held.why is Why.RECOVERING
+    assert held.why is WaitCause.RECOVERING
     later = spend(budget, 310.0, demand=0.02)
     assert hold(later, 310.0) is None
 
@@ -189,9 +190,9 @@ def test_a_key_that_is_refused_twice_in_a_row_is_dead_for_all_targets() -> None:
     once = settle(FRESH, a_failure(Reason.AUTH), 0.0)
     assert hold(once, 0.0) is None
     twice = settle(once, a_failure(Reason.AUTH), 1.0)
-    assert hold(twice, 1.0) == Hold(901.0, Why.REFUSED)
+    assert hold(twice, 1.0) == Hold(901.0, WaitCause.REFUSED)
     thrice = settle(twice, a_failure(Reason.AUTH), 901.0)
-    assert hold(thrice, 901.0) == Hold(4501.0, Why.REFUSED)
+    assert hold(thrice, 901.0) == Hold(4501.0, WaitCause.REFUSED)
 
 
 def test_a_poll_of_a_dead_key_whose_end_nobody_saw_counts_as_refused() -> None:
@@ -199,8 +200,8 @@ def test_a_poll_of_a_dead_key_whose_end_nobody_saw_counts_as_refused() -> None:
     assert budget.unended(once, 1.0) is once
     twice = settle(once, a_failure(Reason.AUTH), 1.0)
     again = budget.unended(twice, 901.0)
-    assert hold(again, 901.0) == Hold(4501.0, Why.REFUSED)
-    assert hold(budget.unended(again, 4501.0), 4501.0) == Hold(4501.0 + 21_600.0, Why.REFUSED)
+    assert hold(again, 901.0) == Hold(4501.0, WaitCause.REFUSED)
+    assert hold(budget.unended(again, 4501.0), 4501.0) == Hold(4501.0 + 21_600.0, WaitCause.REFUSED)
 
 
 def test_a_key_that_serves_other_targets_is_not_dead() -> None:
@@ -219,7 +220,7 @@ def test_a_new_secret_ends_the_refusal_but_not_the_throttling() -> None:
     refused = settle(settle(FRESH, a_failure(Reason.AUTH), 0.0), a_failure(Reason.AUTH), 1.0)
     assert hold(budget.forgive(refused), 1.0) is None
     waiting = settle(FRESH, throttled(120.0), 0.0)
-    assert hold(budget.forgive(waiting), 1.0) == Hold(121.0, Why.THROTTLED)
+    assert hold(budget.forgive(waiting), 1.0) == Hold(121.0, WaitCause.THROTTLED)
     assert budget.forgive(FRESH) is FRESH
 
 
@@ -229,27 +230,27 @@ def test_a_new_secret_ends_the_refusal_but_not_the_throttling() -> None:
 def test_polls_keep_to_the_declared_rate() -> None:
     terms = BudgetLimits(rate=0.5, burst=2.0)
     budget = spend(spend(FRESH, 0.0, terms), 0.0, terms)
-    assert hold(budget, 0.0, terms) == Hold(2.0, Why.RATE)
+    assert hold(budget, 0.0, terms) == Hold(2.0, WaitCause.RATE)
     assert hold(budget, 2.0, terms) is None
 
 
 def test_a_poll_of_many_pages_takes_as_many_tokens() -> None:
     terms = BudgetLimits(rate=1.0, burst=10.0)
     budget = spend(FRESH, 0.0, terms, cost=7.0)
-    assert hold(budget, 0.0, terms, cost=7.0) == Hold(4.0, Why.RATE)
+    assert hold(budget, 0.0, terms, cost=7.0) == Hold(4.0, WaitCause.RATE)
 
 
 def test_a_poll_dearer_than_the_burst_pays_afterwards() -> None:
     terms = BudgetLimits(rate=1.0, burst=2.0)
     assert hold(FRESH, 0.0, terms, cost=9.0) is None
     budget = spend(FRESH, 0.0, terms, cost=9.0)
-    assert hold(budget, 0.0, terms, cost=9.0) == Hold(9.0, Why.RATE)
+    assert hold(budget, 0.0, terms, cost=9.0) == Hold(9.0, WaitCause.RATE)
 
 
 def test_what_was_really_spent_is_what_counts() -> None:
     terms = BudgetLimits(rate=1.0, burst=5.0)
     dearer = settle(spend(FRESH, 0.0, terms), good(), 0.0, terms, spent=6.0)
-    assert hold(dearer, 0.0, terms) == Hold(2.0, Why.RATE)
+    assert hold(dearer, 0.0, terms) == Hold(2.0, WaitCause.RATE)
     cheaper = settle(spend(FRESH, 0.0, terms, cost=5.0), good(), 0.0, terms, cost=5.0)
     assert hold(cheaper, 0.0, terms, cost=4.0) is None
 
@@ -258,7 +259,7 @@ def test_tokens_never_pile_up_beyond_the_burst() -> None:
     terms = BudgetLimits(rate=1.0, burst=2.0)
     budget = spend(FRESH, 0.0, terms, cost=2.0)
     budget = spend(budget, 1000.0, terms, cost=2.0)
-    assert hold(budget, 1000.0, terms, cost=2.0) == Hold(1002.0, Why.RATE)
+    assert hold(budget, 1000.0, terms, cost=2.0) == Hold(1002.0, WaitCause.RATE)
 
 
 # ----------------------------------------------------------------------------- the vendor's window
@@ -272,22 +273,22 @@ def window(remaining: float, reset: float | None = 600.0, limit: float | None = 
 
 def test_the_reserve_is_left_to_the_keys_other_users() -> None:
     assert hold(window(21.0), 1.0) is None
-    assert hold(window(20.0), 1.0) == Hold(601.0, Why.RESERVE)
+    assert hold(window(20.0), 1.0) == Hold(601.0, WaitCause.RESERVE)
     assert hold(window(20.0), 601.0) is None
 
 
 def test_what_running_polls_may_still_spend_is_taken_for_spent() -> None:
     assert hold(window(24.0), 1.0, cost=2.0, pledged=2.0) is None
-    assert hold(window(24.0), 1.0, cost=2.0, pledged=3.0) == Hold(601.0, Why.RESERVE)
+    assert hold(window(24.0), 1.0, cost=2.0, pledged=3.0) == Hold(601.0, WaitCause.RESERVE)
 
 
 def test_a_200_that_says_that_nothing_remains_stops_the_polls_until_the_reset() -> None:
-    assert hold(window(0.0), 1.0) == Hold(601.0, Why.RESERVE)
+    assert hold(window(0.0), 1.0) == Hold(601.0, WaitCause.RESERVE)
 
 
 def test_near_the_reserve_polls_slow_down_until_the_reset() -> None:
     budget = spend(window(40.0), 1.0, demand=1.0)  # 20 requests for 600 s
-    assert hold(budget, 1.0) == Hold(31.0, Why.PACED)
+    assert hold(budget, 1.0) == Hold(31.0, WaitCause.PACED)
 
 
 def test_with_enough_left_for_all_polls_nothing_slows_down() -> None:
@@ -295,7 +296,7 @@ def test_with_enough_left_for_all_polls_nothing_slows_down() -> None:
 
 
 def test_a_poll_dearer_than_the_window_waits_for_a_full_one_and_no_longer() -> None:
-    assert hold(window(99.0), 1.0, cost=200.0) == Hold(601.0, Why.RESERVE)
+    assert hold(window(99.0), 1.0, cost=200.0) == Hold(601.0, WaitCause.RESERVE)
     assert hold(window(100.0), 1.0, cost=200.0) is None
     assert hold(window(99.0), 601.0, cost=200.0) is None
 
@@ -308,12 +309,12 @@ def test_a_tiny_limit_is_not_all_reserve(limit: float) -> None:
 
 def test_a_window_without_a_reset_is_believed_for_some_minutes() -> None:
     budget = window(5.0, reset=None)
-    assert hold(budget, 1.0) == Hold(300.0, Why.RESERVE)
+    assert hold(budget, 1.0) == Hold(300.0, WaitCause.RESERVE)
     assert hold(budget, 300.0) is None
 
 
 def test_a_window_that_ends_in_weeks_is_asked_again_every_day() -> None:
-    assert hold(window(0.0, reset=20 * DAY), 1.0) == Hold(DAY, Why.RESERVE)
+    assert hold(window(0.0, reset=20 * DAY), 1.0) == Hold(DAY, WaitCause.RESERVE)
 
 
 def observe(budget: Budget, remaining: float, reset: float, now: float) -> Budget:
@@ -341,13 +342,13 @@ def test_after_the_reset_every_answer_is_of_a_new_window() -> None:
 
 def test_an_answer_without_headers_is_counted_by_us() -> None:
     budget = settle(window(22.0), a_failure(Reason.TIMEOUT), 2.0, spent=2.0)
-    assert hold(budget, 2.0) == Hold(601.0, Why.RESERVE)
+    assert hold(budget, 2.0) == Hold(601.0, WaitCause.RESERVE)
 
 
 @pytest.mark.parametrize("reset", [-3600.0, math.inf, math.nan])
 def test_a_reset_that_cannot_be_is_unknown(reset: float) -> None:
     budget = window(0.0, reset=reset)
-    assert hold(budget, 1.0) == Hold(300.0, Why.RESERVE)
+    assert hold(budget, 1.0) == Hold(300.0, WaitCause.RESERVE)
 
 
 # ------------------------------------------------------------------------------- to be remembered
@@ -365,7 +366,7 @@ def test_a_budget_is_forgotten_only_when_it_holds_nothing_back() -> None:
 
 
 def test_a_remembered_wait_beyond_the_longest_is_cut() -> None:
-    budget = Budget(until=1e9, why=Why.THROTTLED, stamp=1e9, recovered=1e9, next_start=1e9)
+    budget = Budget(until=1e9, why=WaitCause.THROTTLED, stamp=1e9, recovered=1e9, next_start=1e9)
     restored = budget_module.restored(budget, TERMS, 50.0)
     assert restored.until == restored.recovered == restored.next_start == 50.0 + DAY
     assert restored.stamp == 50.0

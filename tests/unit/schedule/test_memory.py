@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Budget, Why, Window
+from exporter.schedule.budget import Budget, Window
 from exporter.schedule.job import BudgetLimits
 from exporter.schedule.persistence import Clocks, JobMemo, Snapshot, recall, take_snapshot
 from exporter.schedule.queue import BudgetQueue, HostCount, JobEntry, RunningPoll
@@ -24,7 +25,7 @@ STATE = JobState(
 )
 BUDGET = Budget(
     until=5120.0,
-    why=Why.THROTTLED,
+    why=WaitCause.THROTTLED,
     strikes=2,
     refusals=1,
     tokens=-1.5,
@@ -55,7 +56,7 @@ def test_another_process_knows_what_this_one_knew() -> None:
     assert (state.last_success, state.calls, state.period_end) == (EPOCH - 9000, 3.5, EPOCH + DAY)
     budget = again.budgets["host#key"]
     assert budget.until == pytest.approx(160.0)
-    assert (budget.why, budget.strikes, budget.refusals) == (Why.THROTTLED, 2, 1)
+    assert (budget.why, budget.strikes, budget.refusals) == (WaitCause.THROTTLED, 2, 1)
     assert budget.tokens == -1.5
     assert budget.stamp == pytest.approx(30.0)
     assert budget.next_start == pytest.approx(50.0)

@@ -1,7 +1,7 @@
 """A snapshot as rows of bytes, and back."""
 
+from exporter.model.health import WaitCause
 from exporter.model.outcome import Reason
-from exporter.schedule.budget import Why
 from exporter.schedule.persistence import BudgetMemo, JobMemo, Snapshot, assemble, snapshot_rows
 from tests.support.schedule import DAY, EPOCH
 
@@ -11,7 +11,7 @@ SNAPSHOT = Snapshot(
         JobMemo(target="a/b", collector="usage", due=EPOCH + 60.0, started=EPOCH, calls=3.0),
         JobMemo(target="b", collector="usage", due=EPOCH, reason=Reason.AUTH, failures=2, alike=2),
     ),
-    budgets=(BudgetMemo(key="host#key", until=EPOCH + 9.0, why=Why.QUOTA, strikes=1),),
+    budgets=(BudgetMemo(key="host#key", until=EPOCH + 9.0, why=WaitCause.QUOTA, strikes=1),),
 )
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from exporter.kernel.override import override
+from exporter.model.health import Freshness, Health, Wait
 from exporter.web.page import MOST_CARDS, status_page, target_card
 from exporter.web.style import CSS, POLICY
 from exporter.web.view import ApiView, CostView, FailureView, ResourceView, StatusView, TargetView
@@ -177,10 +178,11 @@ def test_money_is_shown_with_its_parts() -> None:
 
 def test_a_target_that_is_down_says_why_and_what_it_waits_for() -> None:
     target = a_target(
-        backoff=754.0,
-        backoff_reason="rate_limited",
+        wait=Wait.THROTTLED,
+        wait_seconds=754.0,
+        wait_cause="throttled",
         collectors=(
-            a_collector(up=False, failures=3, reason="rate_limited", detail="429"),
+            a_collector(health=Health.THROTTLED, failures=3, reason="rate_limited", detail="429"),
             a_collector("quotas"),
         ),
         failures=(FailureView(at=NOON - 60, collector="usage", reason="http_5xx", detail="503"),),
@@ -188,7 +190,7 @@ def test_a_target_that_is_down_says_why_and_what_it_waits_for() -> None:
     text = shown(target).text
     assert "partly down: rate_limited" in text
     assert "usage: rate_limited (3 in a row): 429" in text
-    assert "Backs off for 12 min: rate_limited" in text
+    assert "Throttled for 12 min" in text
     assert "2 collectors, 1 recent error" in text
     assert "1 min ago usage http_5xx 503" in text
 
@@ -216,14 +218,31 @@ def test_what_may_be_asked_of_the_vendor_is_told(api: ApiView, words: str) -> No
     [
         (
             a_target(
-                resources=(), collectors=(a_collector(up=None, last_success=None, next_poll=None),)
+                resources=(),
+                collectors=(
+                    a_collector(
+                        health=Health.NEVER_POLLED,
+                        freshness=Freshness.NONE,
+                        last_success=None,
+                        next_poll=None,
+                    ),
+                ),
             ),
             "waits for its first poll No values yet.",
         ),
-        (a_target(resources=()), "No values: the last ones are too old."),
-        (a_target(resources=(a_resource(ratio=0.1),), collectors=()), "up"),
-        (a_target(collectors=(a_collector(up=False, reason="auth", detail="401"),)), "down: auth"),
-        (a_target(backoff=5.0, resources=(a_resource(ratio=0.1),)), "waits Backs off for 5 s"),
+        (
+            a_target(resources=(), collectors=(a_collector(freshness=Freshness.EXPIRED),)),
+            "No values: the last ones are too old.",
+        ),
+        (a_target(resources=(a_resource(ratio=0.1),)), "up"),
+        (
+            a_target(collectors=(a_collector(health=Health.PAUSED, reason="auth", detail="401"),)),
+            "down: auth",
+        ),
+        (
+            a_target(wait=Wait.BACKING_OFF, wait_seconds=5.0, resources=(a_resource(ratio=0.1),)),
+            "waits Backs off for 5 s",
+        ),
         (
             a_target(resources=tuple(a_resource(str(n), ratio=0.95) for n in range(4))),
             "4 near the limit",
@@ -249,7 +268,7 @@ def test_the_summary_counts_and_names_what_needs_a_look() -> None:
 
 
 def test_many_that_need_a_look_are_counted() -> None:
-    down = (a_collector(up=False, reason="auth"),)
+    down = (a_collector(health=Health.PAUSED, reason="auth"),)
     view = a_status(*(a_target(str(n), collectors=down) for n in range(20)))
     assert "and 8 more" in Outline(html(view)).text
 
@@ -267,7 +286,7 @@ def test_of_too_many_targets_the_worst_are_shown_first() -> None:
         a_target("yellow", resources=(a_resource(ratio=0.8),)),
         a_target("red", resources=(a_resource(ratio=0.95),)),
         a_target("redder", resources=(a_resource(ratio=0.99),)),
-        a_target("down", collectors=(a_collector(up=False, reason="auth"),)),
+        a_target("down", collectors=(a_collector(health=Health.PAUSED, reason="auth"),)),
     ]
     outline = Outline(html(a_status(*targets)))
     assert len(outline.having("article", "id")) == MOST_CARDS
@@ -293,11 +312,12 @@ def test_nothing_from_outside_is_markup() -> None:
         title=HOSTILE,
         plan=HOSTILE,
         labels={HOSTILE: HOSTILE},
-        backoff=1.0,
-        backoff_reason=HOSTILE,
+        wait=Wait.BACKING_OFF,
+        wait_seconds=1.0,
+        wait_cause=HOSTILE,
         resources=(a_resource(HOSTILE, account=HOSTILE, unit=HOSTILE, kind="quantity"),),
         costs=(CostView(currency=HOSTILE, account=HOSTILE, cost=1),),
-        collectors=(a_collector(HOSTILE, up=False, reason=HOSTILE, detail=HOSTILE),),
+        collectors=(a_collector(HOSTILE, health=Health.FAILING, reason=HOSTILE, detail=HOSTILE),),
         failures=(FailureView(at=0, collector=HOSTILE, reason=HOSTILE, detail=HOSTILE),),
     )
     view = a_status(target, version=HOSTILE, config_problems=(HOSTILE,))

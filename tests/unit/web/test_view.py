@@ -1,5 +1,6 @@
 import pytest
 
+from exporter.model.health import Freshness, Health, Wait
 from exporter.web.view import Grade, TargetView, grade, worst_ratio
 from tests.support.views import a_collector, a_resource, a_target
 
@@ -12,11 +13,20 @@ from tests.support.views import a_collector, a_resource, a_target
         (a_target(resources=(a_resource(ratio=0.8999),)), Grade.YELLOW),
         (a_target(resources=(a_resource(ratio=0.9),)), Grade.RED),
         (a_target(resources=(a_resource(ratio=None),)), Grade.FINE),
-        (a_target(resources=(), collectors=(a_collector(up=None),)), Grade.WAITING),
-        (a_target(resources=(), backoff=60.0), Grade.PAUSED),
-        (a_target(resources=(a_resource(ratio=0.95),), backoff=60.0), Grade.RED),
-        (a_target(collectors=(a_collector(), a_collector("b", up=False))), Grade.DOWN),
-        (a_target(resources=(), collectors=()), Grade.FINE),
+        (
+            a_target(
+                resources=(),
+                collectors=(a_collector(health=Health.NEVER_POLLED, freshness=Freshness.NONE),),
+            ),
+            Grade.WAITING,
+        ),
+        (a_target(resources=(), wait=Wait.BACKING_OFF, wait_seconds=60.0), Grade.WAITS),
+        (
+            a_target(resources=(a_resource(ratio=0.95),), wait=Wait.BACKING_OFF, wait_seconds=60.0),
+            Grade.RED,
+        ),
+        (a_target(collectors=(a_collector(), a_collector("b", health=Health.FAILING))), Grade.DOWN),
+        (a_target(resources=(), collectors=()), Grade.WAITING),
     ],
     ids=str,
 )

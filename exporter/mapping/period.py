@@ -24,9 +24,10 @@ from functools import cached_property
 from typing import NamedTuple, assert_never
 
 from exporter.kernel.calendar import Cycle, Span, add_months, find_zone, format_rfc3339, span
+from exporter.kernel.jmes import quoted
 from exporter.kernel.secrets import clip
 from exporter.kernel.templates import Clock, Template
-from exporter.mapping.rows import MappingError, epoch, quoted
+from exporter.mapping.values import MappingError, epoch
 from exporter.model.definition.period import Period
 from exporter.model.definition.values import Instant
 from exporter.model.reading import Note

@@ -2,7 +2,7 @@ import pytest
 
 from exporter.kernel.templates import compile_template
 from exporter.mapping.period import RequestVariables
-from exporter.mapping.rows import MappingError
+from exporter.mapping.values import MappingError
 from tests.unit.mapping.factories import NOW, param, period, target
 
 

@@ -27,7 +27,7 @@ from exporter.fetch.authorize import (
 from exporter.fetch.classify import Classified, Rules, classify_response, excerpt, most_values
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError, host_of, safe_url
 from exporter.fetch.offload import Offload
-from exporter.fetch.ratelimit import rate_limit_of, retry_after
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.fetch.request import (
     Draft,
     Signature,
@@ -236,13 +236,12 @@ class Exchanges:
 
     def _learn(self, answer: HttpResponse) -> None:
         """Take in what the headers say; the wait of a refusal comes with its failure."""
-        now = self._world.wall()
-        self._rate = (
-            rate_limit_of(answer.lines, now, self._target.definition.throttling) or self._rate
+        limits = read_rate_limit(
+            answer.lines, self._world.wall(), self._target.definition.throttling
         )
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            wait = retry_after(answer.lines, now)
-            self._again = max(self._again, self._world.clock() + (wait or 0.0))
+        self._rate = limits.rate or self._rate
+        if answer.status < HTTPStatus.BAD_REQUEST and limits.retry_after is not None:
+            self._again = max(self._again, self._world.clock() + limits.retry_after)
 
     def _shown(self, told: Exchange, answer: HttpResponse | None, order: Order) -> Exchange:
         if answer is None or not answer.body:

@@ -44,7 +44,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             outcome = _crashed(error)
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
         finally:
-            self.client.beside.leave()
+            self.client.offload.leave()
         if isinstance(outcome, Failure):
             self.client.forget(target, collector)
         return Poll(
@@ -67,7 +67,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             case tuple() as payloads:
                 size = sum(exchange.size for exchange in fetched.exchanges)
                 work = partial(read_payload, target, collector, payloads, at)
-                return await self.client.beside.call(work, size=size, large=SLOW, finishing=True)
+                return await self.client.offload.call(work, size=size, large=SLOW, finishing=True)
 
 
 def too_late(target: Target, answered: int) -> Failure:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 from docs.generate.markdown import code, table
+from exporter.kernel.exposition_text import Dialect
 from exporter.model.events import PollFinished, SeriesDropped
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Exchange, Failure, Poll, Reason
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 
 _HELP = re.compile(r"# HELP (\S+) (.*)")
 _TYPE = re.compile(r"# TYPE (\S+) (\S+)")
@@ -73,7 +74,7 @@ def _family(name: str, kinds: dict[str, str]) -> str:
 
 def _rendered() -> str:
     """Return the exposition after something of everything has happened."""
-    now = Now(backoffs=dict, lateness=lambda: 0.0, series=lambda: 0)
+    now = LiveValues(backoffs=dict, lateness=lambda: 0.0, series=lambda: 0)
     metrics = SelfMetrics(Build(version=""), now, clock=lambda: 0.0, process=False)
     metrics.track([Tracked(provider="p", account="a", intervals={"c": 60.0})])
     exchange = Exchange(
@@ -90,4 +91,4 @@ def _rendered() -> str:
     )
     metrics(PollFinished(poll=poll, failures=1, next_poll=0.0, lateness=0.0))
     metrics(SeriesDropped(provider="p", target="a", reason="series_limit", count=1))
-    return metrics.render("text").decode()
+    return metrics.render(Dialect.TEXT).decode()

@@ -8,47 +8,35 @@ and the limits of the vendor's API.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
-from typing import assert_never
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from docs.generate.markdown import code, table
 from exporter.fetch.paginate import Pager, PageRequest
 from exporter.fetch.request import (
     Signature,
     draft_request,
-    known_values,
-    request_templates,
     to_http_request,
 )
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.templates import Clock, Template
 from exporter.kernel.units import Kind
 from exporter.model.definition.auth import (
-    Auth,
-    BasicAuth,
-    DigestAuth,
-    HeaderAuth,
     NoAuth,
-    QueryAuth,
-    TokenAuth,
 )
 from exporter.model.definition.paging import (
-    Cursor,
-    LinkHeader,
-    NextUrl,
     NoPaging,
-    Offset,
-    PageNumber,
     Paging,
 )
+from exporter.model.definition.params import Param
 from exporter.model.definition.period import Period
-from exporter.model.definition.provider import Collector, Definition, Format
-from exporter.model.definition.ratelimit import BudgetScope, RateLimitRules
-from exporter.model.definition.request import Param, Request
+from exporter.model.definition.provider import Collector, Definition
+from exporter.model.definition.ratelimit import RateLimitRules
+from exporter.model.definition.request import Request
 from exporter.model.definition.responses import Match
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import Instant, UnitRule, Value
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.target import Target
 
 INSTANT = 1794744000.0  # 2026-11-15T12:00:00Z, as in the tests
@@ -88,7 +76,7 @@ def _sum_of_calls(definition: Definition) -> Iterator[str]:
     if most > least:
         few += f"; {most:g} with the collectors that a parameter switches on"
     yield f"{few}."
-    if any(isinstance(auth, TokenAuth) for auth in definition.auth):
+    if any(auth.token_auth for auth in definition.auth):
         yield "A log-in comes on top whenever the token has expired."
     if any(not one.enabled for one in definition.collectors.values()):
         yield "What is off is switched on by the target: `collectors: {NAME: true}`."
@@ -126,7 +114,7 @@ def as_sent(
     """Yield the request line and the headers, at INSTANT, with the names of what a target sets."""
     target = _example(definition, request)
     clock = Clock(INSTANT, UTC, 1)
-    drafted = draft_request(request, target, known_values(target, clock), clock)
+    drafted = draft_request(request, target, target.values(clock), clock)
     page = Pager(paging).wanted or PageRequest()
     sent = to_http_request(drafted, Signature(), page=page.query, body=page.body)
     yield f"{sent.method} {_readable(sent.url)}"
@@ -142,7 +130,7 @@ def as_sent(
 
 def _example(definition: Definition, request: Request) -> Target:
     """Return a target that sets what this request needs, each to its own name."""
-    needed = frozenset(name for one in request_templates(request) for name in one.variables)
+    needed = frozenset(name for one in request.templates for name in one.variables)
     params = {
         name: (f"HOLE_{name}_ELOH",)
         for name, param in definition.params.items()
@@ -201,13 +189,7 @@ def _value(values: tuple[Template, ...]) -> str:
 
 def _meaning(collector: Collector) -> Iterator[str]:
     verdict = collector.verdict
-    pages = paging_in_words(collector.paging)
-    if pages:
-        yield pages
-    if collector.format is Format.JSONL:
-        yield "The answer is JSON Lines: one row a line."
-    if collector.format is Format.HEADERS:
-        yield "The answer is read from its headers."
+    yield from filter(None, (collector.paging.describe(code), collector.format.describe()))
     if collector.conditional:
         yield "The last ETag goes along; 304 keeps the values."
     for words, matches in (
@@ -230,69 +212,6 @@ def _match(match: Match) -> str:
         if selector is not None:
             text += f" with {code(selector.text)} in the {place}"
     return text
-
-
-def paging_in_words(paging: Paging) -> str:
-    """Say how the further pages are found; "" for a single one."""
-    match paging:
-        case NoPaging():
-            return ""
-        case NextUrl():
-            places = " or ".join(code(path.text) for path in paging.next)
-            words = f"The next page's address stands at {places}"
-        case Cursor():
-            places = " or ".join(code(path.text) for path in paging.cursor)
-            words = f"The cursor at {places} goes into {code(paging.param)} for the next page"
-        case PageNumber():
-            words = f"Pages are counted in {code(paging.param)}"
-        case Offset():
-            words = f"Rows are skipped by {code(paging.param)}, {paging.limit} a page"
-        case LinkHeader():
-            words = f'The next page\'s address stands in the `Link` header (`rel="{paging.rel}"`)'
-        case _:
-            assert_never(paging)
-    return f"{words}; at most {paging.max_pages} pages."
-
-
-def auth_in_words(auth: Auth) -> str:
-    """Say how requests are signed."""
-    match auth:
-        case NoAuth():
-            return "without credentials"
-        case HeaderAuth():
-            lines = (f"`{name}: {value.text}`" for name, value in auth.headers.items())
-            return f"with {', '.join(lines)}"
-        case QueryAuth():
-            lines = (f"`{quote(name)}={value.text}`" for name, value in auth.query.items())
-            return f"with {', '.join(lines)} in the query"
-        case BasicAuth() | DigestAuth():
-            kind = "basic" if isinstance(auth, BasicAuth) else "digest"
-            return f"with {kind} authentication: `{auth.username.text}` : `{auth.password.text}`"
-        case TokenAuth():
-            signed = (
-                "" if isinstance(auth.login, NoAuth) else f", itself {auth_in_words(auth.login)}"
-            )
-            address = f"`{auth.request.method} {auth.request.path.text}`"
-            return f"{auth_in_words(auth.apply)}, a token from {address}{signed}"
-
-
-_ROLES = {  # role: what it is published as, {} for the kind
-    "used": "usage_{}",
-    "limit": "usage_limit_{}",
-    "remaining": "",
-    "ratio": "usage_ratio",
-    "projected": "usage_projected_{}",
-    "next_period": "usage_next_period_{}",
-    "overage": "usage_overage_{}",
-}
-_MONEY = {
-    "cost": "usage_cost",
-    "base": "usage_cost_base",
-    "overage": "usage_cost_overage",
-    "limit": "usage_cost_limit",
-    "remaining": "",
-    "projected": "usage_cost_projected",
-}
 
 
 def publishes(definition: Definition) -> Iterator[str]:
@@ -354,17 +273,15 @@ def _resources(definition: Definition) -> Iterator[str]:
 
 def _families(one: Resource) -> Iterator[str]:
     kind = _kind(one)
-    for role, family in _ROLES.items():
-        value: Value | None = getattr(one, role)
+    for role in read_roles(RESOURCE_ROLES):
+        value: Value | Instant | None = getattr(one, role.key)
         if value is None:
             continue
-        if role == "remaining":
-            if one.used is None:
-                yield f"{code(f'usage_{kind}')} (the limit minus what remains)"
-        else:
-            yield code(family.format(kind)) + (_unlimited(value) if role == "limit" else "")
-    if one.as_of is not None:
-        yield code("usage_data_timestamp_seconds")
+        if role.family:
+            marks = _unlimited(value) if isinstance(value, Value) and role.is_limit else ""
+            yield code(role.family.format(kind)) + marks
+        elif one.used is None:
+            yield f"{code(f'usage_{kind}')} (the limit minus what remains)"
 
 
 def _kind(one: Resource) -> str:
@@ -420,12 +337,12 @@ def _places(instant: Instant | None) -> list[str]:
 
 def _cost(definition: Definition, one: Cost) -> Sequence[str]:
     families = []
-    for role, family in _MONEY.items():
-        value: Value | None = getattr(one, role)
+    for role in read_roles(COST_ROLES):
+        value: Value | None = getattr(one, role.key)
         if value is not None:
             minor = value.unit is not None and value.unit.unit is not None
             in_cents = " (from cents)" if minor and _is_small(value) else ""
-            families.append((code(family) if family else "what remains") + in_cents)
+            families.append((code(role.family) if role.family else "what remains") + in_cents)
     rule = one.period or definition.period
     period = "none" if rule is None else period_in_words(rule)
     return [code(one.collector), _currency(one), ", ".join(families), period]
@@ -515,7 +432,7 @@ def _needs(definition: Definition) -> Iterator[str]:
     if definition.permission:
         yield f"Permission: {definition.permission}"
         yield ""
-    ways = [auth_in_words(auth) for auth in definition.auth]
+    ways = [auth.describe(code) for auth in definition.auth]
     if len(ways) == 1:
         yield f"Requests are signed {ways[0]}."
     else:
@@ -559,12 +476,7 @@ def _throttling(throttling: RateLimitRules, definition: Definition) -> Iterator[
     facts = []
     if throttling.rate is not None:
         facts.append(f"{_per(throttling.rate)}, {throttling.burst} at once.")
-    shared = {
-        BudgetScope.CREDENTIAL: "All targets with the same host and credential share them.",
-        BudgetScope.HOST: "All targets with the same host share them.",
-        BudgetScope.TARGET: "Each target has its own.",
-    }[throttling.scope]
-    facts.append(shared)
+    facts.append(throttling.scope.describe())
     facts.append(f"{throttling.reserve:.0%} of what is left stays with the key's other users.")
     named = (*throttling.limit_headers, *throttling.remaining_headers, *throttling.reset_headers)
     if named:

@@ -7,7 +7,7 @@ all. (To count what is frozen takes as long as a look at it.)
 
 The daemon: the engine, the web side and the signals, from start to stop.
 
-What a scrape gets: the shelf's body and the exporter's own metrics behind it.
+What a scrape gets: the cached body and the exporter's own metrics after it.
 
 What the addresses ask of the daemon.
 
@@ -23,7 +23,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 import msgspec
@@ -35,14 +34,14 @@ from exporter.app.options import Options
 from exporter.app.view import Viewer
 from exporter.config.files import SecretReader
 from exporter.config.plan import changed, present
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import ConfigLoaded, ConfigRejected
 from exporter.model.target import Plan, Rejected, Source
 from exporter.observe.logs import Log
-from exporter.observe.metrics import EOF, SelfMetrics
+from exporter.observe.metrics import SelfMetrics
 from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
-from exporter.store.exposition import Format as Stored
 from exporter.store.sqlite import StateInUseError
 from exporter.web.access import AccessControl
 from exporter.web.address import Address, parse_address
@@ -247,50 +246,44 @@ TURN = 8
 """Chunks of the self-metrics that are written before somebody else may have the event loop."""
 
 
-class _Own(NamedTuple):
-    """The steady part of the self-metrics and the same compressed: most scrapes find it as is."""
+class _Compressed(NamedTuple):
+    """Pieces of the self-metrics and the same compressed: most scrapes find them unchanged."""
 
-    parts: list[bytes]
-    packed: Deflated
+    pieces: list[bytes]
+    deflated: Deflated
 
 
 class Scrape:
-    """Serves ``/metrics`` and ``/probe`` from memory."""
+    """Serves ``/metrics`` and ``/probe`` from memory: the cached body, then the self-metrics."""
 
-    def __init__(self, shelf: ExpositionCache, own: SelfMetrics) -> None:
-        self._shelf = shelf
-        self._own = own
-        self._known: dict[Stored, _Own] = {}
+    def __init__(self, cache: ExpositionCache, self_metrics: SelfMetrics) -> None:
+        self._cache = cache
+        self._self_metrics = self_metrics
+        self._compressed: dict[Dialect, _Compressed] = {}
 
     async def everything(self, form: Format, gzip: bool) -> Body:  # noqa: FBT001 - web's callable
         """Return the whole exposition; compressed it is one gzip member."""
-        for number, _ in enumerate(self._own.warm()):
+        for number, _ in enumerate(self._self_metrics.warm()):
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
-        stored = _stored(form)
-        steady, moving = self._own.steady(form.dialect), self._own.moving(form.dialect)
+        dialect = form.dialect
+        steady, moving = self._self_metrics.steady(dialect), self._self_metrics.moving(dialect)
         if not gzip:
-            return (await self._shelf.text(stored), *steady, *moving)
-        work = partial(
-            self._packed, stored, steady, b"".join(moving), await self._shelf.gzip(stored)
-        )
+            return (await self._cache.text(dialect), *steady, *moving)
+        body = await self._cache.gzip(dialect)
+
+        def compress() -> Body:
+            known = self._compressed.get(dialect)
+            if known is None or known.pieces != steady:
+                known = self._compressed[dialect] = _Compressed(steady, deflate(steady))
+            return assemble_gzip(followed_by(body, known.deflated, steady), b"".join(moving))
+
         large = sum(map(len, steady)) > INLINE
-        return await self._shelf.aside(work) if large else work()
+        return await self._cache.run_in_thread(compress) if large else compress()
 
     async def one(self, target: str, form: Format) -> bytes:
         """Return the families of one target."""
-        end = EOF if form.dialect == "openmetrics" else b""
-        return self._shelf.probe(target, _stored(form)) + end
-
-    def _packed(self, form: Stored, steady: list[bytes], moving: bytes, first: Deflated) -> Body:
-        known = self._known.get(form)
-        if known is None or known.parts != steady:
-            known = self._known[form] = _Own(steady, deflate(steady))
-        return assemble_gzip(followed_by(first, known.packed, steady), moving)
-
-
-def _stored(form: Format) -> Stored:
-    return Stored(form.dialect)
+        return self._cache.probe(target, form.dialect) + form.dialect.end
 
 
 def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewer) -> Backend:
@@ -358,7 +351,7 @@ async def _serve(
     def complain(problem: str) -> None:
         telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
 
-    gate = _gate(options.web_config_file, clock, complain)
+    access = _access_control(options.web_config_file, clock, complain)
     viewer = Viewer(
         daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
     )
@@ -369,21 +362,21 @@ async def _serve(
         external_url=options.external_url,
     )
     server = WebServer(
-        Dispatcher(table, failed=broke, guard=gate),
+        Dispatcher(table, failed=broke, access=access),
         most_connections=options.most_connections,
         notice=lambda what, fields: telling.log.warning(what, **fields),
     )
     daemon.catch_signals()
     addresses = [parse_address(text) for text in options.listen]
-    bound = await server.start(addresses, tls=gate.context if gate else None)
+    bound = await server.start(addresses, tls=access.context if access else None)
     try:
         announce(bound)
         telling.log.info("listening", addresses=[str(address) for address in bound])
         await daemon.run()
     finally:
         await server.stop()
-        if gate is not None:
-            gate.close()
+        if access is not None:
+            access.close()
 
 
 class _Failures:
@@ -414,7 +407,7 @@ class _Failures:
         self._log.error("an address failed", path=path, err=error, **fields)
 
 
-def _gate(
+def _access_control(
     path: str, clock: Callable[[], float], complain: Callable[[str], None]
 ) -> "AccessControl | None":
     if not path:

@@ -13,7 +13,7 @@ from exporter.model.events import Event
 from exporter.model.target import Target
 from exporter.observe.history import History
 from exporter.observe.logs import EventLog, Form, Log, Output, log_stray_errors, set_up
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.schedule.runner import Runner
 from exporter.store.cache import ExpositionCache
 
@@ -55,7 +55,7 @@ class Observability:
     ) -> None:
         self.metrics = SelfMetrics(
             Build(version=__version__, revision=options.revision, branch=options.branch),
-            Now(
+            LiveValues(
                 backoffs=self._waits,
                 lateness=self._lateness,
                 series=self._series,

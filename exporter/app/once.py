@@ -15,16 +15,18 @@ import msgspec
 from exporter.app.publisher import DROPS, throttle
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor, Secret
 from exporter.mapping.samples import target_samples
 from exporter.model.families import FAMILIES, Sample
 from exporter.model.outcome import Failure, Poll
 from exporter.model.reading import Note, RateLimit, Reading
 from exporter.model.target import Plan, SecretSource, Target
+from exporter.observe.family_table import FamilyTable
 from exporter.observe.logs import Form, Log, Output, set_up
-from exporter.observe.metrics import FAILURES, POLLS, CollectorRow, FamilyTable
+from exporter.observe.metrics import FAILURES, POLLS, CollectorRow
 from exporter.pipeline import Pipeline
-from exporter.store.exposition import Format, header, render
+from exporter.store.exposition import header, render
 
 
 class Keys:
@@ -62,7 +64,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         found = [sample for target, polls in self.polls for sample in _samples(target, polls)]
         blocks = render(found)
         lines = [
-            header(family, Format.TEXT) + blocks[family.name]
+            header(family, Dialect.TEXT) + blocks[family.name]
             for family in FAMILIES
             if family.name in blocks
         ]
@@ -179,4 +181,4 @@ def _counts(rounds: Iterable[tuple[Target, tuple[Poll, ...]]]) -> bytes:
             if isinstance(poll.outcome, Failure):
                 row.fail(poll.outcome.reason)
             sheet.add(row)
-    return b"".join(sheet.pieces("text"))
+    return b"".join(sheet.pieces(Dialect.TEXT))

@@ -28,32 +28,31 @@ from exporter.config.files import SecretReader
 from exporter.config.plan import load_plan, load_text
 from exporter.fetch.classify import classify_response
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts
-from exporter.fetch.exchange import clock_of, rules_of
+from exporter.fetch.exchange import rules_of
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
 from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
-    TemplateValues,
     draft_request,
     follow,
-    known_values,
     to_http_request,
     uses_account,
 )
 from exporter.kernel.calendar import parse_timestamp
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
+from exporter.kernel.templates import TemplateValues
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
 from exporter.mapping.samples import target_samples
-from exporter.model.definition.provider import Collector, Definition, Format
+from exporter.model.definition.provider import Collector, Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Http, Rejected, Target
-from exporter.store.exposition import Format as Exposition
 from exporter.store.exposition import header, render
 
 _OK = 200
@@ -122,7 +121,7 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
         lines = tuple(_headers(self.collector.name, self.folder, number))
         accepted = self.collector.verdict.accepted
         try:
-            body = b"" if self.collector.format is Format.HEADERS else file.read_bytes()
+            body = file.read_bytes() if self.collector.format.has_body else b""
         except OSError as error:
             raise _UnusableError(f"{file.name}: {error.strerror or error}") from error
         return HttpResponse(
@@ -137,17 +136,17 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
 def answers(target: Target, name: str, folder: Path, at: float) -> Told:
     """Return the answers to a collector; `at` is the instant that its request is rendered for."""
     collector = target.definition.collectors[name]
-    values = known_values(target, clock_of(target, at))
+    values = target.values(target.clock(at))
     complaints: list[str] = []
     payloads = []
     try:
         for account in _accounts(target, collector, folder, values, at):
-            known = values if account is None else values.with_account(account.id)
+            known = values if account is None else values.with_texts({"account.id": account.id})
             reader = _Reader(
                 target=target,
                 collector=collector,
                 folder=_place(collector, folder, account),
-                draft=draft_request(collector.request, target, known, clock_of(target, at)),
+                draft=draft_request(collector.request, target, known, target.clock(at)),
                 at=at,
                 complaints=complaints,
             )
@@ -177,7 +176,7 @@ def _accounts(
         target=target,
         collector=rules.collector,
         folder=folder,
-        draft=draft_request(rules.collector.request, target, values, clock_of(target, at)),
+        draft=draft_request(rules.collector.request, target, values, target.clock(at)),
         at=at,
         complaints=[],
     )
@@ -207,7 +206,7 @@ def _headers(name: str, folder: Path, number: int) -> Iterator[tuple[str, str]]:
 def _files(collector: Collector, folder: Path) -> Iterator[Path]:
     """Yield the files of a collector's pages, in their order."""
     name = collector.name
-    if collector.format is Format.HEADERS:
+    if not collector.format.has_body:
         headers = folder / f"{name}.headers.json"
         yield from [headers] if headers.exists() else []
         return
@@ -273,7 +272,7 @@ class Recorded:
         self._origins = re.compile("|".join(map(re.escape, sorted(origins, key=len, reverse=True))))
 
     async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
+        self, wire: HttpRequest, http: Http, /, *, most: int, warm: bool = False
     ) -> HttpResponse | Failure:
         """Answer a request of the client."""
         fitting = [number for number, one in enumerate(self._exchanges) if self._fits(one, wire)]
@@ -487,7 +486,7 @@ async def rehearse(
     lines = [line for one in known for line in blocks[one.name].decode().splitlines()]
     complaints += _compared(folder / EXPECTED, lines)
     return Rehearsal(
-        exposition=b"".join(header(one, Exposition.TEXT) + blocks[one.name] for one in known),
+        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in known),
         complaints=tuple(dict.fromkeys(complaints)),
         remarks=tuple(dict.fromkeys(remarks)),
     )

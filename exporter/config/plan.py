@@ -7,12 +7,10 @@ A configuration becomes a plan: every target checked and joined with its definit
 The door of this stage: a path or a text in, a checked value or all problems out.
 """
 
-import functools
 import gc
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TypeGuard
+from typing import Final
 
 import msgspec
 from msgspec import UnsetType
@@ -33,23 +31,14 @@ from exporter.config.target import (
 )
 from exporter.kernel.problems import ErrorLocation, Findings, did_you_mean
 from exporter.kernel.secrets import MASK, is_secret_name, looks_secret, redact_url
-from exporter.kernel.yamlfile import Document, Tree, parse_yaml
+from exporter.kernel.yamlfile import Document, Tree, parse_yaml, write_yaml
 from exporter.model.definition.provider import Definition
 from exporter.model.target import Concurrency, Plan, PlanDiff, Rejected, Source, Target
-
-_PLAIN: Final = re.compile(
-    r"[A-Za-z_/](?:[A-Za-z0-9_./+-]|:(?=[A-Za-z0-9/])| (?=[A-Za-z0-9]))*"  # words, paths, URLs
-    r"|[0-9]+(?:\.[0-9]+)?(?: [A-Za-z]+|[smhdwy][0-9smhdwy]*|%)"  # 5 TB, 1h30m, 20%
-)
-_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
 def redacted(tree: Tree, directory: str = "") -> str:
     """Return the YAML of a configuration that passed its checks; `directory` is its folder."""
-    lines: list[str] = []
-    _write(_masked(tree, directory), "", lines)
-    _text.cache_clear()  # the next configuration has other texts, and these would stay for ever
-    return "\n".join(lines) + "\n"
+    return write_yaml(_masked(tree, directory))
 
 
 def _masked(tree: Tree, directory: str) -> Tree:
@@ -107,55 +96,6 @@ def _masked_http(tree: dict[str, Tree]) -> Tree:
     if "http_headers" in tree:
         shown["http_headers"] = dict.fromkeys(_entries(tree["http_headers"]), MASK)
     return shown
-
-
-def _write(tree: Tree, indent: str, lines: list[str]) -> None:
-    """Add the lines of a map or list in block style; what is flat stands in one line."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            if _is_nested(value):
-                lines.append(f"{indent}{_scalar(key)}:")
-                _write(value, f"{indent}  ", lines)
-            else:
-                lines.append(f"{indent}{_scalar(key)}: {_flat(value)}")
-        return
-    for item in tree if isinstance(tree, list) else ():
-        if _is_nested(item):
-            start = len(lines)
-            _write(item, f"{indent}  ", lines)
-            lines[start] = f"{indent}- {lines[start][len(indent) + 2 :]}"
-        else:
-            lines.append(f"{indent}- {_flat(item)}")
-
-
-def _is_nested(value: Tree) -> TypeGuard[dict[str, Tree] | list[Tree]]:
-    if isinstance(value, dict):
-        return bool(value)
-    return isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
-
-
-def _flat(value: Tree) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(_flat(item) for item in value)}]"
-    return "{}" if isinstance(value, dict) else _scalar(value)
-
-
-def _scalar(value: Tree) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    return msgspec.json.encode(value).decode()
-
-
-@functools.lru_cache(maxsize=8192)
-def _text(value: str) -> str:
-    if value == MASK or (_PLAIN.fullmatch(value) and value.lower() not in _WORDS):
-        return value
-    quoted = msgspec.json.encode(value).decode()  # JSON's strings are YAML's, but for odd letters
-    return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
-
-
-def _escaped(letter: str) -> str:
-    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
 
 
 _USER_AGENT: Final = f"usage-exporter/{__version__}"

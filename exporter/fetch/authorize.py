@@ -27,12 +27,12 @@ from aiohttp.client_middleware_digest_auth import DigestFunctions
 
 from exporter.fetch.classify import FindError, find
 from exporter.fetch.http import HttpRequest
-from exporter.fetch.request import RequestError, Signature, TemplateValues, check_header
+from exporter.fetch.request import RequestError, Signature, check_header
 from exporter.kernel.calendar import parse_timestamp
 from exporter.kernel.jmes import Selector
 from exporter.kernel.override import override
 from exporter.kernel.secrets import MASK, Redactor, Secret, is_secret_name, looks_secret
-from exporter.kernel.templates import Clock, Template
+from exporter.kernel.templates import Clock, Template, TemplateValues
 from exporter.model.definition.auth import (
     Auth,
     BasicAuth,
@@ -118,23 +118,6 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
     return Token(value=value, renew_at=now + lifetime - leeway)
 
 
-def auth_templates(auth: Auth) -> tuple[Template, ...]:
-    """Return the templates that a signature is made from."""
-    match auth:
-        case NoAuth():
-            return ()
-        case HeaderAuth():
-            return tuple(auth.headers.values())
-        case QueryAuth():
-            return tuple(auth.query.values())
-        case BasicAuth() | DigestAuth():
-            return (auth.username, auth.password)
-        case TokenAuth():
-            return auth_templates(auth.apply)
-        case _:
-            assert_never(auth)
-
-
 def _lifetime(auth: TokenAuth, document: object, now: float) -> float | None:
     """Return the seconds that a token lives; None when nobody says, or says nonsense."""
     told = _first(auth.expires_in, document)
@@ -202,7 +185,7 @@ class Credentials:
     def __init__(self, target: Target, values: TemplateValues, secrets: dict[str, Secret]) -> None:
         revealed = {f"credentials.{name}": secret.reveal() for name, secret in secrets.items()}
         self.secrets = secrets
-        self.values = TemplateValues(texts={**values.texts, **revealed}, several=values.several)
+        self.values = values.with_texts(revealed)
         self.signature: Signature | None = None
         self.token: Token | None = None
         self.log_in_key: tuple[object, ...] | None = None

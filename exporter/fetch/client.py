@@ -12,7 +12,7 @@ sleeps; what a fetch does, step by step, is in ``attempt``.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -31,12 +31,12 @@ from exporter.fetch.classify import (
     find,
     most_values,
 )
+from exporter.fetch.errors import Timeouts
 from exporter.fetch.exchange import (
     Exchanges,
     Order,
     Prepared,
     Refused,
-    Send,
     Signer,
     Watch,
     World,
@@ -53,11 +53,12 @@ from exporter.fetch.request import (
     follow,
     to_http_request,
 )
-from exporter.fetch.transport import Ask, Timeouts, Transport
+from exporter.fetch.resolve import LookUp
+from exporter.fetch.transport import Send, Transport
+from exporter.kernel.jmes import SelectError
 from exporter.kernel.secrets import Redactor, Secret, clip
-from exporter.model.definition.paging import LinkHeader
 from exporter.model.definition.provider import Accounts, Collector
-from exporter.model.definition.rows import Rows
+from exporter.model.definition.rows import RowsError, row_scope
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
 from exporter.model.target import SecretSource, Target
 
@@ -83,15 +84,16 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
     """
     found: dict[str, str] = {}
     try:
-        for page in pages:
-            for row in _rows(rules.rows, page.document):
-                identity = _text(find(rules.id, row))
-                if not identity:
-                    raise AccountsError(f'an account has no id at "{rules.id.text}"')
-                label = _text(find(rules.label, row)) if rules.label else ""
-                found[identity] = clip(label, _LONGEST)
-    except FindError as error:
+        for row, _ in row_scope(rules.rows, [page.document for page in pages]).rows:
+            identity = _text(find(rules.id, row))
+            if not identity:
+                raise AccountsError(f'an account has no id at "{rules.id.text}"')
+            label = _text(find(rules.label, row)) if rules.label else ""
+            found[identity] = clip(label, _LONGEST)
+    except (FindError, RowsError) as error:
         raise AccountsError(str(error)) from error
+    except SelectError as error:  # its text quotes the document, which may hold a secret
+        raise AccountsError("the rows cannot be searched for in this answer") from error
     times = Counter(found.values())
     labels = {
         identity: label if label and times[label] == 1 and label not in found else identity
@@ -103,34 +105,6 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
 def _text(value: object) -> str:
     known = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value).strip() if known else ""
-
-
-def _rows(rows: Rows, document: object) -> Iterator[object]:
-    """Iterate as the mapping does: the row itself where no step is named, else the scope."""
-    named = any(step.name for step in rows.steps)
-    for scope in _scopes(rows, 0, {"root": document, "row": document}, named=named):
-        seen = scope if named else scope["row"]
-        if rows.where is None or find(rows.where, seen):
-            yield seen
-
-
-def _scopes(
-    rows: Rows, depth: int, scope: dict[str, object], *, named: bool
-) -> Iterator[dict[str, object]]:
-    if depth == len(rows.steps):
-        yield scope
-        return
-    step = rows.steps[depth]
-    found = find(step.path, scope if named and depth else scope["row"])
-    if isinstance(found, Mapping):
-        found = [{"key": key, "value": value} for key, value in found.items()]
-    if not isinstance(found, list):
-        if found is None and step.optional:
-            return
-        raise AccountsError(f'"{step.path.text}" is no list')
-    for row in found:
-        more = {step.name: row} if step.name else {}
-        yield from _scopes(rows, depth + 1, {**scope, **more, "row": row}, named=named)
 
 
 _ANSWERS = 4
@@ -169,7 +143,7 @@ class Attempt:
         self._keyring = keyring
         self._target = prepared.target
         self._wall = world.wall
-        self._beside = world.beside
+        self._offload = world.offload
         self._values = self._bytes = 0  # of all pages so far
         self._signer = Signer(self._target, keyring, prepared.moment, world, self.exchanges)
 
@@ -182,7 +156,7 @@ class Attempt:
             return Unchanged() if pages is None else (Payload(pages=pages),)
         payloads: list[Payload] = []
         for account in await self._accounts():
-            values = prepared.values.with_account(account.id)
+            values = prepared.values.with_texts({"account.id": account.id})
             drafted = draft_request(collector.request, self._target, values, prepared.moment)
             pages = await self._pages(collector, drafted)
             payloads.append(Payload(pages=pages or (), account=account.label))
@@ -197,7 +171,7 @@ class Attempt:
         drafted = draft_request(request, self._target, prepared.values, prepared.moment)
         pages = await self._pages(rules.collector, drafted) or ()
         work = partial(find_accounts, rules, pages)
-        return await self._beside.call(work, size=self._bytes, large=SLOW)
+        return await self._offload.call(work, size=self._bytes, large=SLOW)
 
     async def _pages(
         self, collector: Collector, drafted: Draft, *, conditional: bool = False
@@ -212,7 +186,7 @@ class Attempt:
                 case Page():
                     pages.append(kept or judged)
                     turn = partial(pager.advance, answer, judged.document)
-                    await self._beside.call(turn, size=self._bytes, finishing=True)
+                    await self._offload.call(turn, size=self._bytes, finishing=True)
                     if conditional:
                         self.tag = self._new_tag(collector, answer, len(pages))
                 case Absent():
@@ -240,7 +214,7 @@ class Attempt:
                 Order(wire=request, draft=drafted, signature=signature, most=collector.max_bytes)
             )
             work = partial(self._judged, answer, rules, self._wall(), asked_new=known)
-            judged, kept, weight = await self._beside.call(work, size=len(answer.body))
+            judged, kept, weight = await self._offload.call(work, size=len(answer.body))
             if not self._signer.renews(judged):
                 await self._add(collector, len(answer.body), weight)
                 return _without_body(answer), judged, kept
@@ -260,7 +234,7 @@ class Attempt:
             )
             raise Refused(Failure(reason=Reason.TOO_LARGE, detail=detail))
         if self._bytes > LARGE:
-            await self._beside.admit()
+            await self._offload.admit()
 
     def _rules(self, collector: Collector) -> Rules:
         prepared = self._prepared
@@ -314,7 +288,7 @@ class Attempt:
         etag = answer.headers.get("etag", "")
         if len(etag) > _LONGEST_TAG:
             return None
-        whole = pages == 1 and not isinstance(collector.paging, LinkHeader)
+        whole = pages == 1 and not collector.paging.next_in_headers
         signature = self._keyring.signature
         return Tag(answer.url, signature, etag) if etag and whole and signature else None
 
@@ -347,8 +321,8 @@ class Client:
     `read_secret` is asked at every fetch, so that a renewed key is used at once; whatever it raises
     must have a text without the secret. `wall` gives epoch seconds. `connect_timeout` and
     `read_timeout` are seconds; the deadline of a whole poll is the caller's. `look_up_timeout` is
-    that of a name; `ask` takes the place of the system's resolver, `send` of the whole network, for
-    recorded answers. ``beside`` is where large answers are worked on.
+    that of a name; `look_up` replaces the system's resolver, `send` the whole network, for
+    recorded answers. ``offload`` runs work on large answers.
     """
 
     def __init__(
@@ -359,19 +333,19 @@ class Client:
         look_up_timeout: float = 10.0,
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
-        ask: Ask | None = None,
+        look_up: LookUp | None = None,
         send: Send | None = None,
     ) -> None:
-        self.beside = Offload()
+        self.offload = Offload()
         timeouts = Timeouts(look_up=look_up_timeout, connect=connect_timeout, read=read_timeout)
-        self._transport = Transport(timeouts, self.beside, ask=ask)
+        self._transport = Transport(timeouts, self.offload, look_up=look_up)
         self._world = World(
             read_secret=read_secret,
             wall=wall,
             clock=lambda: asyncio.get_running_loop().time(),
             send=send or self._transport.send,
             tokens=Tokens(wall),
-            beside=self.beside,
+            offload=self.offload,
         )
         self._prepared: dict[tuple[str, str], Prepared] = {}
         self._tags: dict[tuple[str, str], Tag] = {}
@@ -386,7 +360,7 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.beside.close()
+        self.offload.close()
         await self._transport.close()
 
     async def fetch(

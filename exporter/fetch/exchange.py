@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 
@@ -23,24 +22,22 @@ from exporter.fetch.authorize import (
     Token,
     Tokens,
     apply_auth,
-    auth_templates,
     read_token,
 )
 from exporter.fetch.classify import Classified, Rules, classify_response, excerpt, most_values
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError, host_of, safe_url
 from exporter.fetch.offload import Offload
-from exporter.fetch.ratelimit import rate_limit_of, retry_after
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.fetch.request import (
     Draft,
     Signature,
     draft_request,
     follow,
-    known_values,
-    request_templates,
     to_http_request,
     uses_account,
 )
-from exporter.kernel.calendar import Cycle, Span, find_zone, span
+from exporter.fetch.transport import Send
+from exporter.kernel.calendar import Cycle, Span, span
 from exporter.kernel.secrets import MASK, Secret, is_secret_name, redact_url
 from exporter.kernel.templates import DATE_WORDS, Clock, Template
 from exporter.model.definition.auth import TokenAuth
@@ -48,9 +45,8 @@ from exporter.model.definition.provider import Collector
 from exporter.model.definition.responses import ResponseRules
 from exporter.model.outcome import Exchange, Failure, Page, Reason
 from exporter.model.reading import RateLimit
-from exporter.model.target import Http, SecretSource, Target
+from exporter.model.target import SecretSource, Target
 
-_LAST_DAY = 31
 _NOW = re.compile(r"\{now\b")
 _DATED = re.compile(rf"\{{(?:{'|'.join(map(re.escape, DATE_WORDS))})\b")
 
@@ -65,8 +61,8 @@ class Prepared:
     def __init__(self, target: Target, collector: Collector, now: float) -> None:
         self.target = target
         self.collector = collector
-        self.moment = clock_of(target, now)
-        self.values = known_values(target, self.moment)
+        self.moment = target.clock(now)
+        self.values = target.values(self.moment)
         self.rules = rules_of(target, collector)
         fans_out = bool(target.accounts) or target.definition.accounts is not None
         self.draft: Draft | None = None
@@ -93,19 +89,6 @@ def rules_of(target: Target, collector: Collector) -> Rules:
     )
 
 
-def clock_of(target: Target, now: float) -> Clock:
-    """Return the clock of a target's templates: its zone, and its billing day where it has one."""
-    zone = find_zone(target.definition.zone)
-    moment = Clock(now, zone)
-    period = target.definition.period
-    if period is None or period.anchor_day is None:
-        return moment
-    day = period.anchor_day.render(known_values(target, moment).texts, moment) or ""
-    if not (day.isascii() and day.isdigit()):
-        return moment
-    return Clock(now, zone, min(max(int(day), 1), _LAST_DAY))
-
-
 def _lifetime(target: Target, collector: Collector, moment: Clock) -> Span | None:
     """Return how long the rendered texts stay true: for ever (None), this day, this instant.
 
@@ -120,8 +103,8 @@ def _lifetime(target: Target, collector: Collector, moment: Clock) -> Span | Non
 
 
 def _templates(target: Target, collector: Collector) -> Iterator[Template]:
-    yield from request_templates(collector.request)
-    yield from auth_templates(target.auth)
+    yield from collector.request.templates
+    yield from target.auth.templates
     for param in target.definition.params.values():
         if param.default is not None:
             yield param.default
@@ -148,18 +131,10 @@ class Refused(Exception):  # noqa: N818 - it ends an attempt with a value, it is
         self.failure = failure
 
 
-class Send(Protocol):
-    """Sends one request and reads its answer; raises nothing but cancellation."""
-
-    async def __call__(
-        self, wire: HttpRequest, http: Http, *, most: int, warm: bool = False
-    ) -> HttpResponse | Failure: ...
-
-
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt needs of the outside. ``wall`` is epoch seconds, ``clock`` loop time.
 
-    ``beside`` calls what takes long.
+    ``offload`` runs what takes long.
     """
 
     read_secret: Callable[[SecretSource], Secret]
@@ -167,7 +142,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     send: Send
     tokens: Tokens
-    beside: Offload
+    offload: Offload
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -261,13 +236,12 @@ class Exchanges:
 
     def _learn(self, answer: HttpResponse) -> None:
         """Take in what the headers say; the wait of a refusal comes with its failure."""
-        now = self._world.wall()
-        self._rate = (
-            rate_limit_of(answer.lines, now, self._target.definition.throttling) or self._rate
+        limits = read_rate_limit(
+            answer.lines, self._world.wall(), self._target.definition.throttling
         )
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            wait = retry_after(answer.lines, now)
-            self._again = max(self._again, self._world.clock() + (wait or 0.0))
+        self._rate = limits.rate or self._rate
+        if answer.status < HTTPStatus.BAD_REQUEST and limits.retry_after is not None:
+            self._again = max(self._again, self._world.clock() + limits.retry_after)
 
     def _shown(self, told: Exchange, answer: HttpResponse | None, order: Order) -> Exchange:
         if answer is None or not answer.body:
@@ -334,8 +308,8 @@ class Signer:
         """Return the signature of a request. Raises Refused and AuthError."""
         keyring = self._keyring
         auth = self._target.auth
-        if isinstance(auth, TokenAuth):
-            token = await self._a_token(auth)
+        if auth.token_auth is not None:
+            token = await self._a_token(auth.token_auth)
             if token is not keyring.token:
                 keyring.take(token)
         if keyring.signature is None:

@@ -96,7 +96,7 @@ class Pager:
         named has to be there: raises PagingError.
         """
         at, self.wanted = self.wanted or _FIRST, None
-        if at.number > 1 and not isinstance(self._paging, PageNumber | Offset):
+        if at.number > 1 and not self._paging.ends_on_absent_page:
             raise PagingError(f"page {at.number}, which the vendor named, is not there")
 
     def _following(

@@ -1,24 +1,25 @@
-"""What a YAML parser complains about, in words for people.
-
-YAML as a plain tree, with the position of everything in it.
+"""The one reader and the one writer of YAML: plain trees, with the position of everything in them.
 
 PyYAML's C parser composes the nodes; the tree is built here, because PyYAML's constructor is
 slow and knows YAML 1.1, where ``no`` is false, ``12:30`` is 750 and ``012`` is 10. Here
 ``true``, ``false``, ``null`` and decimal numbers mean something and all else is text.
 Positions are looked up in the nodes when a problem needs one, and cost nothing before.
+What is wrong is said in our own words: the parser's change with its version, and quote what may be
+a secret. The writer is ours because PyYAML's takes longer than the whole load of a configuration.
 """
 
 import functools
 import math
 import re
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
+import msgspec
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exporter.kernel.problems import Position, Problem, TreePath, show_path
-from exporter.kernel.secrets import hide_tokens
+from exporter.kernel.secrets import MASK, hide_tokens
 
 _PLAIN_WORDS: Final = {  # a part of the parser's words: what to say instead
     "mapping values are not allowed": (
@@ -44,7 +45,7 @@ _PLAIN_WORDS: Final = {  # a part of the parser's words: what to say instead
 }
 
 
-def in_plain_words(said: str, *, letter: str, opened: int) -> str:
+def _in_plain_words(said: str, *, letter: str, opened: int) -> str:
     """Return what is wrong, never what stands there: that may be a secret.
 
     `said` is the parser's context and problem, `letter` the character at the problem, `opened`
@@ -122,20 +123,23 @@ class Document:
             return Position(self.name, 0, 0)
         node: Node = self._root
         shown = node
-        for part in path:
+        for depth, part in enumerate(path, 1):
             entry = _child(node, part)
             if entry is None:
                 break
             key, node = entry
             # An empty value has no place of its own; and what a key means is at its value.
-            shown = key if _is_empty(node) else node
-            if at_key and part is path[-1]:
-                shown = key
+            shown = key if _is_empty(node) or (at_key and depth == len(path)) else node
         return _position(self.name, shown)
 
 
-def parse_yaml(text: str, name: str, *, loader: type = FAST) -> Document:
+def parse_yaml(
+    text: str, name: str, *, typed: bool = True, required: bool = True, loader: type = FAST
+) -> Document:
     """Read `text`; `name` is the file's name as the user knows it.
+
+    Without `typed` all scalars stay text, for a schema that says what ``0`` and ``true`` are. An
+    empty file is a problem where one is `required`, else an empty map.
 
     Never raises: look at the document's ``problems`` first. With a broken text the tree is
     empty and there is one problem; duplicate keys and the like leave a tree to go on with.
@@ -154,8 +158,9 @@ def parse_yaml(text: str, name: str, *, loader: type = FAST) -> Document:
         return _broken(name, _too_deep(name))
     if root is None or _is_null(root):
         what = "The file is empty. Write at least one key."
-        return _broken(name, Problem(Position(name, 1, 1), "", what))
-    return _build(name, root, aliases="*" in text)
+        empty = Problem(Position(name, 1, 1), "", what)
+        return _broken(name, empty) if required else Document(name, {}, root)
+    return _build(name, root, _Builder(aliases="*" in text, typed=typed))
 
 
 def _is_null(node: Node) -> bool:
@@ -213,7 +218,7 @@ def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Proble
     opened = error.context_mark.line if error.context_mark else line
     lines = text.split("\n", line + 1)
     letter = lines[line][column : column + 1] if 0 <= line < len(lines) else ""
-    words = in_plain_words(
+    words = _in_plain_words(
         f"{error.context or ''} {error.problem or ''}", letter=letter, opened=opened + 1
     )
     return Problem(Position(name, line + 1, column + 1), "", f"This is not YAML: {words}")
@@ -222,7 +227,8 @@ def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Proble
 class _Builder:
     """Makes the tree of a document and collects what YAML allows and this project does not."""
 
-    def __init__(self, *, aliases: bool) -> None:
+    def __init__(self, *, aliases: bool, typed: bool) -> None:
+        self._typed = typed
         self.found: list[tuple[Node, str]] = []
         self._done: dict[int, tuple[Tree, int]] | None = {} if aliases else None
         self._open: set[int] = set()
@@ -235,7 +241,7 @@ class _Builder:
             self._refuse_tag(node)
         if type(node) is ScalarNode:
             text: str = node.value
-            return text if node.style else _plain(text)
+            return text if node.style or not self._typed else _plain(text)
         if self._done is None:
             return self._collection(node)
         return self._aliased(node, self._done)
@@ -310,8 +316,7 @@ class _Endless(Exception):  # noqa: N818 - it never leaves this module
         self.node = node
 
 
-def _build(name: str, root: Node, *, aliases: bool) -> Document:
-    builder = _Builder(aliases=aliases)
+def _build(name: str, root: Node, builder: _Builder) -> Document:
     try:
         tree = builder.value(root)
     except _Endless as endless:
@@ -389,3 +394,70 @@ def _paths_of(root: Node, wanted: dict[int, str]) -> Iterator[tuple[int, TreePat
         for key, child in node.value:
             todo.append((key, path))
             todo.append((child, (*path, str(key.value))) if key.value != "<<" else (child, path))
+
+
+_WRITTEN_PLAIN: Final = re.compile(
+    r"[A-Za-z_/](?:[A-Za-z0-9_./+-]|:(?=[A-Za-z0-9/])| (?=[A-Za-z0-9]))*"  # words, paths, URLs
+    r"|[0-9]+(?:\.[0-9]+)?(?: [A-Za-z]+|[smhdwy][0-9smhdwy]*|%)"  # 5 TB, 1h30m, 20%
+)
+_OTHER_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+
+def write_yaml(tree: Tree) -> str:
+    """Return the YAML of a map or list in block style, with flat lists in one line.
+
+    `parse_yaml` reads the same tree back, and so do YAML 1.1 parsers. A mask is not quoted.
+    """
+    lines: list[str] = []
+    _write(tree, "", lines)
+    _written_text.cache_clear()  # the next document has other texts, and these would stay for ever
+    return "\n".join(lines) + "\n"
+
+
+def _write(tree: Tree, indent: str, lines: list[str]) -> None:
+    """Add the lines of a map or list in block style; what is flat stands in one line."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if _is_nested(value):
+                lines.append(f"{indent}{_written_scalar(key)}:")
+                _write(value, f"{indent}  ", lines)
+            else:
+                lines.append(f"{indent}{_written_scalar(key)}: {_flat(value)}")
+        return
+    for item in tree if isinstance(tree, list) else ():
+        if _is_nested(item):
+            start = len(lines)
+            _write(item, f"{indent}  ", lines)
+            lines[start] = f"{indent}- {lines[start][len(indent) + 2 :]}"
+        else:
+            lines.append(f"{indent}- {_flat(item)}")
+
+
+def _is_nested(value: Tree) -> TypeGuard[dict[str, Tree] | list[Tree]]:
+    if isinstance(value, dict):
+        return bool(value)
+    return isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+
+
+def _flat(value: Tree) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_flat(item) for item in value)}]"
+    return "{}" if isinstance(value, dict) else _written_scalar(value)
+
+
+def _written_scalar(value: Tree) -> str:
+    if isinstance(value, str):
+        return _written_text(value)
+    return msgspec.json.encode(value).decode()
+
+
+@functools.lru_cache(maxsize=8192)
+def _written_text(value: str) -> str:
+    if value == MASK or (_WRITTEN_PLAIN.fullmatch(value) and value.lower() not in _OTHER_WORDS):
+        return value
+    quoted = msgspec.json.encode(value).decode()  # JSON's strings are YAML's, but for odd letters
+    return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"

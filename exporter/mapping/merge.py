@@ -11,20 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.kernel.calendar import format_rfc3339
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
 
-_FIELDS = (
-    "used",
-    "limit",
-    "remaining",
-    "ratio",
-    "projected",
-    "next_period",
-    "overage",
-    "as_of",
-)
-_MONEY_FIELDS = ("cost", "base", "overage", "limit", "remaining", "projected")
+_FIELDS = tuple(role.key for role in read_roles(RESOURCE_ROLES))
+_MONEY_FIELDS = tuple(role.key for role in read_roles(COST_ROLES))
 
 
 class Stated(NamedTuple):

@@ -10,13 +10,11 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.kernel.jmes import SelectError
+from exporter.kernel.jmes import SelectError, quoted
 from exporter.kernel.secrets import clip
 from exporter.mapping.extract import ROWS, PayloadContext, read_items, read_money, read_usages
 from exporter.mapping.period import RequestVariables
-from exporter.mapping.rows import MappingError, quoted
-from exporter.mapping.values import label_at
-from exporter.model.definition.provider import Format
+from exporter.mapping.values import MappingError, label_at
 from exporter.model.definition.roles import AccountPlan
 from exporter.model.definition.rows import NameParts
 from exporter.model.outcome import Failure, Payload, Reason
@@ -167,7 +165,7 @@ def _outline(document: object) -> str:
 def _is_headers(target: Target, collector: str) -> bool:
     """Headers may well be absent: that is how some vendors say that there is no limit."""
     known = target.definition.collectors.get(collector)
-    return known is not None and known.format is Format.HEADERS
+    return known is not None and not known.format.has_body
 
 
 def _apply_rules(scene: PayloadContext, collector: str, gathered: ReadingBuilder) -> int:

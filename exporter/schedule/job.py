@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from exporter.model.definition.ratelimit import BudgetScope, RateLimitRules
+from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.target import Limit, Target
 
 TYPICAL_THROTTLING = RateLimitRules()
@@ -96,5 +96,5 @@ def budget_limits_of(jobs: Iterable[Job]) -> BudgetLimits:
         burst=max(1.0, min(throttling.burst for throttling in all_throttling) * share // 1),
         reserve=reserve,
         max_wait=max(throttling.max_wait for throttling in all_throttling),
-        one_key=all(throttling.scope is not BudgetScope.HOST for throttling in all_throttling),
+        one_key=all(throttling.scope.one_key for throttling in all_throttling),
     )

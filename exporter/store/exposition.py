@@ -1,49 +1,33 @@
-"""Samples become the lines that Prometheus reads. Pure.
+"""Samples become blocks of exposition text, and blocks become gzip. Pure.
 
 A block is the lines of one target in one family, without HELP and TYPE: those stand once per
-family, above the blocks of all targets (`exporter.store.shelf`). The lines are the same in every
-format; only the headers differ.
+family, above the blocks of all targets (`exporter.store.cache`). A block is the same in every
+dialect; only the headers differ.
 
-Sources: the text format 0.0.4 (prometheus.io, "Exposition formats") and OpenMetrics 1.0.0.
-
-Gzip of a body whose end is not known yet.
-
-The body is compressed once, as raw deflate that stops at a byte border; what is rendered per
-scrape (the exporter's own metrics) follows as more deflate in the same gzip member. So a scrape
-compresses a few kilobytes, whatever the size of the body. Source: RFC 1951, RFC 1952.
-
-isal (the extra ``fast``) is an order of magnitude faster than zlib at the same size; which of the
-two is there shows on first use.
+Gzip: the body of all blocks is compressed once, as raw deflate that ends at a byte border
+(`deflate`); what is rendered per scrape, the exporter's own metrics, follows as more deflate in the
+same gzip member (`assemble_gzip`). So a scrape compresses a few kilobytes, whatever the size of the
+body. isal (the extra ``fast``) is an order of magnitude faster than zlib at the same size; it is
+used if it is installed. Source: RFC 1951, RFC 1952.
 """
 
 import functools
 import importlib
-import math
-import re
 import struct
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from types import ModuleType
+from typing import Literal
 
 import msgspec
 
+from exporter.kernel.exposition_text import LABEL_NAME, Dialect, label_pairs, metadata, value_texts
 from exporter.model.families import FAMILY, Family, Sample
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_LABEL_NAME = re.compile("(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_INFO = "_info"
 _Extra = tuple[tuple[str, str], ...]
 _Memo = dict[tuple[tuple[str, ...], _Extra], bytes]
 """Rendered labels: a resource has the same ones in many families."""
-
-
-class Format(StrEnum):
-    """What a scraper can be given. The text format has the same body in 0.0.4 and in 1.0.0."""
-
-    TEXT = "text"
-    OPENMETRICS = "openmetrics"
 
 
 class DuplicateError(ValueError):
@@ -58,25 +42,10 @@ class MalformedError(ValueError):
     """A sample that does not fit its family; rendered, it would make the scrape fail."""
 
 
-def header(family: Family, form: Format) -> bytes:
-    """Return the lines that stand above the samples of `family`.
-
-    OpenMetrics knows the info type, named without its suffix, and UNIT, which it allows only
-    where the unit ends the name. The text format has neither.
-    """
-    if form is Format.TEXT:
-        lines = [f"HELP {family.name} {_escape(family.help, quote=False)}"]
-        lines += [f"TYPE {family.name} gauge"]
-    else:
-        info = family.name.endswith(_INFO)
-        name = family.name.removesuffix(_INFO) if info else family.name
-        lines = [
-            f"HELP {name} {_escape(family.help)}",
-            f"TYPE {name} {'info' if info else 'gauge'}",
-        ]
-        if family.unit and not info and name.endswith(f"_{family.unit}"):
-            lines += [f"UNIT {name} {family.unit}"]
-    return "".join(f"# {line}\n" for line in lines).encode()
+def header(family: Family, dialect: Dialect) -> bytes:
+    """Return the lines that stand above the samples of `family`."""
+    kind: Literal["info", "gauge"] = "info" if family.name.endswith("_info") else "gauge"
+    return metadata(family.name, kind, family.help, family.unit, dialect)
 
 
 def render(samples: Iterable[Sample]) -> dict[str, bytes]:
@@ -87,19 +56,6 @@ def render(samples: Iterable[Sample]) -> dict[str, bytes]:
     """
     samples = list(samples)
     return _rendered(samples, _layout(tuple([s.family for s in samples])))
-
-
-def value_texts(values: Sequence[float]) -> list[bytes]:
-    """Write each value so that it reads back identically: ``12``, ``0.37``, ``1e+20``, ``NaN``.
-
-    One encoder call writes them all, five times as fast as repr. JSON has no word for what is
-    not finite: those are written one by one.
-    """
-    numbers = array("d", values).tolist()
-    encoded = msgspec.json.encode(numbers)
-    if not numbers or b"null" in encoded:
-        return [_special(number) for number in numbers]
-    return encoded[1:-1].replace(b".0,", b",").removesuffix(b".0").split(b",")
 
 
 class PrefixCache:
@@ -213,14 +169,6 @@ def _block(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
     return (template + b" %b\n") % tuple(texts)
 
 
-def _special(number: float) -> bytes:
-    if math.isnan(number):
-        return b"NaN"
-    if math.isinf(number):
-        return b"+Inf" if number > 0 else b"-Inf"
-    return repr(number).removesuffix(".0").encode()
-
-
 def _labels(family: Family, sample: Sample) -> bytes:
     if sample.extra and not family.open_labels:
         raise MalformedError(f"{family.name} has no labels besides {family.labels}.")
@@ -228,19 +176,10 @@ def _labels(family: Family, sample: Sample) -> bytes:
         raise MalformedError(f"{family.name} has the labels {family.labels}, not {sample.labels}.")
     pairs = [*zip(family.labels, sample.labels, strict=True), *sorted(sample.extra)]
     names = [name for name, _ in pairs]
-    wrong = [name for name in names if not _LABEL_NAME.fullmatch(name) or names.count(name) > 1]
+    wrong = [name for name in names if not LABEL_NAME.fullmatch(name) or names.count(name) > 1]
     if wrong:
         raise MalformedError(f"{family.name} cannot have the label {wrong[0]!r}, or not twice.")
-    written = ",".join([f'{name}="{_escape(value)}"' for name, value in pairs])
-    return f"{{{written}}}".encode()
-
-
-def _escape(text: str, *, quote: bool = True) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
-    if quote:
-        text = text.replace('"', '\\"')
-    # A lone surrogate is no character; UTF-8 cannot say it and Prometheus refuses the attempt.
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    return f"{{{label_pairs(pairs)}}}".encode()
 
 
 def _extras(samples: Sequence[Sample]) -> tuple[_Extra, ...]:

@@ -10,10 +10,8 @@ Sources: RFC 9110 sections 12.4.2, 12.5.1 and 12.5.3; prometheus/docs ``content_
 import functools
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal, TypeAlias
 
-Dialect: TypeAlias = Literal["text", "openmetrics"]
-"""How the body is written; text 0.0.4 and 1.0.0 are the same bytes for our names."""
+from exporter.kernel.exposition_text import Dialect
 
 
 class Format(StrEnum):
@@ -30,7 +28,7 @@ class Format(StrEnum):
     @property
     def dialect(self) -> Dialect:
         """How the body of this format is written."""
-        return "openmetrics" if self is Format.OPENMETRICS_100 else "text"
+        return Dialect.OPENMETRICS if self is Format.OPENMETRICS_100 else Dialect.TEXT
 
 
 _OFFERS = {

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
-import yaml
 
 from exporter.kernel.calendar import parse_duration
 from exporter.kernel.override import override
 from exporter.kernel.problems import Position, Problem, did_you_mean
 from exporter.kernel.secrets import hide_tokens, hide_value, looks_secret
+from exporter.kernel.yamlfile import Document, Tree, parse_yaml
 from exporter.web.address import BadWebConfig
 
 CIPHERS: Final[Mapping[str, str]] = {
@@ -270,7 +270,7 @@ _FIELDS: Final = {
     "rate_limit": RateLimit,
 }
 _SECTIONS: Final = {*_FIELDS, "basic_auth_users", "http_server_config.headers"}
-_NULL: Final = "tag:yaml.org,2002:null"  # a section without content is as good as none
+_NOTHING: Final = ("", "~", "null", "Null", "NULL")  # a section without content is none
 
 
 def read_web_config(path: str) -> WebConfig:
@@ -278,11 +278,11 @@ def read_web_config(path: str) -> WebConfig:
 
     Raises BadWebConfig with all problems, OSError when the file cannot be read.
     """
-    document = _Document(path, _text(path))
-    config = document.convert()
+    document = parse_yaml(_text(path), path, typed=False, required=False)
+    config = _convert(document)
     found = findings(config)
     if found:
-        raise BadWebConfig(document.problem(finding) for finding in found)
+        raise BadWebConfig(_problem(document, finding) for finding in found)
     return resolved(config, Path(path).parent)
 
 
@@ -309,78 +309,45 @@ def _text(path: str) -> str:
         raise BadWebConfig([Problem(Position(path, 0, 0), "", what)]) from error
 
 
-class _Document:
-    """A YAML document as plain values, with the place of each key."""
+def _convert(document: Document) -> WebConfig:
+    """Return the typed configuration. Raises BadWebConfig."""
+    if document.problems:
+        raise BadWebConfig(document.problems)
+    try:
+        return msgspec.convert(_sections(document.tree, ""), WebConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadWebConfig([_problem(document, _explain(str(error)))]) from error
 
-    def __init__(self, path: str, text: str) -> None:
-        self._path = path
-        self._places: dict[str, Position] = {"": Position(path, 1, 1)}
-        self._problems: list[Problem] = []
-        self._value: object = None
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self._value = {} if node is None else self._plain(node, "")
-        except (yaml.YAMLError, RecursionError) as error:
-            raise BadWebConfig([self._broken(error)]) from error
 
-    def convert(self) -> WebConfig:
-        """Return the typed configuration. Raises BadWebConfig."""
-        if not self._problems:
-            try:
-                return msgspec.convert(self._value, WebConfig, strict=False)
-            except msgspec.ValidationError as error:
-                self._problems.append(self.problem(_explain(str(error))))
-        raise BadWebConfig(self._problems)
+def _sections(tree: Tree, path: str) -> Tree:
+    """Return the tree without the sections that have no content."""
+    if not isinstance(tree, dict):
+        return tree
+    inner = {key: f"{path}.{key}".removeprefix(".") for key in tree}
+    return {
+        key: _sections(value, inner[key])
+        for key, value in tree.items()
+        if inner[key] not in _SECTIONS or value not in _NOTHING
+    }
 
-    def problem(self, finding: Finding) -> Problem:
-        """Return `finding` with the place of the nearest key that the file has."""
-        path, what = finding
-        place = path
-        while place not in self._places:
-            place = place.rpartition(".")[0]
-        # A password or key may stand in the wrong place, also in that of a name.
-        value: object = self._value
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, str) and looks_secret(value):
-            what = hide_value(what, value)
-        return Problem(self._places[place], hide_tokens(path), hide_tokens(what))
 
-    def _plain(self, node: yaml.Node, path: str) -> object:
-        # Scalars stay text: of "0", "yes" and "1e3" the schema says what they are.
-        self._places.setdefault(path, self._position(node.start_mark))
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._pairs(node, path))
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(child, f"{path}[]") for child in node.value]
-        return str(node.value)
-
-    def _pairs(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, object]]:
-        seen = set()
-        for key_node, value_node in node.value:
-            key = str(getattr(key_node, "value", ""))
-            inner = f"{path}.{key}" if path else key
-            self._places[inner] = self._position(key_node.start_mark)
-            if key in seen:
-                what = "the key is there twice. Keep one."
-                self._problems.append(self.problem((inner, what)))
-            seen.add(key)
-            if inner not in _SECTIONS or value_node.tag != _NULL:
-                yield key, self._plain(value_node, inner)
-
-    def _position(self, mark: yaml.Mark) -> Position:
-        return Position(self._path, mark.line + 1, mark.column + 1)
-
-    def _broken(self, error: Exception) -> Problem:
-        mark = getattr(error, "problem_mark", None)
-        position = Position(self._path, 0, 0) if mark is None else self._position(mark)
-        # The parser's own words differ from version to version, and quote what may be a password.
-        what = (
-            "not YAML here"
-            if not isinstance(error, RecursionError)
-            else "nested too deeply, or an alias (*) that holds itself"
-        )
-        return Problem(position, "", f"{what}. Write YAML as promtool check web-config takes it.")
+def _problem(document: Document, finding: Finding) -> Problem:
+    """Return `finding` with the position of the nearest key that the file has."""
+    path, what = finding
+    keys = path.split(".", 1 if path.startswith("basic_auth_users.") else -1)
+    value: object = document.tree
+    known = 0
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            value = None
+            break
+        value = value[key]
+        known += 1
+    # A password or key may stand in the wrong place, also in that of a name.
+    if isinstance(value, str) and looks_secret(value):
+        what = hide_value(what, value)
+    position = document.position(tuple(keys[:known]), at_key=True)
+    return Problem(position, hide_tokens(path), hide_tokens(what))
 
 
 def _explain(message: str) -> Finding:

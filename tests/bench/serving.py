@@ -16,13 +16,12 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from exporter.app.daemon import Scrape
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import PrefixCache
 from exporter.web import routes
 from exporter.web.address import parse_address
-from exporter.web.connection import Route
-from exporter.web.routes import Dispatcher
+from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.bench import shape
 from tests.support.callback_timer import CallbackTimer
@@ -49,7 +48,7 @@ class Shop:
 
     def self_metrics(self) -> SelfMetrics:
         """Return the self-metrics of a daemon with these targets."""
-        now = Now(backoffs=dict, lateness=float, series=self.shelf.series)
+        now = LiveValues(backoffs=dict, lateness=float, series=self.shelf.series)
         own = SelfMetrics(Build(version="0"), now, clock=time.monotonic)
         own.track(
             Tracked(

@@ -20,6 +20,7 @@ from exporter.demo.faults import FAULTS
 from exporter.demo.server import Script, VendorRequest, json_response
 from exporter.demo.server import VendorResponse as Reply
 from exporter.fetch.http import HttpRequest, HttpResponse
+from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.override import override
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import Event, PollFinished
@@ -142,7 +143,7 @@ class Life:
             generation += 1
             process.engine.apply(self.plan(generation))
             telling.track(process.engine.plan.targets.values())
-            text = process.engine.shelf.body() + telling.metrics.render("text")
+            text = process.engine.shelf.body() + telling.metrics.render(Dialect.TEXT)
             gc.collect()
             tasks = len(asyncio.all_tasks())
             self.sizes.append(Size(sys.getallocatedblocks(), tasks, len(text)))

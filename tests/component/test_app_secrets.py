@@ -125,12 +125,12 @@ def written(folder: Path) -> str:
 def test_the_daemon_gives_no_secret_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    blabber = EchoingVendor()
+    echoing = EchoingVendor()
     seen: dict[str, str] = {}
 
     @adjustable_clock
     async def watch() -> None:
-        async with Vendor(blabber) as vendor:
+        async with Vendor(echoing) as vendor:
             path = config(tmp_path, vendor.base_url)
             options: dict[str, Any] = {"log_format": form, "lifecycle": True}
             async with exporting(path, monkeypatch, log_level="debug", **options) as exporter:
@@ -150,7 +150,7 @@ def test_the_daemon_gives_no_secret_away(
                 seen["log"] = exporter.log
 
     watch()
-    assert set(SECRETS) - {PROXY, HEADER} <= blabber.told  # the vendor did have them all
+    assert set(SECRETS) - {PROXY, HEADER} <= echoing.told  # the vendor did have them all
     assert "poll finished" in seen["log"]
     assert "usage_quantity{" in seen["values"]
     assert 'Did you mean "token"?' in seen["reload"]
@@ -159,11 +159,11 @@ def test_the_daemon_gives_no_secret_away(
 
 
 def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blabber = EchoingVendor()
+    echoing = EchoingVendor()
 
     @adjustable_clock
     async def watch() -> None:
-        async with Vendor(blabber) as vendor:
+        async with Vendor(echoing) as vendor:
             path = config(tmp_path, vendor.base_url, state=True)
             async with exporting(path, monkeypatch):
                 while len(vendor.asked) < 3 * len(REPLIES):
@@ -171,20 +171,20 @@ def test_the_state_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                     await asyncio.sleep(0.1)  # a poll begins when the disk knows of it
 
     watch()
-    assert set(SECRETS) - {PROXY, HEADER} <= blabber.told
+    assert set(SECRETS) - {PROXY, HEADER} <= echoing.told
     assert "usage" in written(tmp_path)
     clean("the state file", written(tmp_path))
 
 
 @adjustable_clock
 async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
-    blabber, log, expositions = EchoingVendor(), io.StringIO(), b""
-    async with Vendor(blabber) as vendor:
+    echoing, log, expositions = EchoingVendor(), io.StringIO(), b""
+    async with Vendor(echoing) as vendor:
         plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
             done = await once(plan, only="", log_level="debug", log_format="logfmt", stream=log)
             expositions += done.exposition()
-    assert set(SECRETS) - {PROXY, HEADER} <= blabber.told
+    assert set(SECRETS) - {PROXY, HEADER} <= echoing.told
     assert b"usage_quantity" in expositions
     clean("the log", log.getvalue())
     clean("the exposition", expositions.decode())
@@ -192,13 +192,13 @@ async def test_once_gives_no_secret_away(tmp_path: Path) -> None:
 
 @adjustable_clock
 async def test_explain_gives_no_secret_away(tmp_path: Path) -> None:
-    blabber, lines = EchoingVendor(), list[str]()
-    async with Vendor(blabber) as vendor:
+    echoing, lines = EchoingVendor(), list[str]()
+    async with Vendor(echoing) as vendor:
         plan = await asyncio.to_thread(plan_of, config(tmp_path, vendor.base_url))
         for _ in range(len(REPLIES)):
             for target in plan.targets.values():
                 lines += (await explain(target)).lines
-    assert set(SECRETS) - {PROXY, HEADER} <= blabber.told
+    assert set(SECRETS) - {PROXY, HEADER} <= echoing.told
     clean("the story", "\n".join(lines))
 
 
@@ -282,8 +282,8 @@ def test_check_of_broken_yaml_shows_no_secret(
 
 @adjustable_clock
 async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
-    log, blabber = io.StringIO(), EchoingVendor()
-    async with Vendor(blabber) as vendor:
+    log, echoing = io.StringIO(), EchoingVendor()
+    async with Vendor(echoing) as vendor:
         host = vendor.host
         plan = await asyncio.to_thread(
             plan_of, config(tmp_path, "http://leaky.invalid", f"http://me:{PROXY}@{host}")

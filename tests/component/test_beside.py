@@ -28,7 +28,7 @@ class Works:
     """Works that last until they are let go, and what became of them."""
 
     def __init__(self) -> None:
-        self.beside = Offload()
+        self.offload = Offload()
         self.order: list[str] = []
         self.gate = threading.Event()
 
@@ -44,7 +44,7 @@ class Works:
     async def begin(
         self, group: asyncio.TaskGroup, name: str, *, finishing: bool = False
     ) -> "asyncio.Task[str]":
-        call = self.beside.call(self.work(name), size=LARGE + 1, finishing=finishing)
+        call = self.offload.call(self.work(name), size=LARGE + 1, finishing=finishing)
         task = group.create_task(call)
         await asyncio.sleep(0)
         return task
@@ -64,7 +64,7 @@ async def test_large_works_are_done_one_by_one_and_what_is_begun_is_finished_fir
         tasks.append(await works.begin(group, "finish", finishing=True))
         works.gate.set()
     assert [task.result() for task in tasks] == ["one", "two", "three", "finish"]
-    works.beside.close()
+    works.offload.close()
     assert works.order == ["one", "finish", "two", "three"]
 
 
@@ -77,14 +77,14 @@ async def test_who_is_called_off_while_he_waits_holds_up_nobody() -> None:
         second.cancel()
         works.gate.set()
         assert (await first, await third) == ("one", "three")
-    await asyncio.wait_for(works.beside.call(works.work("four"), size=LARGE + 1), 5)
-    works.beside.close()
+    await asyncio.wait_for(works.offload.call(works.work("four"), size=LARGE + 1), 5)
+    works.offload.close()
     assert works.order == ["one", "three", "four"]
 
 
 async def test_who_is_called_off_at_his_turn_passes_it_on() -> None:
     async def first() -> None:
-        await works.beside.call(works.work("one"), size=LARGE + 1)
+        await works.offload.call(works.work("one"), size=LARGE + 1)
         second.cancel()  # its turn has come, and it does not know yet
 
     works = Works()
@@ -95,7 +95,7 @@ async def test_who_is_called_off_at_his_turn_passes_it_on() -> None:
         third = await works.begin(group, "three")
         works.gate.set()
         assert await third == "three"
-    works.beside.close()
+    works.offload.close()
     assert works.order == ["one", "three"]
 
 
@@ -106,9 +106,9 @@ async def test_an_error_is_the_callers_and_the_next_has_his_turn() -> None:
     works = Works()
     works.gate.set()
     with pytest.raises(ZeroDivisionError):
-        await works.beside.call(crash, size=LARGE + 1)
-    assert await works.beside.call(works.work("one"), size=LARGE + 1) == "one"
-    works.beside.close()
+        await works.offload.call(crash, size=LARGE + 1)
+    assert await works.offload.call(works.work("one"), size=LARGE + 1) == "one"
+    works.offload.close()
 
 
 LARGE_BODY = json.dumps({"rows": [row(used=1, note="x" * 1_600) for _ in range(3_000)]}).encode()

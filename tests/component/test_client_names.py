@@ -50,7 +50,7 @@ async def asking(
 ) -> AsyncIterator[Client]:
     try:
         async with a_client(
-            ask=resolver, look_up_timeout=look_up_timeout, connect_timeout=connect_timeout
+            look_up=resolver, look_up_timeout=look_up_timeout, connect_timeout=connect_timeout
         ) as client:
             yield client
     finally:
@@ -133,7 +133,7 @@ async def test_the_wait_for_a_name_is_not_counted_as_connecting() -> None:
     with a_hole() as hole:
         async with (
             Server(GOOD).at() as vendor,
-            a_client(ask=late, connect_timeout=0.5, look_up_timeout=10) as client,
+            a_client(look_up=late, connect_timeout=0.5, look_up_timeout=10) as client,
         ):
             assert documents(await ask(client, "good.test", vendor.port)) == [{"used": 1}]
             found = failure(await ask(client, "other.test", hole))
@@ -150,7 +150,7 @@ async def test_an_answer_that_comes_late_serves_the_next_poll() -> None:
         gate.wait(30)
         return HERE
 
-    async with Server(GOOD).at() as vendor, a_client(ask=late, look_up_timeout=0.2) as client:
+    async with Server(GOOD).at() as vendor, a_client(look_up=late, look_up_timeout=0.2) as client:
         failure(await ask(client, "late.test", vendor.port))
         gate.set()
         assert documents(await ask(client, "late.test", vendor.port))

@@ -11,7 +11,7 @@ from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, TokenAuth
 from exporter.model.definition.paging import NextUrl
-from exporter.model.definition.request import Param
+from exporter.model.definition.params import Param
 from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Exchange, Reason
 from exporter.model.target import Target
@@ -91,13 +91,13 @@ async def poll(client: Client, target: Target) -> Any:
 
 
 async def test_a_token_is_fetched_once_and_used_for_all_polls() -> None:
-    desk = TokenVendor()
-    async with Vendor(desk) as vendor, a_client() as client:
+    tokens = TokenVendor()
+    async with Vendor(tokens) as vendor, a_client() as client:
         first = target_of(vendor.base_url, name="one")
         second = target_of(vendor.base_url, name="two")
         for target in (first, second, first):
             assert documents(await poll(client, target)) == [{"used": 1}]
-    assert desk.log_ins == 1
+    assert tokens.log_ins == 1
     assert json.loads(vendor.asked[0].body) == {
         "username": "ops@example.com",
         "password": CANARY,
@@ -107,53 +107,53 @@ async def test_a_token_is_fetched_once_and_used_for_all_polls() -> None:
 
 
 async def test_polls_at_once_share_one_log_in() -> None:
-    desk = TokenVendor()
-    async with Vendor(desk) as vendor, a_client() as client, asyncio.TaskGroup() as group:
+    tokens = TokenVendor()
+    async with Vendor(tokens) as vendor, a_client() as client, asyncio.TaskGroup() as group:
         for number in range(10):
             group.create_task(poll(client, target_of(vendor.base_url, name=f"t{number}")))
-    assert desk.log_ins == 1
+    assert tokens.log_ins == 1
 
 
 async def test_other_parameters_or_secrets_are_other_log_ins() -> None:
-    desk = TokenVendor()
-    async with Vendor(desk) as vendor, a_client() as client:
+    tokens = TokenVendor()
+    async with Vendor(tokens) as vendor, a_client() as client:
         await poll(client, target_of(vendor.base_url, name="a"))
         await poll(client, target_of(vendor.base_url, name="b", params={"org": ("other",)}))
         changed = {**SECRETS, "password": "changed-password"}
         await poll(client, target_of(vendor.base_url, name="c", secrets=changed))
         await poll(client, target_of(vendor.base_url, name="d", budget="other"))
-    assert desk.log_ins == 4
+    assert tokens.log_ins == 4
 
 
 async def test_a_token_is_renewed_ahead_of_its_end() -> None:
     now = [NOW]
-    desk = TokenVendor(expires_in=600)
-    async with Vendor(desk) as vendor, a_client(wall=lambda: now[0]) as client:
+    tokens = TokenVendor(expires_in=600)
+    async with Vendor(tokens) as vendor, a_client(wall=lambda: now[0]) as client:
         target = target_of(vendor.base_url)
         for seconds in (0, 539, 541):
             now[0] = NOW + seconds
             assert documents(await poll(client, target))
-    assert desk.log_ins == 2
+    assert tokens.log_ins == 2
 
 
 async def test_a_token_that_is_refused_is_renewed_once() -> None:
     now = [NOW]
-    desk = TokenVendor(good={"token-1-secret"})
-    async with Vendor(desk) as vendor, a_client(wall=lambda: now[0]) as client:
+    tokens = TokenVendor(good={"token-1-secret"})
+    async with Vendor(tokens) as vendor, a_client(wall=lambda: now[0]) as client:
         target = target_of(vendor.base_url)
         await poll(client, target)
-        desk.good = {"token-2-secret"}
+        tokens.good = {"token-2-secret"}
         now[0] += 3600
         fetched = await poll(client, target)
     assert documents(fetched) == [{"used": 1}]
     assert [exchange.status for exchange in fetched.exchanges] == [401, 200, 200]
-    assert desk.log_ins == 2
+    assert tokens.log_ins == 2
 
 
 async def test_a_token_that_is_refused_again_is_a_failure_of_the_credential() -> None:
     now = [NOW]
-    desk = TokenVendor(good=set())
-    async with Vendor(desk) as vendor, a_client(wall=lambda: now[0]) as client:
+    tokens = TokenVendor(good=set())
+    async with Vendor(tokens) as vendor, a_client(wall=lambda: now[0]) as client:
         target = target_of(vendor.base_url)
         first = failure(await poll(client, target))
         now[0] += 3600
@@ -164,17 +164,17 @@ async def test_a_token_that_is_refused_again_is_a_failure_of_the_credential() ->
     assert failure(second).reason is Reason.AUTH
     assert "Invalid token <secret>." in failure(second).detail
     assert [exchange.status for exchange in second.exchanges] == [401, 200, 401]
-    assert desk.log_ins == 2
+    assert tokens.log_ins == 2
 
 
 async def test_a_used_up_quota_with_401_does_not_renew_the_token() -> None:
     quota = ResponseRules(quota_exhausted=(Match(statuses=frozenset({401})),))
-    desk = TokenVendor(good=set())
-    async with Vendor(desk) as vendor, a_client() as client:
+    tokens = TokenVendor(good=set())
+    async with Vendor(tokens) as vendor, a_client() as client:
         collector = a_collector(verdict=quota)
         found = failure(await fetch(target_of(vendor.base_url), collector, client=client))
     assert found.reason is Reason.QUOTA_EXHAUSTED
-    assert desk.log_ins == 1
+    assert tokens.log_ins == 1
 
 
 async def test_a_wrong_password_is_tried_once_a_minute() -> None:

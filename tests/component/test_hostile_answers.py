@@ -190,7 +190,7 @@ CASES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
 
 
 class RawVendor:
-    """Writes bytes to whoever connects; the path of the request says which."""
+    """Writes bytes to each connection; the path of the request says which."""
 
     def __init__(self, answers: Sequence[Callable[[], bytes]]) -> None:
         self._answers = answers

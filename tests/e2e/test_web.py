@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.kernel.exposition_text import Dialect
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.web.access import AccessControl
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
@@ -52,7 +53,7 @@ def test_promtool_accepts_the_web_config_that_we_accept(
 
 
 def test_promtool_finds_nothing_in_the_self_metrics(promtool: str) -> None:
-    now = Now(backoffs=dict, lateness=lambda: 0.0, series=lambda: 0)
+    now = LiveValues(backoffs=dict, lateness=lambda: 0.0, series=lambda: 0)
     metrics = SelfMetrics(Build(version="1"), now, clock=lambda: 0.0)
     metrics.track([Tracked(provider="a", account="b", intervals={"usage": 60.0})])
-    assert check(promtool, "metrics", text=metrics.render("text")) == (0, "")
+    assert check(promtool, "metrics", text=metrics.render(Dialect.TEXT)) == (0, "")

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.kernel.exposition_text import Dialect, value_texts
 from exporter.model.families import FAMILIES, FAMILY, Sample
 from exporter.store.exposition import (
     DuplicateError,
-    Format,
     PrefixCache,
     header,
     render,
-    value_texts,
 )
 
 SURROGATES = "".join(map(chr, range(0xD800, 0xE000)))
@@ -56,24 +55,24 @@ def bits(value: float) -> bytes:
     return b"NaN" if math.isnan(value) else struct.pack(">d", value)
 
 
-def body(blocks: dict[str, bytes], form: Format) -> str:
+def body(blocks: dict[str, bytes], form: Dialect) -> str:
     parts = [header(f, form) + blocks[f.name] for f in FAMILIES if f.name in blocks]
-    return b"".join(parts).decode() + ("# EOF\n" if form is Format.OPENMETRICS else "")
+    return b"".join(parts).decode() + form.end.decode()
 
 
 def parsed(
-    text: str, form: Format
+    text: str, form: Dialect
 ) -> Iterator[tuple[tuple[str, frozenset[tuple[str, str]]], bytes]]:
-    parse = parse_text if form is Format.TEXT else parse_openmetrics
+    parse = parse_text if form is Dialect.TEXT else parse_openmetrics
     for family in parse(text):
         for sample in family.samples:
             # The OpenMetrics parser reads "-0" as an integer, which has no sign at zero.
             yield (sample.name, frozenset(sample.labels.items())), bits(sample.value + 0.0)
 
 
-@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("form", Dialect)
 @given(samples=samples_of())
-def test_the_parsers_read_back_every_sample(form: Format, samples: list[Sample]) -> None:
+def test_the_parsers_read_back_every_sample(form: Dialect, samples: list[Sample]) -> None:
     read = list(parsed(body(render(samples), form), form))
     assert len(read) == len(samples)
     assert dict(read) == expected(samples)

@@ -6,7 +6,8 @@ import gzip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.transport import InflateError, inflate
+from exporter.fetch.errors import InflateError
+from exporter.fetch.transport import inflate
 
 
 @given(st.binary(), st.sampled_from(["gzip", "deflate", "", "br"]))

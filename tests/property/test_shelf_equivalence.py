@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from exporter.kernel.exposition_text import Dialect
 from exporter.model.families import FAMILIES, Sample
 from exporter.store.cache import ExpositionCache
-from exporter.store.exposition import Format, PrefixCache, assemble_gzip, deflate, render
+from exporter.store.exposition import PrefixCache, assemble_gzip, deflate, render
 
 ACCOUNTS = st.sampled_from(["a", "b", "c"])
 PICKS = st.dictionaries(st.sampled_from([f.name for f in FAMILIES]), st.integers(1, 4), max_size=5)
@@ -54,8 +55,8 @@ class ShelfMachine(RuleBasedStateMachine):
         self.caches.pop(account, None)
         self.shelf.remove(account)
 
-    @rule(form=st.sampled_from(Format))
-    def scrape(self, form: Format) -> None:
+    @rule(form=st.sampled_from(Dialect))
+    def scrape(self, form: Dialect) -> None:
         piece = deflate(self.shelf._parts(form))
         packed = b"".join(assemble_gzip(piece, b"tail 1\n"))
         assert gzip.decompress(packed) == self.shelf.body(form) + b"tail 1\n"
@@ -65,7 +66,7 @@ class ShelfMachine(RuleBasedStateMachine):
         fresh = ExpositionCache()
         for account, held in self.truth.items():
             fresh.put(account, render(held))
-        for form in Format:
+        for form in Dialect:
             assert sorted(self.shelf.body(form).splitlines()) == sorted(
                 fresh.body(form).splitlines()
             )

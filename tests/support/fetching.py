@@ -7,14 +7,15 @@ from typing import Any
 from exporter.fetch.client import Client
 from exporter.fetch.exchange import Watch
 from exporter.fetch.http import HttpResponse, joined
-from exporter.fetch.transport import Ask
+from exporter.fetch.resolve import LookUp
 from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import Clock, compile_template
 from exporter.model.definition.auth import Auth, HeaderAuth, NoAuth
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Accounts, Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
-from exporter.model.definition.request import Argument, ArrayStyle, Json, Param, Request
+from exporter.model.definition.request import Argument, ArrayStyle, Json, Request
 from exporter.model.outcome import Failure, Fetched, Payload
 from exporter.model.target import Http, LiteralSecret, SecretSource, Target
 from tests.support.vendor import NOW
@@ -110,13 +111,13 @@ def a_client(
     connect_timeout: float = 2.0,
     read_timeout: float = 2.0,
     look_up_timeout: float = 2.0,
-    ask: Ask | None = None,
+    look_up: LookUp | None = None,
 ) -> Client:
     return Client(
         read_secret=read_secret,
         wall=wall,
         look_up_timeout=look_up_timeout,
-        ask=ask,
+        look_up=look_up,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
     )

@@ -41,7 +41,7 @@ class SimulatedLoop(CalendarLoop):
         future: asyncio.Future[_Result] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             future.set_exception(error)
         return future
 

@@ -1,12 +1,18 @@
-"""How one page leads to the next; the words are the field's.
+"""Paging: how one page of an answer leads to the next, in the words of the field.
 
-Requests, paging and success rules of collectors, as text.
+Six kinds: no paging at all, and the five tags of ``paging: {kind: ...}``. Each kind stands here as
+its keys (``...Text``, with ``compile``) beside its compiled form. ``fetch.paginate`` holds the loop
+and is the only other module that tells the kinds apart; what anyone else needs to know of a kind is
+an attribute of it:
 
-Paging: six kinds, each with a way to tell its end.
+- ``next_in_headers``: the next address is no part of the body, so that an ETag does not cover it.
+- ``ends_on_absent_page``: we count the pages, and "there is none" is how some vendors end them.
+- ``max_pages``: more pages are a failure, never a sum over some of them.
+- ``describe(code)``: a sentence, "" for a single page; ``code`` formats what is quoted.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias, assert_never
+from typing import Annotated, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
@@ -14,94 +20,59 @@ from msgspec import UNSET, Meta, UnsetType, field
 from exporter.kernel.jmes import Selector
 from exporter.kernel.problems import ErrorLocation
 from exporter.model.definition import parsers
-from exporter.model.definition.parsers import PathOrPaths, PathStr, PositiveInt, Strict
+from exporter.model.definition.parsers import (
+    CodeFormat,
+    PathOrPaths,
+    PathStr,
+    PositiveInt,
+    Strict,
+    describe_paths,
+)
+
+MaxPages: TypeAlias = Annotated[
+    int, Meta(ge=1, le=100_000, description="More pages than this are a failure.")
+]
+_DEFAULT_PAGES = 100
 
 
-class NoPaging(msgspec.Struct, frozen=True, kw_only=True):
+class _Kind(msgspec.Struct, frozen=True, kw_only=True):
+    next_in_headers: ClassVar[bool] = False
+    ends_on_absent_page: ClassVar[bool] = False
+    max_pages: int = 1
+
+
+class NoPaging(_Kind, frozen=True, kw_only=True):
     """One request, one answer."""
 
-
-class NextUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """The next page's address stands in the body: absolute, relative, or a HAL link."""
-
-    next: tuple[Selector, ...]
-    max_pages: int
-
-
-class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """A cursor from the body (the id of the last row counts) goes into an argument.
-
-    Ends when the cursor is null, absent or empty, when ``more`` is there and false, or when
-    ``rows`` is there and empty. ``body`` puts the cursor into the JSON or form body.
-    """
-
-    cursor: tuple[Selector, ...]
-    param: str
-    more: Selector | None = None
-    rows: Selector | None = None
-    body: bool = False
-    max_pages: int
-
-
-class PageNumber(msgspec.Struct, frozen=True, kw_only=True):
-    """Pages are numbered from ``start``.
-
-    The end is told by whichever of these is set: ``next_page`` (null or absent), ``total_pages``,
-    ``total_rows`` (with ``size``), ``more`` (false), and else by a page with fewer than ``size``
-    rows, or none at all. ``body`` puts the numbers into the JSON or form body.
-    """
-
-    param: str
-    start: int = 1
-    size_param: str | None = None
-    size: int | None = None
-    rows: Selector | None = None
-    next_page: Selector | None = None
-    total_pages: Selector | None = None
-    total_rows: Selector | None = None
-    more: Selector | None = None
-    body: bool = False
-    max_pages: int
-
-
-class Offset(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows are skipped: ``param`` counts rows, ``limit_param`` asks for ``limit`` of them.
-
-    ``body`` puts both into the JSON or form body.
-    """
-
-    param: str
-    limit_param: str | None = None
-    limit: int
-    rows: Selector
-    total_rows: Selector | None = None
-    more: Selector | None = None
-    body: bool = False
-    max_pages: int
-
-
-class LinkHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """RFC 8288: ``Link: <…>; rel="next"``.
-
-    ``unless`` names attributes that end the paging although the link is there, such as
-    ``{"results": "false"}``.
-    """
-
-    rel: str = "next"
-    unless: Mapping[str, str] = {}
-    max_pages: int
-
-
-Paging: TypeAlias = NoPaging | NextUrl | Cursor | PageNumber | Offset | LinkHeader
-MaxPages: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
-_PAGES = 100
+    def describe(self, code: CodeFormat = str) -> str:
+        """Return "": there is nothing to say."""
+        return ""
 
 
 class NextUrlText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="next_url"):
     """The next page's address stands in the answer."""
 
     next: Annotated[PathOrPaths, Meta(description="Where the next page's address stands.")]
-    max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile(self, place: ErrorLocation) -> "NextUrl":
+        """Return the compiled form."""
+        return NextUrl(
+            next=parsers.parse_paths(place / "next", self.next), max_pages=self.max_pages
+        )
+
+
+class NextUrl(_Kind, frozen=True, kw_only=True):
+    """The next page's address stands in the body: absolute, relative, or a HAL link."""
+
+    next: tuple[Selector, ...]
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Name the places of the address."""
+        return (
+            f"The next page's address stands at {describe_paths(self.next, code)}; "
+            f"at most {self.max_pages} pages."
+        )
 
 
 class CursorText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="cursor"):
@@ -116,7 +87,39 @@ class CursorText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="curso
         PathStr | UnsetType, Meta(description="An empty list here ends the paging.")
     ] = UNSET
     body: Annotated[bool, Meta(description="The cursor goes into the body, not the query.")] = False
-    max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile(self, place: ErrorLocation) -> "Cursor":
+        """Return the compiled form."""
+        return Cursor(
+            cursor=parsers.parse_paths(place / "cursor", self.cursor),
+            param=self.param,
+            more=parsers.parse_optional_path(place / "more", self.more),
+            rows=parsers.parse_optional_path(place / "rows", self.rows),
+            body=self.body,
+            max_pages=self.max_pages,
+        )
+
+
+class Cursor(_Kind, frozen=True, kw_only=True):
+    """A cursor from the body (the id of the last row counts) goes into an argument.
+
+    Ends when the cursor is null, absent or empty, when ``more`` is there and false, or when
+    ``rows`` is there and empty. ``body`` puts the cursor into the JSON or form body.
+    """
+
+    cursor: tuple[Selector, ...]
+    param: str
+    more: Selector | None = None
+    rows: Selector | None = None
+    body: bool = False
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Name the places of the cursor and its argument."""
+        return (
+            f"The cursor at {describe_paths(self.cursor, code)} goes into {code(self.param)} "
+            f"for the next page; at most {self.max_pages} pages."
+        )
 
 
 class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="page_number"):
@@ -142,7 +145,57 @@ class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="p
     ] = UNSET
     more: Annotated[PathStr | UnsetType, Meta(description="False here ends the paging.")] = UNSET
     body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
-    max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile(self, place: ErrorLocation) -> "PageNumber":
+        """Return the compiled form. Something has to tell the last page."""
+        ends = (self.rows, self.next_page, self.total_pages, self.total_rows, self.more)
+        if all(end is UNSET for end in ends):
+            place.error(
+                "Nothing tells the last page. Write one of rows, next_page, total_pages, "
+                "total_rows, more."
+            )
+        for name in ("size_param", "total_rows"):
+            if getattr(self, name) is not UNSET and self.size is UNSET:
+                (place / name).key_error(f'"{name}" needs "size". Write the rows of a full page.')
+        return PageNumber(
+            param=self.param,
+            start=self.start,
+            size_param=self.size_param or None,
+            size=self.size or None,
+            rows=parsers.parse_optional_path(place / "rows", self.rows),
+            next_page=parsers.parse_optional_path(place / "next_page", self.next_page),
+            total_pages=parsers.parse_optional_path(place / "total_pages", self.total_pages),
+            total_rows=parsers.parse_optional_path(place / "total_rows", self.total_rows),
+            more=parsers.parse_optional_path(place / "more", self.more),
+            body=self.body,
+            max_pages=self.max_pages,
+        )
+
+
+class PageNumber(_Kind, frozen=True, kw_only=True):
+    """Pages are numbered from ``start``.
+
+    The end is told by whichever of these is set: ``next_page`` (null or absent), ``total_pages``,
+    ``total_rows`` (with ``size``), ``more`` (false), and else by a page with fewer than ``size``
+    rows, or none at all. ``body`` puts the numbers into the JSON or form body.
+    """
+
+    ends_on_absent_page: ClassVar[bool] = True
+    param: str
+    start: int = 1
+    size_param: str | None = None
+    size: int | None = None
+    rows: Selector | None = None
+    next_page: Selector | None = None
+    total_pages: Selector | None = None
+    total_rows: Selector | None = None
+    more: Selector | None = None
+    body: bool = False
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Name the argument of the number."""
+        return f"Pages are counted in {code(self.param)}; at most {self.max_pages} pages."
 
 
 class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offset"):
@@ -157,7 +210,43 @@ class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offse
     total_rows: Annotated[PathStr | UnsetType, Meta(description="How many rows there are.")] = UNSET
     more: Annotated[PathStr | UnsetType, Meta(description="False here ends the paging.")] = UNSET
     body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
-    max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile(self, place: ErrorLocation) -> "Offset":
+        """Return the compiled form."""
+        return Offset(
+            param=self.param,
+            limit_param=self.limit_param or None,
+            limit=self.limit,
+            rows=parsers.parse_path(place / "rows", self.rows),
+            total_rows=parsers.parse_optional_path(place / "total_rows", self.total_rows),
+            more=parsers.parse_optional_path(place / "more", self.more),
+            body=self.body,
+            max_pages=self.max_pages,
+        )
+
+
+class Offset(_Kind, frozen=True, kw_only=True):
+    """Rows are skipped: ``param`` counts rows, ``limit_param`` asks for ``limit`` of them.
+
+    ``body`` puts both into the JSON or form body.
+    """
+
+    ends_on_absent_page: ClassVar[bool] = True
+    param: str
+    limit_param: str | None = None
+    limit: int
+    rows: Selector
+    total_rows: Selector | None = None
+    more: Selector | None = None
+    body: bool = False
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Name the argument of the offset and the size of a page."""
+        return (
+            f"Rows are skipped by {code(self.param)}, {self.limit} a page; "
+            f"at most {self.max_pages} pages."
+        )
 
 
 class LinkHeaderText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="link_header"):
@@ -168,77 +257,42 @@ class LinkHeaderText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="l
         dict[str, str],
         Meta(description='Attributes of the link that end the paging: {results: "false"}.'),
     ] = field(default_factory=dict)
-    max_pages: Annotated[MaxPages, Meta(description="More pages than this are a failure.")] = _PAGES
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile(self, _place: ErrorLocation) -> "LinkHeader":
+        """Return the compiled form."""
+        return LinkHeader(rel=self.rel, unless=self.unless, max_pages=self.max_pages)
+
+
+class LinkHeader(_Kind, frozen=True, kw_only=True):
+    """RFC 8288: ``Link: <…>; rel="next"``.
+
+    ``unless`` names attributes that end the paging although the link is there, such as
+    ``{"results": "false"}``.
+    """
+
+    next_in_headers: ClassVar[bool] = True
+    rel: str = "next"
+    unless: Mapping[str, str] = {}
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Name the header and the relation."""
+        rel = code(f'rel="{self.rel}"')
+        return (
+            f"The next page's address stands in the {code('Link')} header ({rel}); "
+            f"at most {self.max_pages} pages."
+        )
 
 
 PagingText: TypeAlias = NextUrlText | CursorText | PageNumberText | OffsetText | LinkHeaderText
+Paging: TypeAlias = NoPaging | NextUrl | Cursor | PageNumber | Offset | LinkHeader
 
 
-def compile_paging(place: ErrorLocation, text: PagingText | UnsetType) -> Paging:
-    """Compile a collector's paging."""
-    match text:
-        case UnsetType():
-            return NoPaging()
-        case NextUrlText():
-            return NextUrl(
-                next=parsers.parse_paths(place / "next", text.next), max_pages=text.max_pages
-            )
-        case CursorText():
-            return _cursor(place, text)
-        case PageNumberText():
-            return _page_number(place, text)
-        case OffsetText():
-            return _offset(place, text)
-        case LinkHeaderText():
-            return LinkHeader(rel=text.rel, unless=text.unless, max_pages=text.max_pages)
-        case _:
-            assert_never(text)
-
-
-def _cursor(place: ErrorLocation, text: CursorText) -> Cursor:
-    return Cursor(
-        cursor=parsers.parse_paths(place / "cursor", text.cursor),
-        param=text.param,
-        more=parsers.parse_optional_path(place / "more", text.more),
-        rows=parsers.parse_optional_path(place / "rows", text.rows),
-        body=text.body,
-        max_pages=text.max_pages,
-    )
-
-
-def _page_number(place: ErrorLocation, text: PageNumberText) -> PageNumber:
-    ends = (text.rows, text.next_page, text.total_pages, text.total_rows, text.more)
-    if all(end is UNSET for end in ends):
-        place.error(
-            "Nothing tells the last page. Write one of rows, next_page, total_pages, total_rows, "
-            "more."
-        )
-    for name in ("size_param", "total_rows"):
-        if getattr(text, name) is not UNSET and text.size is UNSET:
-            (place / name).key_error(f'"{name}" needs "size". Write the rows of a full page.')
-    return PageNumber(
-        param=text.param,
-        start=text.start,
-        size_param=text.size_param or None,
-        size=text.size or None,
-        rows=parsers.parse_optional_path(place / "rows", text.rows),
-        next_page=parsers.parse_optional_path(place / "next_page", text.next_page),
-        total_pages=parsers.parse_optional_path(place / "total_pages", text.total_pages),
-        total_rows=parsers.parse_optional_path(place / "total_rows", text.total_rows),
-        more=parsers.parse_optional_path(place / "more", text.more),
-        body=text.body,
-        max_pages=text.max_pages,
-    )
-
-
-def _offset(place: ErrorLocation, text: OffsetText) -> Offset:
-    return Offset(
-        param=text.param,
-        limit_param=text.limit_param or None,
-        limit=text.limit,
-        rows=parsers.parse_path(place / "rows", text.rows),
-        total_rows=parsers.parse_optional_path(place / "total_rows", text.total_rows),
-        more=parsers.parse_optional_path(place / "more", text.more),
-        body=text.body,
-        max_pages=text.max_pages,
-    )
+def compile_paging(place: ErrorLocation, text: PagingText | UnsetType, *, has_body: bool) -> Paging:
+    """Compile a collector's paging; `has_body`: its request has one."""
+    if isinstance(text, UnsetType):
+        return NoPaging()
+    compiled = text.compile(place)
+    if getattr(text, "body", False) and not has_body:
+        (place / "body").key_error("The request has no body. Write its json or form.")
+    return compiled

@@ -7,7 +7,7 @@ write instead, ``secret`` keeps values out of messages.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -250,6 +250,15 @@ def parse_header(place: ErrorLocation, text: str) -> str:
     elif text.lower() in _FRAMING:
         place.key_error(f"{describe(text)} is set by the HTTP client. Delete it.")
     return text
+
+
+CodeFormat: TypeAlias = Callable[[str], str]
+"""How ``describe`` formats what it quotes from a definition: ``str``, or as Markdown's code."""
+
+
+def describe_paths(paths: Iterable[Selector], code: CodeFormat = str) -> str:
+    """Return alternative paths as words: ``data.a or data.b``."""
+    return " or ".join(code(path.text) for path in paths)
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

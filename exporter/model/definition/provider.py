@@ -24,20 +24,17 @@ from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.auth import Auth, AuthText
 from exporter.model.definition.paging import (
-    CursorText,
     NoPaging,
-    OffsetText,
-    PageNumberText,
     Paging,
     PagingText,
     compile_paging,
 )
+from exporter.model.definition.params import Credential, CredentialText, Param, ParamText
 from exporter.model.definition.parsers import (
     DurationStr,
     NameStr,
     PathOrPaths,
     PathStr,
-    ScalarField,
     Strict,
     TemplateScope,
     TemplateStr,
@@ -45,8 +42,6 @@ from exporter.model.definition.parsers import (
 from exporter.model.definition.period import Period, PeriodText
 from exporter.model.definition.ratelimit import RateLimitRules, ThrottlingText
 from exporter.model.definition.request import (
-    Credential,
-    Param,
     Request,
     RequestText,
     compile_request,
@@ -69,8 +64,24 @@ class Format(StrEnum):
     """What an answer is read as."""
 
     JSON = "json"
-    JSONL = "jsonl"
+    JSONL = "jsonl"  # one row a line
     HEADERS = "headers"  # the map of response headers, names in lower case
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the body is read, and not the headers."""
+        return self is not Format.HEADERS
+
+    def describe(self) -> str:
+        """Say what is read; "" for a JSON body."""
+        return _FORMATS_IN_WORDS[self]
+
+
+_FORMATS_IN_WORDS = {
+    Format.JSON: "",
+    Format.JSONL: "The answer is JSON Lines: one row a line.",
+    Format.HEADERS: "The answer is read from its headers.",
+}
 
 
 class Collector(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,13 +199,6 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     ] = "8 MiB"
 
 
-def _check_paged_body(place: ErrorLocation, text: CollectorText) -> None:
-    has_body = not isinstance(text.request.json, UnsetType) or bool(text.request.form)
-    paged = isinstance(text.paging, CursorText | PageNumberText | OffsetText) and text.paging.body
-    if paged and not has_body:
-        (place / "paging" / "body").key_error("The request has no body. Write its json or form.")
-
-
 def compile_collector(
     place: ErrorLocation, name: str, text: CollectorText, scope: TemplateScope
 ) -> Collector:
@@ -206,12 +210,11 @@ def compile_collector(
         (place / "request" / "method").error(
             "The answer to HEAD has no body. Write format: headers, or method: GET."
         )
-    _check_paged_body(place, text)
     return Collector(
         name=name,
         title=text.title,
         request=compile_request(place / "request", text.request, scope),
-        paging=compile_paging(place / "paging", text.paging),
+        paging=compile_paging(place / "paging", text.paging, has_body=text.request.has_body),
         verdict=compile_responses(place / "success", text.success),
         format=Format(text.format),
         enabled=text.enabled,
@@ -220,33 +223,6 @@ def compile_collector(
         conditional=text.conditional,
         max_bytes=parsers.parse_size(place / "max_size", text.max_size),
     )
-
-
-class ParamText(Strict, kw_only=True, frozen=True):
-    """A parameter that targets set."""
-
-    description: Annotated[str, Meta(description="What it is, for people.")] = ""
-    required: Annotated[bool, Meta(description="A target must set it.")] = False
-    default: Annotated[
-        ScalarField | UnsetType, Meta(description="Its value where a target says nothing.")
-    ] = UNSET
-    pattern: Annotated[
-        str | UnsetType, Meta(description="A regular expression that the whole value must match.")
-    ] = UNSET
-    choices: Annotated[list[str], Meta(description="The values that it may have.")] = field(
-        default_factory=list
-    )
-    multiple: Annotated[bool, Meta(description="A target may give a list.")] = False
-    unless: Annotated[
-        list[NameStr],
-        Meta(description="Parameters that take the default's place: with one, it does not count."),
-    ] = field(default_factory=list)
-
-
-class CredentialText(Strict, kw_only=True, frozen=True):
-    """A secret that targets set."""
-
-    description: Annotated[str, Meta(description="What it is and where to get it.")] = ""
 
 
 class AccountsText(Strict, kw_only=True, frozen=True):

@@ -33,6 +33,27 @@ class BudgetScope(StrEnum):
     HOST = "host"  # all that talk to the host
     TARGET = "target"  # each target alone
 
+    @property
+    def one_key(self) -> bool:
+        """Whether all that share the state use one credential, so that a refusal concerns all."""
+        return self is not BudgetScope.HOST
+
+    def key(self, host: str, target: str, credential: str) -> str:
+        """Return the key of the throttling state; `credential` is a digest, "" for none."""
+        own = {BudgetScope.HOST: "", BudgetScope.TARGET: f"target {target}"}.get(self, credential)
+        return f"{host} {own}".rstrip()
+
+    def describe(self) -> str:
+        """Say who shares the vendor's limits."""
+        return _SCOPES_IN_WORDS[self]
+
+
+_SCOPES_IN_WORDS = {
+    BudgetScope.CREDENTIAL: "All targets with the same host and credential share them.",
+    BudgetScope.HOST: "All targets with the same host share them.",
+    BudgetScope.TARGET: "Each target has its own.",
+}
+
 
 class RateLimitRules(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor's limit on its own API.

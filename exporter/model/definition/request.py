@@ -5,8 +5,7 @@ Requests, paging and success rules of collectors, as text.
 Requests and collectors.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
@@ -17,32 +16,6 @@ from exporter.kernel.problems import ErrorLocation
 from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import ScalarField, Strict, TemplateScope, TemplateStr
-
-
-class Param(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter that a target sets: ``params.<name>`` in templates.
-
-    Set to "" it is left out even where it has a default.
-    ``multiple`` lets a target give a list; each value then becomes one value of the query argument.
-    ``unless`` names the parameters that take the place of the default: a target that sets one of
-    them goes without it.
-    """
-
-    name: str
-    description: str
-    required: bool = False
-    default: Template | None = None  # may hold dates: {month.start:date}
-    pattern: re.Pattern[str] | None = None
-    choices: tuple[str, ...] = ()
-    multiple: bool = False
-    unless: tuple[str, ...] = ()
-
-
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that a target sets: ``credentials.<name>`` in templates of the authentication."""
-
-    name: str
-    description: str
 
 
 class ArrayStyle(StrEnum):
@@ -80,6 +53,31 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Template] = {}
     json: Json = None
     form: tuple[Argument, ...] = ()
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All templates of the request, wherever they stand."""
+        arguments = (*self.query, *self.item_query, *self.form)
+        return (
+            self.path,
+            *self.headers.values(),
+            *(value for argument in arguments for value in argument.values),
+            *_json_templates(self.json),
+        )
+
+
+def _json_templates(value: Json) -> Iterator[Template]:
+    match value:
+        case Template():
+            yield value
+        case tuple():
+            for one in value:
+                yield from _json_templates(one)
+        case Mapping():
+            for one in value.values():
+                yield from _json_templates(one)
+        case _:
+            return
 
 
 Arguments: TypeAlias = dict[str, ScalarField | list[ScalarField]]
@@ -120,6 +118,11 @@ class RequestText(Strict, kw_only=True, frozen=True):
         field(default_factory=dict)
     )
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is written."""
+        return not isinstance(self.json, UnsetType) or bool(self.form)
+
 
 _BEGINNINGS: Final = ("/", "http://", "https://", "{")
 
@@ -148,7 +151,7 @@ def _check_body(place: ErrorLocation, text: RequestText) -> None:
     has_json = not isinstance(text.json, UnsetType)
     if has_json and text.form:
         (place / "form").key_error('A body is either "json" or "form". Delete one of them.')
-    if (has_json or text.form) and text.method != "POST":
+    if text.has_body and text.method != "POST":
         field = "json" if has_json else "form"
         (place / field).key_error(f"{text.method} requests carry no body. Write method: POST.")
 

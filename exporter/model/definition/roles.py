@@ -42,12 +42,20 @@ from exporter.model.definition.values import (
     InstantField,
     Reduce,
     ReduceText,
-    Role,
     UnitRule,
     UnitText,
     Value,
     ValueField,
     ValueText,
+)
+from exporter.model.families import (
+    COST_ROLES,
+    ITEM_ROLES,
+    MEASURED,
+    RESOURCE_ROLES,
+    SPEND,
+    Role,
+    numbers,
 )
 
 
@@ -327,28 +335,9 @@ def _part(place: ErrorLocation, value: ValueText, collector: str, terms: RuleCon
     return RulePart(collector, found, names, {})
 
 
-SPEND: Final = "spend"
-"""The resource under which money stands in the unit-free families."""
-_MEASURE: Final = Role()
-_RESOURCE_ROLES: Final = {
-    "used": _MEASURE,
-    "limit": Role(limit=True),
-    "remaining": _MEASURE,
-    "ratio": Role(values.SHARE, unit="ratio"),
-    "percent": Role(values.SHARE, unit="percent"),
-    "projected": _MEASURE,
-    "next_period": _MEASURE,
-    "overage": _MEASURE,
-}
-_MONEY: Final = Role(values.MONEY)
-_COST_ROLES: Final = {
-    "cost": _MONEY,
-    "base": _MONEY,
-    "overage": _MONEY,
-    "limit": Role(values.MONEY, limit=True),
-    "remaining": _MONEY,
-    "projected": _MONEY,
-}
+_RESOURCE_ROLES: Final = numbers(RESOURCE_ROLES)
+_COST_ROLES: Final = numbers(COST_ROLES)
+_ITEM_ROLES: Final = numbers(ITEM_ROLES)
 
 
 def compile_resource(
@@ -381,10 +370,11 @@ def _resource(
     place: ErrorLocation, text: ResourceText, part: RulePart, terms: RuleContext, *, first: bool
 ) -> Resource:
     names = part.names
-    unit = values.compile_unit_rule(place / "unit", text.unit, values.MEASURES, names) or UnitRule()
+    unit = values.compile_unit_rule(place / "unit", text.unit, MEASURED, names) or UnitRule()
     read = _values(place, part, _RESOURCE_ROLES)
-    for role in ("used", "limit", "remaining", "projected", "next_period", "overage"):
-        _check_same_kind(place / role, unit, read.get(role))
+    for key, value in read.items():
+        if _RESOURCE_ROLES[key].kinds is MEASURED:
+            _check_same_kind(place / key, unit, value)
     own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
     return Resource(
         collector=part.collector,
@@ -397,17 +387,11 @@ def _resource(
         only=None if isinstance(text.only, UnsetType) else frozenset(text.only),
         known=frozenset(text.known),
         reduce=values.compile_reduce(place / "reduce", text.reduce, names),
-        used=read.get("used"),
-        limit=read.get("limit"),
-        remaining=read.get("remaining"),
-        ratio=read.get("ratio") or read.get("percent"),
-        projected=read.get("projected"),
-        next_period=read.get("next_period"),
-        overage=read.get("overage"),
         as_of=values.compile_instant(place / "as_of", text.as_of, names, terms.zone)
         if first
         else None,
         period=own_period if first else None,
+        **{_RESOURCE_ROLES[key].into or key: value for key, value in read.items()},
     )
 
 
@@ -418,8 +402,8 @@ def _values(place: ErrorLocation, part: RulePart, roles: dict[str, Role]) -> dic
     }
 
 
-def _check_same_kind(place: ErrorLocation, rule: UnitRule, value: Value | None) -> None:
-    own = value.unit.unit if value is not None and value.unit is not None else None
+def _check_same_kind(place: ErrorLocation, rule: UnitRule, value: Value) -> None:
+    own = None if value.unit is None else value.unit.unit
     if own is not None and rule.unit is not None and own.kind is not rule.unit.kind:
         (place / "unit").error(
             f'"{own.name}" counts {own.kind.value}, the resource {rule.unit.kind.value}. '
@@ -454,7 +438,6 @@ def _cost(
     place: ErrorLocation, text: CostText, part: RulePart, terms: RuleContext, *, first: bool
 ) -> Cost:
     names = part.names
-    read = _values(place, part, _COST_ROLES)
     found, fixed = _currency(place / "currency", text.currency, names, terms)
     own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
     return Cost(
@@ -463,13 +446,8 @@ def _cost(
         currency=found,
         fixed_currency=fixed,
         reduce=values.compile_reduce(place / "reduce", text.reduce, names),
-        cost=read.get("cost"),
-        base=read.get("base"),
-        overage=read.get("overage"),
-        limit=read.get("limit"),
-        remaining=read.get("remaining"),
-        projected=read.get("projected"),
         period=own_period if first else None,
+        **_values(place, part, _COST_ROLES),
     )
 
 
@@ -509,10 +487,9 @@ def compile_items(place: ErrorLocation, text: ItemsText, terms: RuleContext) -> 
         item=values.compile_scoped_paths(place / "item", text.item, names),
         lower=text.lower,
         rows=found,
-        unit=values.compile_unit_rule(place / "unit", text.unit, values.MEASURES, names)
-        or UnitRule(),
-        used=_item_value(place / "used", text.used, _MEASURE, names),
-        cost=_item_value(place / "cost", text.cost, _MONEY, names),
+        unit=values.compile_unit_rule(place / "unit", text.unit, MEASURED, names) or UnitRule(),
+        used=_item_value(place / "used", text.used, _ITEM_ROLES["used"], names),
+        cost=_item_value(place / "cost", text.cost, _ITEM_ROLES["cost"], names),
         currency=currency,
         fixed_currency=fixed,
         reduce=values.compile_reduce(place / "reduce", text.reduce, names) or Reduce(how=How.SUM),

@@ -19,7 +19,7 @@ from exporter.kernel.units import Kind, Unit
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import PathOrPaths, PathStr, Strict
 from exporter.model.definition.rows import EachText, ScopeNames, check_names
-from exporter.model.families import MEASURED
+from exporter.model.families import Role
 
 
 class How(StrEnum):
@@ -89,6 +89,11 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     zero: Zero = Zero.LIMIT
     unit: UnitRule | None = None
     reduce: Reduce | None = None
+
+    @property
+    def absence_has_meaning(self) -> bool:
+        """Whether null or absent is a number or "no limit", and not only nothing."""
+        return self.missing is Missing.ZERO or None in self.unlimited
 
 
 class Instant(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,21 +188,10 @@ class InstantText(Strict, kw_only=True, frozen=True):
 
 InstantField: TypeAlias = PathStr | list[PathStr] | InstantText
 _ORDERED: Final = frozenset({How.FIRST, How.LAST})
-SHARE: Final = (Kind.RATIO,)
-MONEY: Final = (Kind.MONEY,)
-MEASURES: Final = MEASURED
-
-
-class Role(msgspec.Struct, frozen=True):
-    """What a number is for: which units it may have, and whether it is a limit."""
-
-    kinds: tuple[Kind, ...] = MEASURES
-    unit: str | None = None  # the unit where nothing else is said; None: the rule's
-    limit: bool = False
 
 
 def compile_value(place: ErrorLocation, text: ValueField, role: Role, names: ScopeNames) -> Value:
-    """Compile how one number is read."""
+    """Compile how the number of a role is read."""
     default = UnitRule(unit=parsers.parse_unit(place, role.unit, role.kinds)) if role.unit else None
     if not isinstance(text, ValueText):
         return Value(paths=compile_scoped_paths(place, text, names), unit=default)
@@ -225,7 +219,7 @@ def _check_value(place: ErrorLocation, text: ValueText, role: Role) -> None:
     if text.path is not UNSET and text.add:
         (place / "add").key_error('A number has "path" or "add". Delete one of them.')
     for key, usual in (("unlimited", []), ("zero", "limit")):
-        if getattr(text, key) != usual and not role.limit:
+        if getattr(text, key) != usual and not role.is_limit:
             (place / key).key_error(f'Only a limit has "{key}". Delete it.')
 
 

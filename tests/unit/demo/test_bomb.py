@@ -1,4 +1,4 @@
-"""The gzip bomb is a real one: whoever unpacks it all gets what it promises."""
+"""The gzip bomb is a real one: unpacking it all gives the promised size."""
 
 import zlib
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.authorize import AuthError, Token, apply_auth, auth_templates, read_token
+from exporter.fetch.authorize import AuthError, Token, apply_auth, read_token
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import (
     Auth,
@@ -156,4 +156,4 @@ def test_a_path_that_cannot_be_searched_is_told() -> None:
     ],
 )
 def test_the_templates_of_a_signature_are_known(auth: Auth, texts: list[str]) -> None:
-    assert [template.text for template in auth_templates(auth)] == texts
+    assert [template.text for template in auth.templates] == texts

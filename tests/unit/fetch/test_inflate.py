@@ -6,7 +6,8 @@ import zlib
 
 import pytest
 
-from exporter.fetch.transport import InflateError, inflate
+from exporter.fetch.errors import InflateError
+from exporter.fetch.transport import inflate
 
 TEXT = b'{"a": 1}' * 100
 

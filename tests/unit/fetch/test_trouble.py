@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from exporter.fetch.transport import InflateError, Timeouts, TlsFileError, TooLargeError, failure_of
+from exporter.fetch.errors import InflateError, Timeouts, TlsFileError, TooLargeError, failure_of
 from exporter.model.outcome import Reason
 from tests.support.fetching import CANARY
 

@@ -8,6 +8,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.kernel.exposition_text import Dialect
 from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
@@ -17,7 +18,7 @@ from exporter.model.events import (
     WaitCut,
 )
 from exporter.model.outcome import Reason
-from exporter.observe.metrics import Build, Now, SelfMetrics, Tracked
+from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from tests.support.events import NOON, a_failure, a_poll, finished
 
 VIDEO = Tracked(provider="tpstreams", account="video-prod", intervals={"usage": 300.0})
@@ -52,7 +53,7 @@ class Daemon:
         self.backoffs: dict[tuple[str, str], float] = {}
         self.lateness = 0.0
         self.series = 0
-        world = Now(
+        world = LiveValues(
             backoffs=lambda: self.backoffs,
             lateness=lambda: self.lateness,
             series=lambda: self.series,
@@ -62,7 +63,7 @@ class Daemon:
         self.metrics.track(targets or (VIDEO, NETWORK))
 
     def text(self) -> str:
-        return self.metrics.render("text").decode()
+        return self.metrics.render(Dialect.TEXT).decode()
 
     def value(self, name: str, **labels: str) -> float | None:
         return samples(self.text()).get((name, frozenset(labels.items())))
@@ -245,15 +246,17 @@ def test_log_lines_are_counted() -> None:
 
 def test_other_events_change_nothing() -> None:
     daemon = Daemon()
-    before = daemon.metrics.pieces("text")
+    before = daemon.metrics.pieces(Dialect.TEXT)
     daemon.metrics(WaitCut(provider="tpstreams", target="video-prod", asked=2, applied=1))
-    assert all(old is new for old, new in zip(before, daemon.metrics.pieces("text"), strict=True))
+    assert all(
+        old is new for old, new in zip(before, daemon.metrics.pieces(Dialect.TEXT), strict=True)
+    )
 
 
 def test_openmetrics_and_text_say_the_same() -> None:
     daemon = Daemon(process=True)
     daemon.metrics(finished(a_poll(a_failure(), statuses=(None,))))
-    openmetrics = daemon.metrics.render("openmetrics").decode()
+    openmetrics = daemon.metrics.render(Dialect.OPENMETRICS).decode()
     assert openmetrics.endswith("# EOF\n")
     assert openmetrics.count("# EOF") == 1
     assert "# EOF" not in daemon.text()
@@ -275,15 +278,15 @@ def lasting(found: Mapping[Series, float]) -> dict[Series, float]:
 def test_no_created_series() -> None:
     daemon = Daemon()
     daemon.metrics(finished())
-    assert "_created" not in daemon.text() + daemon.metrics.render("openmetrics").decode()
+    assert "_created" not in daemon.text() + daemon.metrics.render(Dialect.OPENMETRICS).decode()
 
 
 def test_the_files_of_the_process_are_read_once_a_second() -> None:
     daemon = Daemon(process=True)
-    first, second = (daemon.metrics.pieces("text")[-1] for _ in range(2))
+    first, second = (daemon.metrics.pieces(Dialect.TEXT)[-1] for _ in range(2))
     assert first is second
     daemon.now = 1.0
-    assert daemon.metrics.pieces("text")[-1] is not first
+    assert daemon.metrics.pieces(Dialect.TEXT)[-1] is not first
 
 
 def test_an_account_cannot_break_the_exposition() -> None:
@@ -300,9 +303,9 @@ def test_ten_thousand_targets_are_not_rendered_at_each_scrape() -> None:
     daemon = Daemon(
         *(Tracked(provider="p", account=str(n), intervals={"usage": 60.0}) for n in range(10_000))
     )
-    before = daemon.metrics.pieces("text")
+    before = daemon.metrics.pieces(Dialect.TEXT)
     daemon.metrics(finished(a_poll(target="77", provider="p")))
-    after = daemon.metrics.pieces("text")
+    after = daemon.metrics.pieces(Dialect.TEXT)
     assert sum(len(new) for old, new in zip(before, after, strict=True) if old is not new) < 20_000
 
 

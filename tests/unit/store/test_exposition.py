@@ -2,15 +2,14 @@
 
 import pytest
 
+from exporter.kernel.exposition_text import Dialect, value_texts
 from exporter.model.families import FAMILIES, FAMILY, Sample
 from exporter.store.exposition import (
     DuplicateError,
-    Format,
     MalformedError,
     PrefixCache,
     header,
     render,
-    value_texts,
 )
 
 
@@ -119,7 +118,7 @@ def test_a_sample_that_would_break_the_scrape_is_refused(sample: Sample) -> None
 
 
 def test_the_text_header_says_help_and_type() -> None:
-    assert header(FAMILY["usage_overage_bytes"], Format.TEXT) == (
+    assert header(FAMILY["usage_overage_bytes"], Dialect.TEXT) == (
         b"# HELP usage_overage_bytes Use beyond what is included in the billing period in bytes"
         b" (cached between polls).\n"
         b"# TYPE usage_overage_bytes gauge\n"
@@ -127,21 +126,21 @@ def test_the_text_header_says_help_and_type() -> None:
 
 
 def test_the_openmetrics_header_says_the_unit_that_ends_the_name() -> None:
-    assert header(FAMILY["usage_overage_bytes"], Format.OPENMETRICS) == (
+    assert header(FAMILY["usage_overage_bytes"], Dialect.OPENMETRICS) == (
         b"# HELP usage_overage_bytes Use beyond what is included in the billing period in bytes"
         b" (cached between polls).\n"
         b"# TYPE usage_overage_bytes gauge\n"
         b"# UNIT usage_overage_bytes bytes\n"
     )
-    assert b"# UNIT" not in header(FAMILY["usage_quantity"], Format.OPENMETRICS)
+    assert b"# UNIT" not in header(FAMILY["usage_quantity"], Dialect.OPENMETRICS)
 
 
 @pytest.mark.parametrize("name", ["usage_info", "usage_account_info"])
 def test_openmetrics_calls_info_by_its_type_and_names_it_without_the_suffix(name: str) -> None:
-    lines = header(FAMILY[name], Format.OPENMETRICS).decode().splitlines()
+    lines = header(FAMILY[name], Dialect.OPENMETRICS).decode().splitlines()
     assert lines[1] == f"# TYPE {name.removesuffix('_info')} info"
     assert len(lines) == 2
-    assert header(FAMILY[name], Format.TEXT).decode().splitlines()[1] == f"# TYPE {name} gauge"
+    assert header(FAMILY[name], Dialect.TEXT).decode().splitlines()[1] == f"# TYPE {name} gauge"
 
 
 def test_a_unit_of_the_table_ends_the_name_of_its_family() -> None:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from exporter.kernel.exposition_text import Dialect
 from exporter.model.families import FAMILIES, FAMILY, Sample
 from exporter.store import cache
 from exporter.store.cache import ExpositionCache
-from exporter.store.exposition import Deflated, Format, assemble_gzip, header, render
+from exporter.store.exposition import Deflated, assemble_gzip, header, render
 
 
 def blocks_of(account: str, *values: float, family: str = "usage_bytes") -> dict[str, bytes]:
@@ -49,12 +50,12 @@ def test_families_come_in_the_order_of_the_table_each_with_one_header() -> None:
     shelf.put("b", blocks_of("b", 1, family="usage_ratio") | blocks_of("b", 2))
     shelf.put("a", blocks_of("a", 3) | blocks_of("a", 4, family="usage_up"))
     assert shelf.body() == (
-        header(FAMILY["usage_bytes"], Format.TEXT)
+        header(FAMILY["usage_bytes"], Dialect.TEXT)
         + blocks_of("b", 2)["usage_bytes"]
         + blocks_of("a", 3)["usage_bytes"]
-        + header(FAMILY["usage_ratio"], Format.TEXT)
+        + header(FAMILY["usage_ratio"], Dialect.TEXT)
         + blocks_of("b", 1, family="usage_ratio")["usage_ratio"]
-        + header(FAMILY["usage_up"], Format.TEXT)
+        + header(FAMILY["usage_up"], Dialect.TEXT)
         + blocks_of("a", 4, family="usage_up")["usage_up"]
     )
 
@@ -72,7 +73,7 @@ def test_a_new_put_replaces_all_of_its_target_and_nothing_else() -> None:
     shelf.put("b", blocks_of("b", 5))
     shelf.put("a", blocks_of("a", 2))
     assert shelf.body() == (
-        header(FAMILY["usage_bytes"], Format.TEXT)
+        header(FAMILY["usage_bytes"], Dialect.TEXT)
         + blocks_of("a", 2)["usage_bytes"]
         + blocks_of("b", 5)["usage_bytes"]
     )
@@ -118,7 +119,7 @@ def test_a_probe_shows_one_target_in_either_format() -> None:
     shelf.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
     alone = ExpositionCache()
     alone.put("b", blocks_of("b", 1) | blocks_of("b", 1, family="usage_up"))
-    for form in Format:
+    for form in Dialect:
         assert shelf.probe("b", form) == alone.body(form)
     assert shelf.probe("unknown") == b""
 
@@ -132,9 +133,9 @@ def test_an_unknown_family_is_refused_and_changes_nothing() -> None:
     assert shelf.body() is before
 
 
-@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("form", Dialect)
 @pytest.mark.parametrize("make", [blocks_of, large], ids=["inline", "thread"])
-async def test_text_and_gzip_are_the_body(form: Format, make: object) -> None:
+async def test_text_and_gzip_are_the_body(form: Dialect, make: object) -> None:
     shelf = ExpositionCache()
     shelf.put("a", large("a") if make is large else blocks_of("a", 1))
     assert plain(await shelf.gzip(form)) == await shelf.text(form) == shelf.body(form)
@@ -153,7 +154,7 @@ def crowded() -> ExpositionCache:
 async def test_a_body_of_many_small_blocks_is_the_same(crowded: ExpositionCache) -> None:
     shelf = crowded
     assert shelf._size > cache.INLINE
-    expected = b"".join(shelf._parts(Format.TEXT))
+    expected = b"".join(shelf._parts(Dialect.TEXT))
     assert await shelf.text() == expected
     assert plain(await shelf.gzip()) == expected
     shelf.close()
@@ -175,11 +176,11 @@ async def test_the_gzip_is_kept_until_something_changes() -> None:
 class Gate:
     """Compression that counts its runs and waits for a word."""
 
-    def __init__(self, shelf: ExpositionCache, form: Format = Format.TEXT) -> None:
+    def __init__(self, shelf: ExpositionCache, form: Dialect = Dialect.TEXT) -> None:
         self.runs = 0
         self.open = threading.Event()
-        self._make = shelf._pieces[form].make
-        shelf._pieces[form].make = self
+        self._make = shelf._gzips[form].make
+        shelf._gzips[form].make = self
 
     def __call__(self, parts: Sequence[bytes]) -> Deflated:
         self.runs += 1
@@ -255,15 +256,15 @@ async def test_a_scraper_that_hangs_up_leaves_the_result_to_the_others() -> None
 async def test_a_compression_that_fails_is_tried_again_by_the_next_scrape() -> None:
     shelf = ExpositionCache()
     shelf.put("a", large("a"))
-    working = shelf._pieces[Format.TEXT].make
+    working = shelf._gzips[Dialect.TEXT].make
 
     def broken(parts: Sequence[bytes]) -> Deflated:
         raise MemoryError
 
-    shelf._pieces[Format.TEXT].make = broken
+    shelf._gzips[Dialect.TEXT].make = broken
     with pytest.raises(MemoryError):
         await shelf.gzip()
-    shelf._pieces[Format.TEXT].make = working
+    shelf._gzips[Dialect.TEXT].make = working
     assert plain(await shelf.gzip()) == shelf.body()
     shelf.close()
 
@@ -278,8 +279,8 @@ async def test_a_small_body_needs_no_thread() -> None:
     assert shelf._size < cache.INLINE
 
 
-@pytest.mark.parametrize("form", Format)
-async def test_a_large_body_that_changed_while_it_was_made_is_not_kept(form: Format) -> None:
+@pytest.mark.parametrize("form", Dialect)
+async def test_a_large_body_that_changed_while_it_was_made_is_not_kept(form: Dialect) -> None:
     shelf = ExpositionCache()
     shelf.put("a", large("a"))
     async with asyncio.TaskGroup() as scrapes:
@@ -308,7 +309,7 @@ async def test_a_scrape_does_not_wait_for_the_threads_of_others() -> None:
             async with asyncio.timeout(10):
                 assert await shelf.text() == shelf.body()
                 assert plain(await shelf.gzip()) == shelf.body()
-                assert await shelf.aside(lambda: 5) == 5
+                assert await shelf.run_in_thread(lambda: 5) == 5
             assert not looking_up.done()
         finally:
             over.set()

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.kernel.exposition_text import Dialect
 from exporter.web.negotiate import Format, choose_format, choose_gzip
 
 PROMETHEUS_2_42 = (
@@ -113,6 +114,6 @@ def test_the_accept_encoding_header_chooses_gzip(header: str, wanted: bool) -> N
 
 
 def test_the_dialect_follows_the_format() -> None:
-    assert Format.TEXT_004.dialect == "text"
-    assert Format.TEXT_100.dialect == "text"
-    assert Format.OPENMETRICS_100.dialect == "openmetrics"
+    assert Format.TEXT_004.dialect is Dialect.TEXT
+    assert Format.TEXT_100.dialect is Dialect.TEXT
+    assert Format.OPENMETRICS_100.dialect is Dialect.OPENMETRICS

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.kernel.yamlfile import parse_yaml
 from exporter.web import webconfig
 from exporter.web.address import BadWebConfig
 from exporter.web.webconfig import WebConfig
@@ -141,19 +142,19 @@ def test_an_empty_file_is_plain_http(tmp_path: Path, text: str) -> None:
         ),
         ("- a", "1:1: Expected `object`, got `array`."),
         (
-            "a: [",
-            "1:5: not YAML here. Write YAML as promtool check web-config takes it.",
+            "a: 'b",
+            "1:6: This is not YAML: a quotation mark is not closed, from line 1 on. Close it.",
         ),
         (
             "basic_auth_users: {}\nbasic_auth_users: {}",
-            "2:1: basic_auth_users: the key is there twice. Keep one.",
+            (
+                '2:1: The key "basic_auth_users" is written twice; the first stands in line 1.'
+                " Delete one of them."
+            ),
         ),
         (
             "a: &a [*a]",
-            (
-                "nested too deeply, or an alias (*) that holds itself."
-                " Write YAML as promtool check web-config takes it."
-            ),
+            "1:4: This holds itself by an alias (*). Write it out.",
         ),
     ],
 )  # fmt: skip
@@ -219,7 +220,7 @@ def test_a_hash_is_not_repeated_in_a_problem(tmp_path: Path) -> None:
 
 def understood(text: str) -> object:
     try:
-        return webconfig._Document("web.yaml", text).convert()
+        return webconfig._convert(parse_yaml(text, "web.yaml", typed=False, required=False))
     except BadWebConfig as bad:
         return bad.problems
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.access import Fresh
+from exporter.kernel.filestamp import FileBacked
 
 
-class Desk:
+class WatchedFile:
     """A file, what is made of it, and the clock."""
 
     def __init__(self, path: Path) -> None:
@@ -27,54 +27,54 @@ class Desk:
         self.path.write_text(text)
         os.utime(self.path, ns=(0, int(self.now * 1e9)))
 
-    def fresh(self) -> Fresh[str]:
-        return Fresh(self.make, clock=lambda: self.now, complain=self.complaints.append)
+    def fresh(self) -> FileBacked[str]:
+        return FileBacked(self.make, clock=lambda: self.now, complain=self.complaints.append)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "file")
-    desk.write("one")
-    return desk
+def watched(tmp_path: Path) -> WatchedFile:
+    watched = WatchedFile(tmp_path / "file")
+    watched.write("one")
+    return watched
 
 
-def test_a_value_is_made_once_while_nothing_changes(desk: Desk) -> None:
-    fresh = desk.fresh()
-    for desk.now in range(2, 10):
+def test_a_value_is_made_once_while_nothing_changes(watched: WatchedFile) -> None:
+    fresh = watched.fresh()
+    for watched.now in range(2, 10):
         assert fresh.get() == "one"
-    assert desk.made == 1
+    assert watched.made == 1
 
 
-def test_a_change_is_seen_within_a_second(desk: Desk) -> None:
-    fresh = desk.fresh()
-    desk.write("two")
+def test_a_change_is_seen_within_a_second(watched: WatchedFile) -> None:
+    fresh = watched.fresh()
+    watched.write("two")
     assert fresh.get() == "two"
-    desk.path.write_text("three")
+    watched.path.write_text("three")
     assert fresh.get() == "two"
-    desk.now += 1
+    watched.now += 1
     assert fresh.get() == "three"
 
 
-def test_a_bad_change_leaves_the_old_value_and_is_told_once(desk: Desk) -> None:
-    fresh = desk.fresh()
-    desk.write("bad")
+def test_a_bad_change_leaves_the_old_value_and_is_told_once(watched: WatchedFile) -> None:
+    fresh = watched.fresh()
+    watched.write("bad")
     for _ in range(5):
-        desk.now += 1
+        watched.now += 1
         assert fresh.get() == "one"
-    assert desk.complaints == ["it is bad"]
-    assert desk.made == 2
-    desk.write("good")
+    assert watched.complaints == ["it is bad"]
+    assert watched.made == 2
+    watched.write("good")
     assert fresh.get() == "good"
 
 
-def test_a_file_that_vanishes_for_a_moment_is_forgiven(desk: Desk) -> None:
-    fresh = desk.fresh()
-    desk.path.unlink()
-    desk.now += 1
+def test_a_file_that_vanishes_for_a_moment_is_forgiven(watched: WatchedFile) -> None:
+    fresh = watched.fresh()
+    watched.path.unlink()
+    watched.now += 1
     assert fresh.get() == "one"
-    desk.write("two")
+    watched.write("two")
     assert fresh.get() == "two"
-    assert len(desk.complaints) == 1
+    assert len(watched.complaints) == 1
 
 
 def test_a_swapped_folder_is_a_change(tmp_path: Path) -> None:
@@ -84,19 +84,19 @@ def test_a_swapped_folder_is_a_change(tmp_path: Path) -> None:
         (tmp_path / name / "file").write_text(name)
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "file").symlink_to("..data/file")
-    desk = Desk(tmp_path / "file")
-    fresh = desk.fresh()
+    watched = WatchedFile(tmp_path / "file")
+    fresh = watched.fresh()
     (tmp_path / "new").symlink_to("two")
     (tmp_path / "new").rename(tmp_path / "..data")
-    desk.now += 1
+    watched.now += 1
     assert fresh.get() == "two"
 
 
-def test_a_bad_start_is_the_callers(desk: Desk) -> None:
-    desk.write("bad")
+def test_a_bad_start_is_the_callers(watched: WatchedFile) -> None:
+    watched.write("bad")
     with pytest.raises(ValueError, match="it is bad"):
-        desk.fresh()
-    assert desk.complaints == []
+        watched.fresh()
+    assert watched.complaints == []
 
 
 def test_other_files_may_be_needed_after_a_change(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_other_files_may_be_needed_after_a_change(tmp_path: Path) -> None:
         named = tmp_path / first.read_text()
         return named.read_text(), [str(first), str(named)]
 
-    fresh = Fresh(make, clock=lambda: now, complain=pytest.fail)
+    fresh = FileBacked(make, clock=lambda: now, complain=pytest.fail)
     first.write_text("second")
     now = 1.0
     assert fresh.get() == "second"

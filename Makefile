@@ -24,7 +24,7 @@ QUICK = $(if $(PATHS),,-m 'not slow')
 # tests/e2e is kept out of the plain run by addopts, so this begins with none.
 # What depends on the texts and habits of libraries. The rest of the suite is about our own code.
 RANGE_TESTS := tests/config tests/providers tests/unit/kernel tests/unit/config tests/unit/cli tests/unit/fetch \
-  tests/unit/web tests/unit/observe tests/unit/sketch tests/unit/store tests/component/test_cli_commands.py \
+  tests/unit/web tests/unit/observe tests/unit/authoring tests/unit/store tests/component/test_cli_commands.py \
   tests/component/test_client.py tests/component/test_web_server.py tests/component/test_runner_uvloop.py \
   tests/component/test_ledger.py
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra

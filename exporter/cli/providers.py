@@ -6,6 +6,7 @@ nothing is wrapped, so that ``grep`` finds whole lines.
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -14,14 +15,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exporter.cli import drafting, exits
+from exporter.authoring import new
+from exporter.authoring.infer import Unusable, infer, read_sample
+from exporter.cli import exits
 from exporter.cli.options import show
-from exporter.config import library
-from exporter.config.plan import load_definition, load_shipped
+from exporter.config import files, library
+from exporter.config.plan import compile_text, load_definition, load_shipped
+from exporter.config.settings import provider_schema
 from exporter.kernel.calendar import format_duration, parse_timestamp
 from exporter.kernel.problems import did_you_mean
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Collector, Definition
-from exporter.model.definition.request import Param
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import UnitRule
@@ -43,9 +47,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one = chooser.add_parser("show", help="what a provider asks and publishes", allow_abbrev=False)
     one.add_argument("name", metavar="NAME", help="a shipped definition, or a file")
     one.add_argument("--yaml", action="store_true", help="print the definition itself")
-    new = chooser.add_parser("new", help="write a new definition", allow_abbrev=False)
-    new.add_argument("file", metavar="FILE")
-    new.add_argument(
+    draft = chooser.add_parser("new", help="write a new definition", allow_abbrev=False)
+    draft.add_argument("file", metavar="FILE")
+    draft.add_argument(
         "--from-sample",
         metavar="ANSWER.json",
         default="",
@@ -105,9 +109,42 @@ def run(args: argparse.Namespace) -> int:
         case "show":
             return _show(args.name, as_yaml=args.yaml)
         case "new":
-            return drafting.new(Path(args.file), args.from_sample)
+            return _new(Path(args.file), args.from_sample)
         case _:
             return _test(args)
+
+
+# -------------------------------------------------------------------------------------- new
+
+
+def _new(path: Path, sample: str) -> int:
+    """Write a definition, and the schema for editors; a file that is there stays as it is."""
+    if not files.is_definition_name(path.stem):
+        sys.stderr.write(
+            f'{path}: the provider would be called "{path.stem}". A name has small letters, digits'
+            " and underscores: name the file after the vendor, acme.yaml.\n"
+        )
+        return exits.CONFIG
+    try:
+        draft = infer(read_sample(Path(sample).read_bytes())) if sample else None
+    except (Unusable, OSError) as error:
+        sys.stderr.write(f"{sample}: {getattr(error, 'strerror', None) or error}\n")
+        return exits.CONFIG
+    text = new.text_of(path.stem, file=str(path), draft=draft)
+    try:
+        new.write(path, text, json.dumps(provider_schema(), indent=2) + "\n")
+    except FileExistsError:
+        sys.stderr.write(f"{path}: there is such a file already; it stays as it is.\n")
+        return exits.CONFIG
+    except OSError as error:
+        sys.stderr.write(f"{path}: {error.strerror or error}\n")
+        return exits.CONFIG
+    sys.stdout.write(f"{path}: written{', with guesses to check' if sample else ''}\n")
+    loaded = compile_text(text, name=path.stem, origin=str(path))
+    if isinstance(loaded, Rejected):
+        show(loaded.problems)
+        return exits.CONFIG
+    return exits.FINE
 
 
 # ------------------------------------------------------------------------------------- test

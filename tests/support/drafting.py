@@ -7,10 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from exporter.app.replay import target_for
+from exporter.authoring.infer import Sample, infer
+from exporter.authoring.new import text_of
 from exporter.config.plan import compile_text
-from exporter.config.skeleton import skeleton
-from exporter.config.sketch.guess import sketch
-from exporter.config.sketch.sample import Sample
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.mapping.read import read_payload
 from exporter.model.definition.provider import Definition
@@ -22,8 +21,8 @@ from tests.support.vendor import NOW
 
 def drafted(document: object, *, lines: bool = False) -> str:
     """Return the text that is written for a sample."""
-    guesses = sketch(Sample(document=document, lines=lines))
-    return skeleton("acme", file="acme.yaml", schema="schema.json", sketch=guesses)
+    draft = infer(Sample(document=document, lines=lines))
+    return text_of("acme", file="acme.yaml", draft=draft)
 
 
 def tree(text: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from tests.support.vendor import Vendor
 TOKEN = "meter-token-1"  # noqa: S105 - a fake vendor's fake token
 MONTH_START, MONTH_END = 1_793_491_200.0, 1_796_083_200.0  # November 2026
 DEFINITION = """\
-title: MeteredVendor
+title: Meter
 documentation: https://meter.example/docs
 interval: 5m
 credentials: {token: {description: The key.}}

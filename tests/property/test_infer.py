@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config.sketch.sample import Sample, Unusable, read_sample
-from exporter.config.sketch.shape import Leaf, Map, Table, shape_of
+from exporter.authoring.infer import Sample, Unusable, read_sample
 from exporter.model.outcome import Failure
 from exporter.model.reading import Known, Reading
 from tests.support.drafting import compiled, drafted, learned
@@ -114,16 +113,6 @@ def attempt(content: bytes) -> Sample | Unusable:
         return read_sample(content)
     except Unusable as refusal:
         return refusal
-
-
-@given(st.lists(st.dictionaries(KEYS, SCALARS, max_size=4), min_size=1, max_size=5))
-def test_a_column_has_a_value_for_each_row(rows: list[dict[str, object]]) -> None:
-    table = shape_of(rows)
-    assert isinstance(table, Table)
-    assert isinstance(table.row, Map)
-    for key, column in table.row.entries.items():
-        assert isinstance(column, Leaf)
-        assert list(column.values) == [row.get(key) for row in rows]
 
 
 def numbers(reading: Reading) -> list[float]:

@@ -156,7 +156,7 @@ class Attempt:
             return Unchanged() if pages is None else (Payload(pages=pages),)
         payloads: list[Payload] = []
         for account in await self._accounts():
-            values = prepared.values.with_account(account.id)
+            values = prepared.values.with_texts({"account.id": account.id})
             drafted = draft_request(collector.request, self._target, values, prepared.moment)
             pages = await self._pages(collector, drafted)
             payloads.append(Payload(pages=pages or (), account=account.label))

@@ -97,4 +97,4 @@ POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_CSS_HASH}'; img-src data:; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
-"""The Content-Security-Policy: this style sheet and icon, no script, font, frame or other origin."""
+"""The Content-Security-Policy: this style sheet and icon; no script, font, frame, other origin."""

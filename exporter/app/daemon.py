@@ -42,7 +42,7 @@ from exporter.observe.logs import Log
 from exporter.observe.metrics import SelfMetrics
 from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
-from exporter.store.sqlite import StateInUseError
+from exporter.store.ledger import StateInUseError
 from exporter.web.access import AccessControl
 from exporter.web.address import Address, parse_address
 from exporter.web.negotiate import Format

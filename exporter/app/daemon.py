@@ -42,7 +42,7 @@ from exporter.observe.logs import Log
 from exporter.observe.metrics import SelfMetrics
 from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
-from exporter.store.sqlite import StateInUseError
+from exporter.store.ledger import StateInUseError
 from exporter.web.access import AccessControl
 from exporter.web.address import Address, parse_address
 from exporter.web.negotiate import Format
@@ -358,7 +358,7 @@ async def _serve(
     def complain(problem: str) -> None:
         telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
 
-    gate = _gate(options.web_config_file, clock, complain)
+    access = _access_control(options.web_config_file, clock, complain)
     viewer = Viewer(
         daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
     )
@@ -369,21 +369,21 @@ async def _serve(
         external_url=options.external_url,
     )
     server = WebServer(
-        Dispatcher(table, failed=broke, guard=gate),
+        Dispatcher(table, failed=broke, access=access),
         most_connections=options.most_connections,
         notice=lambda what, fields: telling.log.warning(what, **fields),
     )
     daemon.catch_signals()
     addresses = [parse_address(text) for text in options.listen]
-    bound = await server.start(addresses, tls=gate.context if gate else None)
+    bound = await server.start(addresses, tls=access.context if access else None)
     try:
         announce(bound)
         telling.log.info("listening", addresses=[str(address) for address in bound])
         await daemon.run()
     finally:
         await server.stop()
-        if gate is not None:
-            gate.close()
+        if access is not None:
+            access.close()
 
 
 class _Failures:
@@ -414,7 +414,7 @@ class _Failures:
         self._log.error("an address failed", path=path, err=error, **fields)
 
 
-def _gate(
+def _access_control(
     path: str, clock: Callable[[], float], complain: Callable[[str], None]
 ) -> "AccessControl | None":
     if not path:

@@ -41,9 +41,8 @@ from exporter.schedule.persistence import (
 from exporter.schedule.runner import Runner
 from exporter.schedule.status import JobStatus
 from exporter.store.cache import ExpositionCache
-from exporter.store.ledger import open_ledger
+from exporter.store.ledger import Ledger, NoLedger, PointRecord, Restored
 from exporter.store.readings import ReadingCache, UsageHistory, fingerprint
-from exporter.store.sqlite import PointRecord, Restored
 
 ACCOUNT, REFUSED = "account/", "refused/"
 
@@ -235,9 +234,7 @@ class Engine:
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = open_ledger(
-            plan.state_file, emit=world.emit, wall=world.wall, begun_anew=self._save_all_again
-        )
+        self._ledger = self._open_ledger(plan.state_file)
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,
@@ -254,6 +251,18 @@ class Engine:
             statuses=self.runner.statuses_of,
             history=self.chronicle.of,
             emit=world.emit,
+        )
+
+    def _open_ledger(self, path: str) -> Ledger:
+        if not path:
+            return NoLedger()
+        from exporter.store.file_ledger import FileLedger  # noqa: PLC0415 - sqlite3 takes 1.5 MB
+
+        return FileLedger(
+            path,
+            emit=self._world.emit,
+            wall=self._world.wall,
+            begun_anew=self._save_all_again,
         )
 
     async def start(self) -> Recalled:

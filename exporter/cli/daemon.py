@@ -17,7 +17,7 @@ from exporter.cli import exits
 from exporter.cli.options import route_prefix, show
 from exporter.kernel.override import override
 from exporter.observe.logs import Output, describe, place
-from exporter.store.sqlite import StateInUseError
+from exporter.store.ledger import StateInUseError
 from exporter.web.address import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"

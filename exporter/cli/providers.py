@@ -25,8 +25,8 @@ from exporter.config.plan import compile_text, load_definition, load_shipped
 from exporter.config.settings import provider_schema
 from exporter.kernel.calendar import format_duration, parse_timestamp
 from exporter.kernel.problems import did_you_mean
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Collector, Definition
-from exporter.model.definition.request import Param
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import UnitRule

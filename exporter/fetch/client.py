@@ -12,7 +12,7 @@ sleeps; what a fetch does, step by step, is in ``attempt``.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -55,9 +55,10 @@ from exporter.fetch.request import (
 )
 from exporter.fetch.resolve import LookUp
 from exporter.fetch.transport import Send, Transport
+from exporter.kernel.jmes import SelectError
 from exporter.kernel.secrets import Redactor, Secret, clip
 from exporter.model.definition.provider import Accounts, Collector
-from exporter.model.definition.rows import Rows
+from exporter.model.definition.rows import RowsError, row_scope
 from exporter.model.outcome import Failure, Fetched, Page, Payload, Reason, Unchanged
 from exporter.model.target import SecretSource, Target
 
@@ -83,15 +84,16 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
     """
     found: dict[str, str] = {}
     try:
-        for page in pages:
-            for row in _rows(rules.rows, page.document):
-                identity = _text(find(rules.id, row))
-                if not identity:
-                    raise AccountsError(f'an account has no id at "{rules.id.text}"')
-                label = _text(find(rules.label, row)) if rules.label else ""
-                found[identity] = clip(label, _LONGEST)
-    except FindError as error:
+        for row, _ in row_scope(rules.rows, [page.document for page in pages]).rows:
+            identity = _text(find(rules.id, row))
+            if not identity:
+                raise AccountsError(f'an account has no id at "{rules.id.text}"')
+            label = _text(find(rules.label, row)) if rules.label else ""
+            found[identity] = clip(label, _LONGEST)
+    except (FindError, RowsError) as error:
         raise AccountsError(str(error)) from error
+    except SelectError as error:  # its text quotes the document, which may hold a secret
+        raise AccountsError("the rows cannot be searched for in this answer") from error
     times = Counter(found.values())
     labels = {
         identity: label if label and times[label] == 1 and label not in found else identity
@@ -103,34 +105,6 @@ def find_accounts(rules: Accounts, pages: tuple[Page, ...]) -> tuple[Account, ..
 def _text(value: object) -> str:
     known = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value).strip() if known else ""
-
-
-def _rows(rows: Rows, document: object) -> Iterator[object]:
-    """Iterate as the mapping does: the row itself where no step is named, else the scope."""
-    named = any(step.name for step in rows.steps)
-    for scope in _scopes(rows, 0, {"root": document, "row": document}, named=named):
-        seen = scope if named else scope["row"]
-        if rows.where is None or find(rows.where, seen):
-            yield seen
-
-
-def _scopes(
-    rows: Rows, depth: int, scope: dict[str, object], *, named: bool
-) -> Iterator[dict[str, object]]:
-    if depth == len(rows.steps):
-        yield scope
-        return
-    step = rows.steps[depth]
-    found = find(step.path, scope if named and depth else scope["row"])
-    if isinstance(found, Mapping):
-        found = [{"key": key, "value": value} for key, value in found.items()]
-    if not isinstance(found, list):
-        if found is None and step.optional:
-            return
-        raise AccountsError(f'"{step.path.text}" is no list')
-    for row in found:
-        more = {step.name: row} if step.name else {}
-        yield from _scopes(rows, depth + 1, {**scope, **more, "row": row}, named=named)
 
 
 _ANSWERS = 4
@@ -182,7 +156,7 @@ class Attempt:
             return Unchanged() if pages is None else (Payload(pages=pages),)
         payloads: list[Payload] = []
         for account in await self._accounts():
-            values = prepared.values.with_account(account.id)
+            values = prepared.values.with_texts({"account.id": account.id})
             drafted = draft_request(collector.request, self._target, values, prepared.moment)
             pages = await self._pages(collector, drafted)
             payloads.append(Payload(pages=pages or (), account=account.label))

@@ -11,6 +11,8 @@ and only what these cannot do is left to the interpreter. The results are the sa
 are added to the standard ones: ``items(map)`` gives ``[{key, value}]``, ``zip(a, b)`` gives
 ``[[a0, b0], …]``. Of what is not there both give null, as a path does: an absent map is not an
 empty one.
+
+`quoted` and `number_text` write what was found for people.
 """
 
 import functools
@@ -424,3 +426,30 @@ def _check_call(text: str, name: str, count: int) -> None:
     if count != len(signature) and not (at_least and count > len(signature)):
         words = f"{'at least ' if at_least else ''}{len(signature)}"
         raise _broken(text, column, f"{name}() takes {words} argument(s), not {count}")
+
+
+_SHOWN = 60  # characters of a found text; enough to know it again
+
+
+def quoted(value: object) -> str:
+    """Say what was found: its type, and as much of it as helps to find it again."""
+    match value:
+        case None | bool():
+            return str(value).lower() if value is not None else "null"
+        case str():
+            return f'the text "{clip(value, _SHOWN)}"'
+        case int() | float():
+            return f"the number {clip(number_text(value), _SHOWN)}"
+        case dict():
+            return f"a map of {len(value)} key(s)"
+        case list():
+            return f"a list of {len(value)}"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def number_text(number: float) -> str:
+    """Write a number as an answer would; 2067.0 is 2067. Never raises on a huge integer."""
+    if isinstance(number, int):
+        return str(number) if number.bit_length() < 2**13 else "of thousands of digits"
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)

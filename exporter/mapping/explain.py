@@ -12,14 +12,15 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.kernel.calendar import find_zone, format_rfc3339
-from exporter.kernel.jmes import SelectError, Selector
+from exporter.kernel.jmes import SelectError, Selector, number_text, quoted
 from exporter.kernel.units import Kind, find_unit
-from exporter.mapping.rows import MappingError, Row, epoch, number_text, quoted, row_scope
 from exporter.mapping.values import (
+    MappingError,
     Measure,
     amount_of,
     clean_label,
     converted,
+    epoch,
     fixed,
     label_at,
     limit_fact,
@@ -28,7 +29,7 @@ from exporter.mapping.values import (
 )
 from exporter.model.definition.provider import Definition
 from exporter.model.definition.roles import Cost, Items, Resource
-from exporter.model.definition.rows import NameParts, Rows
+from exporter.model.definition.rows import NameParts, Row, Rows, RowsError, row_scope
 from exporter.model.definition.values import Instant, UnitRule, Value
 from exporter.model.outcome import Payload
 from exporter.model.reading import Unlimited
@@ -270,7 +271,7 @@ def _matched(
     place = wanted.place
     try:
         rows = list(row_scope(wanted, documents).rows)
-    except (MappingError, SelectError) as error:
+    except (RowsError, SelectError) as error:
         yield RowMatch(rule=rule, place=place, problem=str(error))
         return
     for search in searches:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from exporter.kernel.calendar import format_rfc3339
-from exporter.kernel.jmes import Selector
+from exporter.kernel.jmes import Selector, quoted
 from exporter.kernel.secrets import clip
 from exporter.kernel.templates import Template
 from exporter.kernel.units import Kind, Unit, find_unit, is_currency, minor_factor
@@ -26,11 +26,11 @@ from exporter.mapping.period import (
     instant_of,
     rolled_over,
 )
-from exporter.mapping.rows import MappingError, Row, RowScope, quoted, row_scope
 from exporter.mapping.values import (
     MAX_LABEL,
     UNLIMITED,
     Amount,
+    MappingError,
     Measure,
     adds,
     agreed,
@@ -49,7 +49,7 @@ from exporter.mapping.values import (
 )
 from exporter.model.definition.period import Period
 from exporter.model.definition.roles import Cost, Items, Resource
-from exporter.model.definition.rows import Rows
+from exporter.model.definition.rows import Row, Rows, RowScope, RowsError, row_scope
 from exporter.model.definition.values import Reduce, UnitRule, Value, Zero
 from exporter.model.reading import Item, Known, LimitFact, Money, Note, Unlimited, Usage
 from exporter.model.target import Target
@@ -90,7 +90,10 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         """Return the rows of all pages; rules with the same rows share one list of them."""
         found = self._scopes.get(id(rows))
         if found is None:
-            found = self._scopes[id(rows)] = row_scope(rows, self.documents)
+            try:
+                found = self._scopes[id(rows)] = row_scope(rows, self.documents)
+            except RowsError as error:
+                raise MappingError(error.path, error.what) from error
         if rows.steps:
             if found.present or len(rows.steps) > 1:
                 self.answered = True

@@ -10,12 +10,11 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.kernel.jmes import SelectError
+from exporter.kernel.jmes import SelectError, quoted
 from exporter.kernel.secrets import clip
 from exporter.mapping.extract import ROWS, PayloadContext, read_items, read_money, read_usages
 from exporter.mapping.period import RequestVariables
-from exporter.mapping.rows import MappingError, quoted
-from exporter.mapping.values import label_at
+from exporter.mapping.values import MappingError, label_at
 from exporter.model.definition.roles import AccountPlan
 from exporter.model.definition.rows import NameParts
 from exporter.model.outcome import Failure, Payload, Reason

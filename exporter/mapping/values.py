@@ -12,17 +12,40 @@ Many rows of one series become one number.
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, tzinfo
 from math import fsum, inf, isfinite
 from typing import NamedTuple, TypeAlias
 
-from exporter.kernel.jmes import Selector
+from exporter.kernel.calendar import parse_timestamp
+from exporter.kernel.jmes import Selector, number_text, quoted
+from exporter.kernel.override import override
 from exporter.kernel.secrets import clip
 from exporter.kernel.units import Unit, find_unit, snake
-from exporter.mapping.rows import MappingError, Row, epochs, number_text, quoted
 from exporter.model.definition.roles import Cost, Resource
-from exporter.model.definition.rows import NameParts
+from exporter.model.definition.rows import NameParts, Row, RowsError
 from exporter.model.definition.values import How, Missing, Reduce, UnitRule, Value, Zero
 from exporter.model.reading import Known, LimitFact, Unlimited
+
+
+class MappingError(RowsError):
+    """The answer does not fit the definition. `read_payload` turns it into a failure of the poll.
+
+    `place` is the rule and the role, added by whoever knows them.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(path, what)
+        self.place = ""
+
+    def at(self, place: str) -> "MappingError":
+        """Put `place` in front of what is known of the place already."""
+        self.place = f"{place}.{self.place}" if self.place else place
+        return self
+
+    @override
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, super().__str__()) if part)
+
 
 UNLIMITED = Unlimited()
 Amount: TypeAlias = float | Unlimited
@@ -434,3 +457,45 @@ def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]
     # Of rows with one time, such as a day that was restated, position decides.
     ordered = zip(times, given, strict=True)
     return amounts[(min if rule.how is How.FIRST else max)(ordered)[1]]
+
+
+_LONG = 128  # characters of a text that is kept: blanks around a time are no error
+
+
+# Typed, because to a dictionary True is 1, and 1 is a time.
+@functools.lru_cache(maxsize=4096, typed=True)
+def _known(found: str | float, zone: tzinfo) -> float | None:
+    return parse_timestamp(found, zone=zone)
+
+
+def epochs(found: Sequence[object], path: str) -> list[float]:
+    """Return the epoch seconds of what was found at `path` in many rows.
+
+    Raises Misfit for what is no time, or none.
+    """
+    try:
+        # Mostly texts that are known: without a call of ours for each of them.
+        times = [
+            _known(one, UTC) if type(one) is str and len(one) <= _LONG else epoch(one, path)
+            for one in found
+        ]
+    except ValueError as error:
+        raise MappingError(path, str(error)) from error
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        nothing = quoted(found[times.index(None)])
+        raise MappingError(path, f"found {nothing} in the place of the time that orders the rows.")
+    return known
+
+
+def epoch(found: object, path: str, zone: tzinfo = UTC) -> float | None:
+    """Return the epoch seconds of what was found at `path`; None for "no time".
+
+    Raises Misfit for what is no time.
+    """
+    try:
+        if isinstance(found, int | float) or (isinstance(found, str) and len(found) <= _LONG):
+            return _known(found, zone)
+        return parse_timestamp(found, zone=zone)
+    except ValueError as error:
+        raise MappingError(path, str(error)) from error

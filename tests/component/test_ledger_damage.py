@@ -14,7 +14,7 @@ import pytest
 
 from exporter.model.events import Event, LedgerNote
 from exporter.schedule.persistence import BudgetMemo, JobMemo, assemble, budget_key, job_key
-from exporter.store.sqlite import PointRecord, Restored
+from exporter.store.ledger import PointRecord, Restored
 from tests.support.ledgers import NOW, a_reading, oks, opened
 
 TARGETS = tuple(f"target-{number}" for number in range(12))
@@ -60,7 +60,7 @@ async def good(tmp_path: Path) -> Path:
                 for turn in range(40, 0, -1)
             )
         ledger.save_schedule(SCHEDULE)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     return file
 
 
@@ -74,7 +74,7 @@ async def lived_through(file: Path) -> tuple[Restored, list[Event]]:
         ledger.save_history(
             PointRecord(name, "f", "", "bandwidth", NOW + 1, 1.0) for name in TARGETS
         )
-        assert await ledger.flush(), events
+        assert await ledger.settle(10.0), events
     return found, events
 
 
@@ -237,7 +237,7 @@ async def test_a_bug_of_ours_sets_one_file_aside_and_not_one_a_try(
     async with opened(good, events) as ledger:
         for turn in range(5):
             ledger.save_schedule({"job": bytes([turn])})
-            await ledger.flush()
+            await ledger.settle(10.0)
             await asyncio.sleep(0.05)
     assert len(list(good.parent.glob("good.db.corrupt-*"))) <= 1
 
@@ -247,7 +247,7 @@ async def test_any_name_is_a_name(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     async with opened(file) as ledger:
         ledger.save_schedule({"job": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert file.exists()
     async with opened(file) as ledger:
         assert (await ledger.load({})).schedule == {"job": b"1"}
@@ -283,7 +283,7 @@ async def test_a_place_that_cannot_be_used_costs_persistence_alone(
     async with opened(file, events) as ledger:
         assert await ledger.load({"a": "f"}) == Restored()
         ledger.save_schedule({"job": b"1"})
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
     assert oks(events) == [False]
 
 
@@ -295,7 +295,7 @@ async def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
     events: list[Event] = []
     async with opened(link, events) as ledger:
         ledger.save_schedule({"job": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert link.is_symlink()
     names: Sequence[str] = [path.name for path in real.parent.glob("*.corrupt-*")]
     assert names == ["real.db.corrupt-20251115T120000Z"]

@@ -3,9 +3,16 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.jmes import compile_path
-from exporter.mapping.rows import MappingError, quoted
-from exporter.mapping.values import MAX_LABEL, UNLIMITED, amount_of, clean_label, converted, reduced
+from exporter.kernel.jmes import compile_path, quoted
+from exporter.mapping.values import (
+    MAX_LABEL,
+    UNLIMITED,
+    MappingError,
+    amount_of,
+    clean_label,
+    converted,
+    reduced,
+)
 from exporter.model.definition.values import How, Reduce, Value
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

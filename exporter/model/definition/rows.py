@@ -1,19 +1,24 @@
-"""How numbers are read from an answer.
+"""Which rows of an answer a rule reads, and which names its paths see: the words and the loop.
 
-How answers become resources, costs and breakdowns, as text.
-
-Which rows a rule reads, and which names its paths see.
+JMESPath cannot look up from where it stands. So each level of iteration is a step of the engine,
+and where a step is named or a table joined, paths see the scope: a map of all names, ``root`` (the
+row's own document) and ``row`` (the innermost row). The first step and the tables of joins start at
+the document, whatever is named. Mapping reads its rules' rows here, fetch the accounts of a
+fan-out.
 """
 
 import functools
 import re
-from typing import Annotated, Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from exporter.kernel.jmes import Selector, compile_path
+from exporter.kernel.jmes import Selector, compile_path, number_text, quoted
+from exporter.kernel.override import override
 from exporter.kernel.problems import ErrorLocation, did_you_mean
+from exporter.kernel.secrets import clip
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import NameStr, PathStr, Strict
 
@@ -63,6 +68,142 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 NameParts: TypeAlias = tuple[str | Selector, ...]
 """A text with paths into the row: ``units_{g.aid}``. The result is snake-cased."""
+
+
+class RowsError(Exception):
+    """An answer has no such rows. `path` is the place in the answer."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(what)
+        self.path = path
+        self.what = what
+
+    @override
+    def __str__(self) -> str:
+        path = f'path "{clip(self.path, 120)}"' if self.path else ""
+        return ": ".join(part for part in (path, self.what) if part)
+
+
+Row: TypeAlias = tuple[object, object]
+"""What the paths of a rule see, and the document that it came from."""
+_SAYS_ROOT = re.compile(r"(?<![\w.\"'])root\b")
+
+
+class RowScope(NamedTuple):
+    """The rows of all pages. `present`: the innermost list was there, with or without rows."""
+
+    rows: list[Row]
+    present: bool
+
+
+def row_scope(rows: Rows, documents: Sequence[object]) -> RowScope:
+    """Return the rows of `documents`, in order.
+
+    Raises RowsError where a list is absent (unless optional) or is no list, SelectError where a
+    path cannot be searched.
+    """
+    if not rows.steps and not rows.joins:
+        found = [(document, document) for document in documents]
+        return RowScope(_where(found, rows.where), present=bool(documents))
+    scoped = bool(rows.joins) or any(step.name for step in rows.steps)
+    found = []
+    present = False
+    for document in documents:
+        views, there = _scoped(rows, document) if scoped else _bare(rows.steps, document)
+        present = present or there
+        found += [(view, document) for view in views]
+    return RowScope(_where(found, rows.where), present)
+
+
+def _where(found: list[Row], where: Selector | None) -> list[Row]:
+    return found if where is None else [row for row in found if where(row[0])]
+
+
+def _bare(steps: Sequence[Step], document: object) -> tuple[list[object], bool]:
+    """Iterate without names: each path sees the row above it."""
+    above = [document]
+    present = True
+    for step in steps:
+        lists = [listed for parent in above if (listed := _listed(step, parent)) is not None]
+        present = bool(lists) or (present and not above)
+        above = [row for listed in lists for row in listed]
+    return above, present
+
+
+def _scoped(rows: Rows, document: object) -> tuple[list[object], bool]:
+    """Iterate with names: each path but the first sees the scope above it."""
+    above: list[dict[str, object]] = [{"root": document, "row": document}]
+    present = True
+    for number, step in enumerate(rows.steps):
+        below: list[dict[str, object]] = []
+        there = present and not above
+        for parent in above:
+            subject = parent if number else _from_top(step.path, document)
+            listed = _listed(step, subject)
+            if listed is not None:
+                there = True
+                named = () if step.name is None else (step.name,)
+                below += [{**parent, "row": row, **dict.fromkeys(named, row)} for row in listed]
+        above, present = below, there
+    _look_up(rows.joins, above, document)
+    return list(above), present
+
+
+def _from_top(path: Selector, document: object) -> object:
+    """Return what a path from the top sees: the document, in which ``root`` is the document too."""
+    if isinstance(document, dict):
+        return {**document, "root": document}
+    return {"root": document} if _SAYS_ROOT.search(path.text) else document
+
+
+def _listed(step: Step, subject: object) -> Sequence[object] | None:
+    found = step.path(subject)
+    if isinstance(found, list):
+        return found
+    if found is None:
+        if step.optional:
+            return None
+        raise RowsError(
+            step.path.text,
+            "there is no list here. If it may be absent, the definition says `optional: true`.",
+        )
+    hint = f" Write items({step.path.text}) for its entries." if isinstance(found, dict) else ""
+    raise RowsError(step.path.text, f"found {quoted(found)} in the place of a list.{hint}")
+
+
+def _look_up(joins: Iterable[Join], scopes: list[dict[str, object]], document: object) -> None:
+    """Put the row of each table that belongs to a scope into it; null where there is none."""
+    for join in joins:
+        table = _table(join, document) if scopes else {}
+        for names in scopes:
+            key = _join_key(join.key(names))
+            names[join.name] = None if key is None else table.get(key)
+
+
+def _table(join: Join, document: object) -> Mapping[str, object]:
+    found = join.table(_from_top(join.table, document))
+    if found is None:
+        return {}
+    if isinstance(found, dict) and join.on is None:
+        return found
+    if isinstance(found, list) and join.on is not None:
+        keyed = ((_join_key(join.on(row)), row) for row in reversed(found))
+        return {key: row for key, row in keyed if key is not None}  # the first of equal keys wins
+    wanted = "a map" if join.on is None else "a list, for which `on` gives the key"
+    raise RowsError(join.table.text, f"found {quoted(found)} in the place of {wanted}.")
+
+
+def _join_key(value: object) -> str | None:
+    """Return the text by which keys are compared: 2067 and "2067" are the same account."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return number_text(value)
+        case _:
+            return None
 
 
 class StepText(Strict, kw_only=True, frozen=True):

@@ -79,7 +79,14 @@ def test_rows_may_be_chosen() -> None:
 
 def test_a_map_gives_keys_and_values() -> None:
     document = {"results": {"x": {"n": 1}, "y": {"n": 2}}}
-    assert found(rules(RESULTS, identity="key", label=""), document) == [("x", "x"), ("y", "y")]
+    each = Step(path=path("items(results)"))
+    assert found(rules(each, identity="key", label=""), document) == [("x", "x"), ("y", "y")]
+
+
+@pytest.mark.parametrize("start", ["data", "root.data"])
+def test_the_first_step_may_start_at_the_root_as_in_a_rule(start: str) -> None:
+    accounts = rules(Step(path=path(start), name="d"), identity="d.id", label="")
+    assert found(accounts, {"data": [{"id": "a"}, {"id": "b"}]}) == [("a", "a"), ("b", "b")]
 
 
 def test_rows_may_lie_deeper_with_their_parents_in_sight() -> None:
@@ -96,8 +103,9 @@ def test_an_optional_list_may_be_absent() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({}, '"results" is no list'),
-        ({"results": 3}, '"results" is no list'),
+        ({}, 'path "results": there is no list here'),
+        ({"results": 3}, 'path "results": found the number 3 in the place of a list'),
+        ({"results": {"x": {}}}, r"Write items\(results\) for its entries"),
         ({"results": [{"name": "x"}]}, 'no id at "uuid"'),
         ({"results": [{"uuid": True}]}, 'no id at "uuid"'),
         ({"results": [{"uuid": ""}]}, 'no id at "uuid"'),

@@ -2,7 +2,7 @@ import pytest
 
 from exporter.kernel.templates import compile_template
 from exporter.mapping.period import RequestVariables
-from exporter.mapping.rows import MappingError
+from exporter.mapping.values import MappingError
 from tests.unit.mapping.factories import NOW, param, period, target
 
 
@@ -20,9 +20,9 @@ def test_values_are_parameters_then_defaults_then_the_account() -> None:
     }
     found = asked("acct", given={"a": ("one", "two"), "e": ("",)}, params=known)
     assert found.values == {
-        "params.a": "one",
+        "params.a": "one,two",
         "params.b": "2026-11-01",
-        "params.c": "one-c",
+        "params.c": "one,two-c",
         "account.id": "acct",
     }
 

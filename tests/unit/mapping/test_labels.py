@@ -1,7 +1,13 @@
 import pytest
 
-from exporter.mapping.rows import MappingError
-from exporter.mapping.values import MAX_LABEL, clean_label, fixed, label_at, resource_name
+from exporter.mapping.values import (
+    MAX_LABEL,
+    MappingError,
+    clean_label,
+    fixed,
+    label_at,
+    resource_name,
+)
 from tests.unit.mapping.factories import name_parts, paths
 
 

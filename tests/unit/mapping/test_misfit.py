@@ -1,6 +1,7 @@
 import pytest
 
-from exporter.mapping.rows import MappingError, number_text, quoted
+from exporter.kernel.jmes import number_text, quoted
+from exporter.mapping.values import MappingError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from exporter.kernel.calendar import Cycle, Span
 from exporter.mapping.period import Billing, RequestVariables, billing_period, instant_of
-from exporter.mapping.rows import MappingError
+from exporter.mapping.values import MappingError
 from exporter.model.reading import Note
 from tests.unit.mapping import factories
 from tests.unit.mapping.factories import NOVEMBER, NOW, param, period, target

@@ -1,7 +1,6 @@
 import pytest
 
-from exporter.mapping.rows import MappingError
-from exporter.mapping.values import UNLIMITED, empty_total, reduced
+from exporter.mapping.values import UNLIMITED, MappingError, empty_total, reduced
 from tests.unit.mapping.factories import reduce
 
 DAYS = [

@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from exporter.kernel.jmes import SelectError
-from exporter.mapping.rows import MappingError, row_scope
-from exporter.model.definition.rows import Rows
+from exporter.model.definition.rows import Rows, RowsError, row_scope
 from tests.unit.mapping.factories import join, optional, rows
 
 
@@ -122,19 +121,19 @@ def test_parallel_arrays_are_zipped_beside_their_ancestor() -> None:
     ],
 )
 def test_what_is_no_list_is_refused(found: object, words: str) -> None:
-    with pytest.raises(MappingError, match=words) as raised:
+    with pytest.raises(RowsError, match=words) as raised:
         row_scope(rows("results"), [{"results": found}])
     assert raised.value.path == "results"
 
 
 def test_an_absent_list_below_a_row_is_refused_too() -> None:
-    with pytest.raises(MappingError, match="no list"):
+    with pytest.raises(RowsError, match="no list"):
         row_scope(rows(("data", "d"), ("d.parts", "p")), [{"data": [{"parts": []}, {}]}])
 
 
 def test_an_optional_list_may_be_absent_but_not_something_else() -> None:
     assert row_scope(rows(optional("results")), [{}]) == ([], False)
-    with pytest.raises(MappingError):
+    with pytest.raises(RowsError):
         row_scope(rows(optional("results")), [{"results": 5}])
 
 
@@ -217,11 +216,11 @@ def test_a_later_join_may_use_an_earlier_one() -> None:
 def test_a_table_that_is_absent_joins_nothing_and_a_wrong_one_is_refused() -> None:
     each = rows("used", joins=[join("l", "limits", "row.id")])
     assert views(each, {"used": [{"id": "a"}]})[0]["l"] is None
-    with pytest.raises(MappingError, match="in the place of a map") as raised:
+    with pytest.raises(RowsError, match="in the place of a map") as raised:
         row_scope(each, [{"used": [{"id": "a"}], "limits": [1]}])
     assert raised.value.path == "limits"
     listed = rows("used", joins=[join("l", "limits", "row.id", on="id")])
-    with pytest.raises(MappingError, match="in the place of a list"):
+    with pytest.raises(RowsError, match="in the place of a list"):
         row_scope(listed, [{"used": [{"id": "a"}], "limits": {"a": 1}}])
 
 

@@ -5,8 +5,16 @@ import pytest
 
 from exporter.kernel.units import Kind
 from exporter.mapping import values
-from exporter.mapping.rows import MappingError, _known, epoch
-from exporter.mapping.values import UNLIMITED, amount_of, converted, limit_fact, measure
+from exporter.mapping.values import (
+    UNLIMITED,
+    MappingError,
+    _known,
+    amount_of,
+    converted,
+    epoch,
+    limit_fact,
+    measure,
+)
 from exporter.model.definition.values import Missing, UnitRule, Zero
 from exporter.model.reading import Known
 from tests.unit.mapping.factories import (

@@ -97,7 +97,7 @@ def _paths(rule: Rule) -> Iterator[str]:
         yield value["path"] if isinstance(value, dict) and "path" in value else str(value)
 
 
-def _is_plan(column: "Column") -> bool:
+def _is_plan(column: Column) -> bool:
     above = set(words.split(column.keys[-2])) if len(column.keys) > 1 else set()
     named = column.words & words.PLAN or (column.words == {"name"} and above & words.PLAN)
     return bool(named) and "id" not in column.words and isinstance(column.values[0], str)
@@ -212,13 +212,8 @@ def _measured(table: Table, known: set[str]) -> Iterator[Rule]:
     if table.key and _title_role(table) == "projected" and not _units(table):
         return  # its units stand elsewhere
     for group in _groups(table):
-        named = bool(naming.name) and (
-            not group.thing
-            or (
-                not naming.date and bool(group.roles.keys() & {"limit", "remaining", *words.SHARES})
-            )
-        )
-        if named:
+        apart = not group.thing or (not naming.date and bool(group.roles.keys() & _APART))
+        if naming.name and apart:
             hole = f"{{{naming.name}}}"
             yield _resource(table, naming, group, f"{group.thing}_{hole}" if group.thing else hole)
             continue
@@ -316,10 +311,10 @@ def _groups(table: Table) -> Iterator[_Group]:
     amounts = _amounts(table)
     for column in table.columns:
         role = _role(column)
-        numbers = [one for one in column.given if not (role == "limit" and is_no_limit(one))]
-        if not role or column in amounts or column.is_time or not all(map(is_number, numbers)):
+        limits = [one for one in column.given if not (role == "limit" and is_no_limit(one))]
+        if not role or column in amounts or column.is_time or not all(map(is_number, limits)):
             continue
-        if not column.given or (not numbers and role in words.SHARES):
+        if not column.given:
             continue
         things = (words.thing_of(key) for key in column.keys)
         about = tuple(one for one in things if one and one not in words.PLAN)

@@ -147,13 +147,12 @@ class Daemon:
         async with self._reloading:  # a reload waits for the start
             self._heap.rest()
             try:
-                before = await self.engine.start()
+                await self.engine.start()
             except StateInUseError as error:
                 self._refusal = error
                 self.stop()
                 return
             self._loaded(self.engine.plan)
-            self._telling.waits.recall(before.failing, before.budgets)
             self._started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())
@@ -217,7 +216,7 @@ class Daemon:
         """Notice a clock that was set, renewed secrets and, if asked to, changed files."""
         while True:
             self.engine.mind_the_clock()
-            for name in self._wake_renewed():
+            for name in self.engine.wake_renewed():
                 self._telling.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(LOOK)
             self._settle()
@@ -228,12 +227,6 @@ class Daemon:
         """Tell whether the files of the last configuration, taken or rejected, have changed."""
         sources: tuple[Source, ...] = self._sources
         return await asyncio.to_thread(changed, sources)
-
-    def _wake_renewed(self) -> list[str]:
-        names = self.engine.wake_renewed()
-        if self.engine.plan.without_secret.intersection(names):
-            self._telling.waits.track(self.engine.plan.targets.values())
-        return names
 
     def _settle(self) -> None:
         """Let what was learned rest, as it comes, until there is something of every target."""

@@ -254,13 +254,12 @@ class Daemon:
         async with self._reloading:  # a reload waits for the start
             self._gc.freeze()
             try:
-                restored = await self.engine.start()
+                await self.engine.start()
             except StateInUseError as error:
                 self._state_in_use = error
                 self.stop()
                 return
             self._loaded(self.engine.plan)
-            self._observability.waits.recall(restored.failing, restored.budgets)
             self._started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())
@@ -269,14 +268,11 @@ class Daemon:
 
     async def _watch(self) -> None:
         """Notice a clock that was set, renewed secrets and, with auto-reload, changed files."""
-        observability, engine = self._observability, self.engine
+        engine = self.engine
         while True:
             engine.mind_the_clock()
-            renewed = engine.wake_renewed()
-            if engine.plan.without_secret.intersection(renewed):
-                observability.waits.track(engine.plan.targets.values())
-            for name in renewed:
-                observability.log.info("secret changed, polling at once", account=name)
+            for name in engine.wake_renewed():
+                self._observability.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(_WATCH_EVERY)
             if not self._settled:
                 self._settled = engine.runner.attempted()

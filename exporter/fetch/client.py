@@ -65,6 +65,7 @@ from exporter.fetch.resolve import LookUp
 from exporter.fetch.transport import Send, Transport
 from exporter.kernel.calendar import Cycle, Span, span
 from exporter.kernel.jmes import SelectError
+from exporter.kernel.problems import type_and_place
 from exporter.kernel.secrets import MASK, Secret, clip, is_secret_name, redact_url
 from exporter.kernel.templates import DATE_WORDS, Clock, Template
 from exporter.model.definition.auth import TokenAuth
@@ -640,19 +641,8 @@ def _failure(error: Exception) -> Failure:
         case RecursionError():
             reason, detail = Reason.NOT_JSON, "the answer is nested too deeply"
         case _:
-            reason, detail = Reason.INTERNAL, f"our own bug: {_place(error)}"
+            reason, detail = Reason.INTERNAL, f"our own bug: {type_and_place(error)}"
     return Failure(reason=reason, detail=detail)
-
-
-def _place(error: Exception) -> str:
-    """Return the kind of an exception and where it arose, never its text."""
-    place = "nowhere"
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{code.co_name} ({trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__} in {place}"
 
 
 # ------------------------------------------------------------------------ the accounts of a fan-out

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 import msgspec
 
 from exporter.app.engine import Engine, World
-from exporter.app.observability import Observability, Observers
+from exporter.app.observability import Observability
 from exporter.app.once import Keys
 from exporter.app.options import Options
 from exporter.app.view import Viewer
@@ -117,9 +117,9 @@ class Daemon:
         self._sources = plan.sources
         self.problems: tuple[str, ...] = ()
         """What the last reload complained of; nothing if it was taken."""
-        self.emit = Observers(telling.observers(), telling.log)
+        self.emit = telling.emit
         self.engine = Engine(plan, msgspec.structs.replace(world, emit=self.emit))
-        telling.ask(self.engine.runner, self.engine.shelf)
+        telling.attach(self.engine.runner, self.engine.shelf)
 
     def catch_signals(self) -> None:
         """End at SIGTERM and SIGINT, reload at SIGHUP: from now on, the start included."""

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, assert_never
 
+from exporter.kernel.filestamp import file_stamp
 from exporter.kernel.secrets import Secret
 from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource, Source
 
@@ -98,7 +99,8 @@ def look_again(source: Source) -> Source:
         found = _glob(source.path)
         return Source(path=source.path, state="\n".join(found), pattern=True, read=source.read)
     try:
-        large = Path(source.path).stat().st_size > _COMPARED
+        stamp = file_stamp(source.path)
+        large = stamp is not None and stamp.size > _COMPARED
         state = _state(source.path, b"" if large else _read(source.path, _LARGEST))
     except (OSError, ValueError):
         state = ""
@@ -107,13 +109,12 @@ def look_again(source: Source) -> Source:
 
 def _state(path: str, data: bytes) -> str:
     """Return what changes when the file does; `data` is its content, if that is small."""
-    try:
-        found = Path(path).stat()
-    except OSError:
+    stamp = file_stamp(path)
+    if stamp is None:
         return ""
-    if max(found.st_size, len(data)) <= _COMPARED:
+    if max(stamp.size, len(data)) <= _COMPARED:
         return hashlib.blake2b(data, digest_size=16).hexdigest()
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return " ".join(map(str, stamp))
 
 
 def _read(path: str, largest: int) -> bytes:

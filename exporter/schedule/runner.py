@@ -16,6 +16,7 @@ from functools import partial
 
 import msgspec
 
+from exporter.kernel.problems import type_and_place
 from exporter.model.events import (
     Event,
     PollCrashed,
@@ -70,7 +71,7 @@ async def run_attempt(
             detail = f"no complete answer within {job.timeout:g} s"
             failure = Failure(reason=Reason.TIMEOUT, detail=detail)
             return Attempt(failed(job, failure, at=at, seconds=seconds))
-        return crashed(job, place_of(raised), at=at, seconds=seconds)
+        return crashed(job, type_and_place(raised), at=at, seconds=seconds)
     if isinstance(result, Poll):
         return Attempt(result)
     error = f"a poll returned {type(result).__name__}"  # type: ignore[unreachable]
@@ -93,18 +94,6 @@ def failed(job: Job, failure: Failure, *, at: float, seconds: float) -> Poll:
         seconds=seconds,
         outcome=failure,
     )
-
-
-def place_of(error: BaseException) -> str:
-    """Return the type of `error` and where it was raised. Its text may hold values: never that."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = type(error).__name__
-    if trace is None:
-        return name
-    code = trace.tb_frame.f_code
-    return f"{name} in {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
 
 
 def ending_events(
@@ -564,14 +553,14 @@ class Runner:
         try:
             callback()
         except Exception as error:  # noqa: BLE001 - the runner outlives its listeners
-            message = f"a listener of the poll loop failed: {place_of(error)}"
+            message = f"a listener of the poll loop failed: {type_and_place(error)}"
             self._loop.call_exception_handler({"message": message})
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - the heap must turn
-            self._mend(place_of(error))
+            self._mend(type_and_place(error))
 
     def _mend(self, error: str) -> None:
         """Set the heap going again, from the entries, which are the truth."""

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from exporter.authoring import new
-from exporter.authoring.infer import Unusable, infer, read_sample
+from exporter.authoring.infer import infer
+from exporter.authoring.sample import Unusable, read_sample
 from exporter.cli import exits
 from exporter.cli.options import show
 from exporter.config import files, library

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from exporter.app.once import Keys, pipeline_of
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.fetch.exchange import Watch
 from exporter.kernel.calendar import format_duration

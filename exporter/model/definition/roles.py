@@ -89,6 +89,13 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     period: Period | None = None
     known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
 
+    @property
+    def fixed_name(self) -> str | None:
+        """Its name where that is the same for every row, else None."""
+        name = "".join(part for part in self.name if isinstance(part, str))
+        is_fixed = all(isinstance(part, str) for part in self.name)
+        return self.rename.get(name, name) if is_fixed else None
+
     def roles(self) -> list[str]:
         """Return the roles that are read."""
         return [role for role in _RESOURCE_ROLES if getattr(self, role, None) is not None]

@@ -96,10 +96,6 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         is_fixed = all(isinstance(part, str) for part in self.name)
         return self.rename.get(name, name) if is_fixed else None
 
-    def roles(self) -> list[str]:
-        """Return the roles that are read."""
-        return [role for role in _RESOURCE_ROLES if getattr(self, role, None) is not None]
-
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one collector's answer, by currency.
@@ -119,10 +115,6 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     remaining: Value | None = None
     projected: Value | None = None
     period: Period | None = None
-
-    def roles(self) -> list[str]:
-        """Return the roles that are read."""
-        return [role for role in _COST_ROLES if getattr(self, role) is not None]
 
 
 class Items(msgspec.Struct, frozen=True, kw_only=True):

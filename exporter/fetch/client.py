@@ -445,7 +445,7 @@ def _told(failure: Failure, redactor: Redactor) -> Failure:
     return msgspec.structs.replace(failure, detail=detail)
 
 
-def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
+def _failure(error: Exception) -> Failure:
     match error:
         case Refused():
             return error.failure

@@ -11,8 +11,9 @@ from exporter.app.options import Options
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import Event
 from exporter.model.target import Target
+from exporter.observe.eventlog import EventLog
 from exporter.observe.history import History
-from exporter.observe.logs import EventLog, Form, Log, Output, log_stray_errors, set_up
+from exporter.observe.logs import Form, Log, Output, log_stray_errors, set_up
 from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.schedule.runner import Runner
 from exporter.store.cache import ExpositionCache

@@ -3,8 +3,8 @@
 The runner is the only part that waits, retries and cancels. What follows from an event is decided
 by the pure steps in `state` and `budget`; the runner calls them, and keeps the bookkeeping of
 `queue` and `job_table` true. A poll goes this way: `_start` creates a task and books its slots,
-`run_attempt` bounds it by the job's deadline, `_ended` gets its end, `_take_in` gives the outcome to
-the budget and the state, `_release` lets those go on that waited for it.
+`run_attempt` bounds it by the job's deadline, `_ended` gets its end, `_take_in` gives the outcome
+to the budget and the state, `_release` lets those go on that waited for it.
 
 Waiting counts in loop time. The wall clock is only asked for what is shown or stored, so that its
 jumps change nothing.
@@ -273,7 +273,8 @@ class Runner:
         if self._group is not None:
             raise RuntimeError("the runner runs already")
         try:
-            async with asyncio.TaskGroup() as self._group:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
                 self._limiter.closed = False
                 self._seen = self._loop.time()
                 self._try_all_queues()

@@ -271,9 +271,7 @@ def _items(text: str) -> Iterator[tuple[str, dict[str, float]]]:
 # ----------------------------------------------------------------------------- numbers and instants
 
 
-def _seconds(  # noqa: PLR0911 - a table
-    text: str, now: float, kind: ResetKind | None = None
-) -> float | None:
+def _seconds(text: str, now: float, kind: ResetKind | None = None) -> float | None:
     """Read how long to wait: a number, a duration as Go writes it, or a date.
 
     What a number means, `kind` says. Without it (Retry-After) a number is seconds; some send the

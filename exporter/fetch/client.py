@@ -524,7 +524,7 @@ class Attempt:
 
         At most `most` bytes are read. Raises _FailedError.
         """
-        host = host_of(request.url)
+        first_url = request.url
         for _ in range(_MOST_REDIRECTS + 1):
             began = self._clock()
             outcome = await self._client.send(
@@ -550,7 +550,7 @@ class Attempt:
             except LinkError:
                 return outcome
             request = to_http_request(draft, signature, PageRequest(url=url))
-        detail = f"{host}: more than {_MOST_REDIRECTS} redirects, one after the other"
+        detail = f"{host_of(first_url)}: more than {_MOST_REDIRECTS} redirects, one after the other"
         raise _FailedError(Failure(reason=Reason.HTTP_4XX, detail=detail))
 
     def _record(

@@ -149,6 +149,8 @@ class Runner:
     for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `dice` gives
     numbers in [0, 1). `concurrency` bounds the polls at once, `per_budget` those of one budget.
     `seed` moves the phases of first polls. `started` is told the target of each poll that starts.
+    `learn` takes in each poll that ended, before the next one is scheduled, and returns the highest
+    ratio of used to limit that it speaks of: adaptive jobs come faster near a limit.
 
     To be made inside the running loop. `swap` gives it work, before or during `run`.
     """
@@ -164,8 +166,10 @@ class Runner:
         per_budget: int = 2,
         seed: str = "",
         started: Callable[[str], None] | None = None,
+        learn: Callable[[Poll], float | None] = lambda _: None,
     ) -> None:
         self._poll = poll
+        self._learn = learn
         self._listener = emit
         self._wall = wall
         self._dice = dice
@@ -495,12 +499,24 @@ class Runner:
             started=running.started,
             until=lane.budget.until,
             chance=chance,
+            ratio=self._ratio(ended.poll),
         )
         entry.state, events = state.step(entry.job, old, ended.poll, tick)
         lane.demand += (entry.state.cost - old.cost) / entry.job.interval
         self._put(entry)
         for event in (*ending_events(entry, ended, clocks, cut), *events):
             self._emit(event)
+
+    def _ratio(self, poll: Poll) -> float | None:
+        """Let the listener take in a poll, and return how full the fullest of its resources is."""
+        ratio: float | None = None
+
+        def learn() -> None:
+            nonlocal ratio
+            ratio = self._learn(poll)
+
+        self._call(learn)
+        return ratio
 
     def _call_off(self, entries: Iterable[JobEntry]) -> None:
         """Cancel polls, and drop what they bring: removed, or their budget must wait.

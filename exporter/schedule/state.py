@@ -14,12 +14,10 @@ from typing import assert_never
 
 import msgspec
 
-from exporter.kernel.units import Kind
 from exporter.model.events import TargetBack, TargetDown
 from exporter.model.health import Health
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
-from exporter.model.reading import Known, Reading
-from exporter.model.target import Limit
+from exporter.model.reading import Reading
 from exporter.schedule.job import Job
 
 FIRST_PER_SECOND = 20.0  # first polls after a start: values come soon, vendors see no burst
@@ -75,39 +73,6 @@ def paced_interval(job: Job, ratio: float | None) -> float:
     closeness = min(1.0, (ratio - NEAR_LIMIT) / (AT_LIMIT - NEAR_LIMIT))
     faster = interval / (1.0 + closeness * (FASTEST - 1.0))
     return min(interval, max(faster, job.min_interval, job.data_cadence or 0.0))
-
-
-def pressure(job: Job, reading: Reading) -> float | None:
-    """Return used / limit of the fullest resource, by the vendor's limits and the config's."""
-    ratios = [*_usage_ratios(job, reading), *_money_ratios(job, reading)]
-    return max(ratios, default=None)
-
-
-def _usage_ratios(job: Job, reading: Reading) -> list[float]:
-    ratios = [usage.ratio for usage in reading.usages if usage.ratio is not None]
-    for usage in reading.usages:
-        limit = job.limits.get(usage.resource)
-        own = limit.value if limit is not None and limit.kind in (None, usage.kind) else 0.0
-        bound = usage.limit.value if isinstance(usage.limit, Known) else own
-        if usage.used is not None and bound > 0.0:
-            ratios.append(usage.used / bound)
-    return ratios
-
-
-def _money_ratios(job: Job, reading: Reading) -> list[float]:
-    spend = job.limits.get("spend")
-    ratios = []
-    for money in reading.money:
-        bound = money.limit.value if isinstance(money.limit, Known) else _own(spend, money.currency)
-        if money.cost is not None and bound > 0.0:
-            ratios.append(money.cost / bound)
-    return ratios
-
-
-def _own(limit: Limit | None, currency: str) -> float:
-    if limit is None or limit.kind not in (None, Kind.MONEY):
-        return 0.0
-    return limit.value if limit.currency in ("", currency) else 0.0
 
 
 def aligned(job: Job, due: float) -> float:
@@ -232,7 +197,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The moment at which a poll ended, told to the pure steps.
 
     `now` and `started` are loop time, `wall` is `now` in epoch seconds, `chance` in [0, 1);
-    `until` (loop time) is what the budget waits for.
+    `until` (loop time) is what the budget waits for. `ratio` is the highest one of used to limit
+    that the poll speaks of.
     """
 
     now: float
@@ -240,6 +206,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started: float
     until: float
     chance: float
+    ratio: float | None = None
 
 
 StateEvent = TargetDown | TargetBack
@@ -253,8 +220,7 @@ def step(
         case Failure() as failure:
             return _fail(job, state, poll, failure, tick)
         case Reading() as reading:
-            ratio = pressure(job, reading) if job.adaptive else None
-            interval = paced_interval(job, ratio)
+            interval = paced_interval(job, tick.ratio)
             period_end = _period_end(reading, tick.wall)
         case Unchanged():
             interval, period_end = state.interval, state.period_end
@@ -400,7 +366,7 @@ def removed(state: JobState, due: float) -> JobState:
 
 
 def refit(job: Job, state: JobState, now: float) -> JobState:
-    """Return the state of a job whose interval or limits were changed in the config."""
+    """Return the state of a job whose interval was changed in the config."""
     interval = max(job.interval, job.min_interval)
     if state.health is Health.NEVER_POLLED:
         due = min(state.due, now + interval)

@@ -14,6 +14,7 @@ from exporter.fetch.client import Client
 from exporter.fetch.exchange import Watch
 from exporter.fetch.offload import SLOW
 from exporter.kernel.calendar import format_duration
+from exporter.kernel.problems import type_and_place
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Exchange, Failure, Fetched, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
@@ -41,7 +42,8 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             outcome = too_late(target, len(seen))
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
         except Exception as error:  # noqa: BLE001 - our own bug must not end who polls
-            outcome = _crashed(error)
+            detail = f"our own bug: {type_and_place(error)}"
+            outcome = Failure(reason=Reason.INTERNAL, detail=detail)
             fetched = Fetched(result=outcome, exchanges=tuple(seen))
         finally:
             self.client.offload.leave()
@@ -77,12 +79,3 @@ def too_late(target: Target, answered: int) -> Failure:
         detail=f"no complete answer within {format_duration(target.poll_timeout)}"
         f" ({answered} answered); raise poll_timeout if the vendor is just slow",
     )
-
-
-def _crashed(error: Exception) -> Failure:
-    """Name the kind of an exception and where it arose, never its text: that may hold values."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "nowhere" if trace is None else f"{trace.tb_frame.f_code.co_name} ({trace.tb_lineno})"
-    return Failure(reason=Reason.INTERNAL, detail=f"our own bug: {type(error).__name__} in {place}")

@@ -15,7 +15,6 @@ from exporter.fetch.paginate import Pager, PageRequest
 from exporter.fetch.request import (
     Signature,
     draft_request,
-    known_values,
     to_http_request,
 )
 from exporter.kernel.calendar import format_duration
@@ -28,10 +27,11 @@ from exporter.model.definition.paging import (
     NoPaging,
     Paging,
 )
+from exporter.model.definition.params import Param
 from exporter.model.definition.period import Period
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
-from exporter.model.definition.request import Param, Request
+from exporter.model.definition.request import Request
 from exporter.model.definition.responses import Match
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
@@ -114,7 +114,7 @@ def as_sent(
     """Yield the request line and the headers, at INSTANT, with the names of what a target sets."""
     target = _example(definition, request)
     clock = Clock(INSTANT, UTC, 1)
-    drafted = draft_request(request, target, known_values(target, clock), clock)
+    drafted = draft_request(request, target, target.values(clock), clock)
     page = Pager(paging).wanted or PageRequest()
     sent = to_http_request(drafted, Signature(), page=page.query, body=page.body)
     yield f"{sent.method} {_readable(sent.url)}"

@@ -1,17 +1,14 @@
-"""Keeps what stays for long out of the garbage collector's sight.
+"""The daemon: engine, web side and signals in one event loop, from start to stop.
 
-At 50,000 targets one look at everything holds the event loop for a second, and the collector looks
-whenever a quarter more has come. So what is there is frozen. Garbage that hangs together in cycles
-is frozen with it, a few objects at each reload: after some reloads everything is looked at after
-all. (To count what is frozen takes as long as a look at it.)
+Start (`serve`): log and self-metrics; engine; signals; sockets, so that ``/-/healthy`` answers
+while the state is restored; then `Daemon.run`: state, polls, and the watch over files and secrets.
+Nothing is polled before all addresses are listened on.
 
-The daemon: the engine, the web side and the signals, from start to stop.
+Stop (SIGTERM, SIGINT): not ready at once; polls are cancelled and the ledger is flushed
+(`Engine.stop`); sockets and connections; the log last. All of it within 5 s.
 
-What a scrape gets: the cached body and the exporter's own metrics after it.
-
-What the addresses ask of the daemon.
-
-Start a daemon with its web side in an event loop, and stop both.
+Reload (SIGHUP, ``/-/reload``, ``--config.auto-reload``): one at a time, read in a thread. A bad
+configuration changes nothing.
 """
 
 import asyncio
@@ -37,13 +34,12 @@ from exporter.config.plan import changed, present
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import ConfigLoaded, ConfigRejected
-from exporter.model.target import Plan, Rejected, Source
+from exporter.model.target import Plan, Rejected
 from exporter.observe.logs import Log
 from exporter.observe.metrics import SelfMetrics
 from exporter.store.cache import INLINE, ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, deflate, followed_by
-from exporter.store.sqlite import StateInUseError
-from exporter.web.access import AccessControl
+from exporter.store.ledger import StateInUseError
 from exporter.web.address import Address, parse_address
 from exporter.web.negotiate import Format
 from exporter.web.routes import Backend, Body, Dispatcher, routes
@@ -52,46 +48,104 @@ from exporter.web.server import WebServer
 if TYPE_CHECKING:
     from exporter.web.access import AccessControl
 
-
-SWEEP_EVERY: Final = 32
-"""Reloads."""
-
-
-class GcTuning:
-    """The frozen part of this process's memory."""
-
-    def __init__(self) -> None:
-        self._reloads = 0
-
-    def rest(self) -> None:
-        """Freeze what is there now."""
-        gc.freeze()
-
-    def reloaded(self) -> None:
-        """Freeze what is there after a reload; of every few reloads free what is garbage."""
-        self._reloads += 1
-        if self._reloads % SWEEP_EVERY == 0:
-            gc.unfreeze()
-            gc.collect()
-        gc.freeze()
-
-
-LOOK = 5.0
-"""Seconds between two looks at what can only be noticed by looking: renewed secrets."""
-READY_AFTER = 30.0
-"""Seconds after which the exporter counts as ready, whatever the vendors do."""
 Load = Callable[[], Plan | Rejected]
-_STATE_MOVED = (
+"""Reads the configuration anew; called in a thread."""
+Announce = Callable[[Sequence[Address]], None]
+"""Called once with the addresses that are listened on."""
+READY_AFTER: Final = 30.0
+"""Seconds after which the exporter counts as ready, whatever the vendors do."""
+_WATCH_EVERY: Final = 5.0
+"""Seconds between two looks at what only a look can notice: a set clock, renewed secrets, files."""
+_STATE_MOVED: Final = (
     "state.file: the state cannot move while the exporter runs."
     " Put the old path back, or restart with the new one."
 )
 
 
-class Daemon:
-    """One exporter in one event loop, without its web side. ``load`` reads the configuration anew.
+async def serve(
+    plan: Plan, options: Options, *, load: Load, stream: TextIO | None, announce: Announce
+) -> None:
+    """Poll and serve until SIGTERM or SIGINT.
 
-    To be made inside the running loop.
+    Raises CannotListen, BadWebConfig or OSError (of its files) before the first poll, and
+    StateInUseError.
     """
+    clock = asyncio.get_running_loop().time
+    redactor = Redactor()
+    observability = Observability(
+        options, stream=stream, wall=time.time, clock=clock, redactor=redactor
+    )
+    log = observability.log
+    access = None
+    try:
+        world = World(
+            wall=time.time,
+            clock=clock,
+            dice=random.SystemRandom().random,
+            read_secret=Keys(SecretReader(os.environ), redactor).read,
+            emit=lambda event: None,
+        )
+        daemon = Daemon(plan, options, load=load, world=world, observability=observability)
+        if options.web_config_file:
+            access = _access_control(options.web_config_file, clock, log)
+        table = routes(
+            _backend(daemon, options, observability),
+            telemetry_path=options.telemetry_path,
+            prefix=options.route_prefix,
+            external_url=options.external_url,
+        )
+        server = WebServer(
+            Dispatcher(table, failed=_HandlerErrors(log, clock), access=access),
+            most_connections=options.most_connections,
+            notice=lambda what, fields: log.warning(what, **fields),
+        )
+        daemon.catch_signals()
+        bound = await server.start(
+            [parse_address(text) for text in options.listen], tls=access.context if access else None
+        )
+        try:
+            announce(bound)
+            log.info("listening", addresses=[str(address) for address in bound])
+            await daemon.run()
+        finally:
+            await server.stop()
+    finally:
+        if access is not None:
+            access.close()
+        observability.close()
+
+
+def _access_control(path: str, clock: Callable[[], float], log: Log) -> "AccessControl":
+    from exporter.web.access import AccessControl  # noqa: PLC0415 - most daemons have none
+
+    def complain(problem: str) -> None:
+        log.error("the web configuration cannot be used, the old one stays", err=problem)
+
+    return AccessControl(path, clock=clock, complain=complain)
+
+
+def _backend(daemon: "Daemon", options: Options, observability: Observability) -> Backend:
+    """Return what the addresses serve."""
+    engine = daemon.engine
+    scrape = Scrape(engine.shelf, observability.metrics)
+    viewer = Viewer(engine, observability.history, wall=time.time, problems=lambda: daemon.problems)
+
+    async def probe(name: str, form: Format) -> bytes | None:
+        return await scrape.one(name, form) if name in engine.plan.targets else None
+
+    return Backend(
+        scrape=scrape.everything,
+        probe=probe,
+        names=lambda: engine.plan.targets,
+        not_ready=daemon.not_ready,
+        reload=daemon.reload if options.lifecycle else None,
+        config_text=lambda: engine.plan.text,
+        view=viewer.status,
+    )
+
+
+class Daemon:
+    """One exporter in one event loop, without its web side; to be made inside the loop."""
 
     def __init__(
         self,
@@ -100,26 +154,26 @@ class Daemon:
         *,
         load: Load,
         world: World,
-        telling: Observability,
+        observability: Observability,
     ) -> None:
         self._options = options
         self._load = load
         self._world = world
-        self._telling = telling
+        self._observability = observability
         self._began = world.clock()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._started = False
-        self._refusal: StateInUseError | None = None
-        self._settled = False
-        self._heap = GcTuning()
+        self._state_in_use: StateInUseError | None = None
+        self._settled = False  # every target had its first attempt, and what it left is frozen
+        self._gc = GcTuning()
         self._sources = plan.sources
         self.problems: tuple[str, ...] = ()
-        """What the last reload complained of; nothing if it was taken."""
-        self.emit = Observers(telling.observers(), telling.log)
-        self.engine = Engine(plan, msgspec.structs.replace(world, emit=self.emit))
-        telling.ask(self.engine.runner, self.engine.shelf)
+        """The problems of the last reload; none if it was taken."""
+        self._emit = Observers(observability.observers(), observability.log)
+        self.engine = Engine(plan, msgspec.structs.replace(world, emit=self._emit))
+        observability.ask(self.engine.runner, self.engine.shelf)
 
     def catch_signals(self) -> None:
         """End at SIGTERM and SIGINT, reload at SIGHUP: from now on, the start included."""
@@ -129,7 +183,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
 
     async def run(self) -> None:
-        """Poll until told to stop, which also ends a start that takes long.
+        """Start, and poll until `stop`, which also ends a start that takes long.
 
         Raises StateInUseError if another process uses the state file.
         """
@@ -140,25 +194,21 @@ class Daemon:
                 work.cancel()
         finally:
             await self.engine.stop()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._state_in_use is not None:
+            raise self._state_in_use
 
-    async def _work(self) -> None:
-        async with self._reloading:  # a reload waits for the start
-            self._heap.rest()
-            try:
-                before = await self.engine.start()
-            except StateInUseError as error:
-                self._refusal = error
-                self.stop()
-                return
-            self._loaded(self.engine.plan)
-            self._telling.waits.recall(before.failing, before.budgets)
-            self._started = True
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.engine.run())
-            group.create_task(self._look())
-            group.create_task(self._obey())
+    def stop(self) -> None:
+        """End `run`: not ready at once, polls cancelled, the ledger flushed."""
+        self._stopping.set()
+
+    def not_ready(self) -> str:
+        """Return why the exporter is not ready, "" when it is."""
+        if self._stopping.is_set():
+            return "it is stopping"
+        if not self._started:
+            return "it is starting"
+        waited = self._world.clock() - self._began >= READY_AFTER
+        return "" if waited or self.engine.runner.attempted() else "first polls are under way"
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return every problem, none when it is in force."""
@@ -174,36 +224,23 @@ class Daemon:
             if plan.state_file != self.engine.plan.state_file:
                 return self._reject((_STATE_MOVED,))
             self.problems = ()
-            self._heap.rest()  # or the collector looks at the new plan again and again meanwhile
+            self._gc.freeze()  # or the collector looks at the new plan again and again meanwhile
             change = self.engine.apply(plan)
             await self.engine.close_unused()
-            self._heap.reloaded()
+            self._gc.reloaded()
             self._loaded(plan, len(change.added), len(change.removed), len(change.changed))
             return ()
 
     def _reject(self, problems: tuple[str, ...]) -> tuple[str, ...]:
         self.problems = problems
-        self.emit(ConfigRejected(at=self._world.wall(), problems=problems))
+        self._emit(ConfigRejected(at=self._world.wall(), problems=problems))
         return problems
 
-    def not_ready(self) -> str:
-        """Return why the exporter is not ready, "" when it is."""
-        if self._stopping.is_set():
-            return "it is stopping"
-        if not self._started:
-            return "it is starting"
-        waited = self._world.clock() - self._began >= READY_AFTER
-        return "" if waited or self.engine.runner.attempted() else "first polls are under way"
-
-    def stop(self) -> None:
-        """End `run`: not ready at once, polls cancelled, the ledger flushed."""
-        self._stopping.set()
-
     def _loaded(self, plan: Plan, added: int = 0, removed: int = 0, changed: int = 0) -> None:
-        self._telling.track(plan.targets.values())
+        self._observability.track(plan.targets.values())
         self._settled = False
-        self._heap.rest()
-        self.emit(
+        self._gc.freeze()
+        self._emit(
             ConfigLoaded(
                 at=self._world.wall(),
                 targets=len(plan.targets),
@@ -213,44 +250,74 @@ class Daemon:
             )
         )
 
-    async def _look(self) -> None:
-        """Notice a clock that was set, renewed secrets and, if asked to, changed files."""
+    async def _work(self) -> None:
+        async with self._reloading:  # a reload waits for the start
+            self._gc.freeze()
+            try:
+                await self.engine.start()
+            except StateInUseError as error:
+                self._state_in_use = error
+                self.stop()
+                return
+            self._loaded(self.engine.plan)
+            self._started = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.engine.run())
+            group.create_task(self._watch())
+            group.create_task(self._reload_at_sighup())
+
+    async def _watch(self) -> None:
+        """Notice a clock that was set, renewed secrets and, with auto-reload, changed files."""
+        engine = self.engine
         while True:
-            self.engine.mind_the_clock()
-            for name in self._wake_renewed():
-                self._telling.log.info("secret changed, polling at once", account=name)
-            await asyncio.sleep(LOOK)
-            self._settle()
-            if self._options.auto_reload and await self._files_changed():
+            engine.mind_the_clock()
+            for name in engine.wake_renewed():
+                self._observability.log.info("secret changed, polling at once", account=name)
+            await asyncio.sleep(_WATCH_EVERY)
+            if not self._settled:
+                self._settled = engine.runner.attempted()
+                self._gc.freeze()
+            if self._options.auto_reload and await asyncio.to_thread(changed, self._sources):
                 await self.reload()
 
-    async def _files_changed(self) -> bool:
-        """Tell whether the files of the last configuration, taken or rejected, have changed."""
-        sources: tuple[Source, ...] = self._sources
-        return await asyncio.to_thread(changed, sources)
-
-    def _wake_renewed(self) -> list[str]:
-        names = self.engine.wake_renewed()
-        if self.engine.plan.without_secret.intersection(names):
-            self._telling.waits.track(self.engine.plan.targets.values())
-        return names
-
-    def _settle(self) -> None:
-        """Let what was learned rest, as it comes, until there is something of every target."""
-        if not self._settled:
-            self._settled = self.engine.runner.attempted()
-            self._heap.rest()
-
-    async def _obey(self) -> None:
-        """Reload whenever SIGHUP came; what that finds is an event, and so a log line."""
+    async def _reload_at_sighup(self) -> None:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
             await self.reload()
 
 
-TURN = 8
-"""Chunks of the self-metrics that are written before somebody else may have the event loop."""
+SWEEP_EVERY: Final = 32
+"""Reloads between two collections of what is frozen."""
+
+
+class GcTuning:
+    """Keeps what lives long out of the garbage collector's sight, by freezing it.
+
+    At 50,000 targets one full collection holds the event loop for a second, and the collector
+    runs one whenever the heap has grown by a quarter. Garbage in cycles is frozen too, a few
+    objects at each reload: every few reloads a full collection frees it. (To count what is frozen
+    takes as long as to collect it.)
+    """
+
+    def __init__(self) -> None:
+        self._reloads = 0
+
+    def freeze(self) -> None:
+        """Freeze what is there now."""
+        gc.freeze()
+
+    def reloaded(self) -> None:
+        """Freeze what is there after a reload; at every few reloads collect first."""
+        self._reloads += 1
+        if self._reloads % SWEEP_EVERY == 0:
+            gc.unfreeze()
+            gc.collect()
+        gc.freeze()
+
+
+_CHUNKS: Final = 8
+"""Chunks of the self-metrics that are written before other tasks may run."""
 
 
 class _Compressed(NamedTuple):
@@ -271,7 +338,7 @@ class Scrape:
     async def everything(self, form: Format, gzip: bool) -> Body:  # noqa: FBT001 - web's callable
         """Return the whole exposition; compressed it is one gzip member."""
         for number, _ in enumerate(self._self_metrics.warm()):
-            if number % TURN == TURN - 1:
+            if number % _CHUNKS == _CHUNKS - 1:
                 await asyncio.sleep(0)
         dialect = form.dialect
         steady, moving = self._self_metrics.steady(dialect), self._self_metrics.moving(dialect)
@@ -293,103 +360,10 @@ class Scrape:
         return self._cache.probe(target, form.dialect) + form.dialect.end
 
 
-def site(daemon: Daemon, options: Options, telling: Observability, viewer: Viewer) -> Backend:
-    """Return what the table of addresses is made of."""
-    engine = daemon.engine
-    scrape = Scrape(engine.shelf, telling.metrics)
+class _HandlerErrors:
+    """Logs that an address failed: once a minute for each kind of error, with their number.
 
-    async def one(name: str, form: Format) -> bytes | None:
-        return await scrape.one(name, form) if name in engine.plan.targets else None
-
-    return Backend(
-        scrape=scrape.everything,
-        probe=one,
-        names=lambda: engine.plan.targets,
-        not_ready=daemon.not_ready,
-        reload=daemon.reload if options.lifecycle else None,
-        config_text=lambda: engine.plan.text,
-        view=viewer.status,
-    )
-
-
-Announce = Callable[[Sequence[Address]], None]
-
-
-async def serve(
-    plan: Plan, options: Options, *, load: Load, stream: TextIO | None, announce: Announce
-) -> None:
-    """Poll and serve until SIGTERM or SIGINT.
-
-    Raises CannotListen, BadWebConfig or OSError (of its files) before the first poll.
-    """
-    clock = asyncio.get_running_loop().time
-    redactor = Redactor()
-    telling = Observability(options, stream=stream, wall=time.time, clock=clock, redactor=redactor)
-    try:
-        await _serve(
-            plan, options, load=load, telling=telling, redactor=redactor, announce=announce
-        )
-    finally:
-        telling.close()
-
-
-async def _serve(
-    plan: Plan,
-    options: Options,
-    *,
-    load: Load,
-    telling: Observability,
-    redactor: Redactor,
-    announce: Announce,
-) -> None:
-    clock = asyncio.get_running_loop().time
-    keys = Keys(SecretReader(os.environ), redactor)
-    world = World(
-        wall=time.time,
-        clock=clock,
-        dice=random.SystemRandom().random,
-        read_secret=keys.read,
-        emit=lambda event: None,
-    )
-    daemon = Daemon(plan, options, load=load, world=world, telling=telling)
-
-    broke = _Failures(telling.log, clock)
-
-    def complain(problem: str) -> None:
-        telling.log.error("the web configuration cannot be used, the old one stays", err=problem)
-
-    gate = _gate(options.web_config_file, clock, complain)
-    viewer = Viewer(
-        daemon.engine, telling.history, wall=time.time, problems=lambda: daemon.problems
-    )
-    table = routes(
-        site(daemon, options, telling, viewer),
-        telemetry_path=options.telemetry_path,
-        prefix=options.route_prefix,
-        external_url=options.external_url,
-    )
-    server = WebServer(
-        Dispatcher(table, failed=broke, guard=gate),
-        most_connections=options.most_connections,
-        notice=lambda what, fields: telling.log.warning(what, **fields),
-    )
-    daemon.catch_signals()
-    addresses = [parse_address(text) for text in options.listen]
-    bound = await server.start(addresses, tls=gate.context if gate else None)
-    try:
-        announce(bound)
-        telling.log.info("listening", addresses=[str(address) for address in bound])
-        await daemon.run()
-    finally:
-        await server.stop()
-        if gate is not None:
-            gate.close()
-
-
-class _Failures:
-    """Logs that an address failed: once a minute for each kind of failure, with their number.
-
-    Clients bring them about as they like: one that reads nothing, four hundred times a second.
+    Clients can cause them at any rate: one that reads nothing, four hundred times a second.
     """
 
     _EVERY = 60.0
@@ -398,27 +372,17 @@ class _Failures:
     def __init__(self, log: Log, clock: Callable[[], float]) -> None:
         self._log = log
         self._clock = clock
-        self._told: dict[tuple[str, str], float] = {}
-        self._untold: Counter[tuple[str, str]] = Counter()
+        self._logged: dict[tuple[str, str], float] = {}
+        self._suppressed: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, path: str, error: BaseException) -> None:
         kind, now = (path, f"{type(error).__name__}: {error}"), self._clock()
-        if now - self._told.get(kind, -math.inf) < self._EVERY:
-            self._untold[kind] += 1
+        if now - self._logged.get(kind, -math.inf) < self._EVERY:
+            self._suppressed[kind] += 1
             return
-        if len(self._told) >= self._MOST_KINDS:
-            self._told.clear()
-        self._told[kind] = now
-        more = self._untold.pop(kind, 0)
+        if len(self._logged) >= self._MOST_KINDS:
+            self._logged.clear()
+        self._logged[kind] = now
+        more = self._suppressed.pop(kind, 0)
         fields: dict[str, object] = {"more_before": more} if more else {}
         self._log.error("an address failed", path=path, err=error, **fields)
-
-
-def _gate(
-    path: str, clock: Callable[[], float], complain: Callable[[str], None]
-) -> "AccessControl | None":
-    if not path:
-        return None
-    from exporter.web.access import AccessControl  # noqa: PLC0415 - most daemons have no web configuration
-
-    return AccessControl(path, clock=clock, complain=complain)

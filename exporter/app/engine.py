@@ -1,16 +1,10 @@
-"""The schedule's part of the ledger: rows of the schedule's own, and two about targets.
-
-``account/NAME`` tells whose account a target was when it was last polled: what is remembered of its
-polls is about that one. ``refused/NAME`` tells which secrets were refused.
-
-Which secrets a vendor refused: to notice when there is another one to be tried.
+"""Which secrets a vendor refused: to notice when there is another one to be tried.
 
 The polling half of the exporter: from the plan to the shelf, without a way in or out.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -30,108 +24,20 @@ from exporter.model.reading import Reading
 from exporter.model.target import Plan, PlanDiff, SecretSource, Target
 from exporter.pipeline import Pipeline
 from exporter.schedule.job import Job, jobs_of
-from exporter.schedule.job_table import Forgotten
 from exporter.schedule.persistence import (
-    JobMemo,
-    Snapshot,
-    assemble,
-    budget_key,
-    job_key,
-    snapshot_rows,
+    Recalled,
+    account_rows,
+    forgotten_keys,
+    read_rows,
+    refused_rows,
+    schedule_rows,
+    useless_keys,
 )
 from exporter.schedule.runner import Runner
 from exporter.schedule.status import JobStatus
 from exporter.store.cache import ExpositionCache
-from exporter.store.ledger import open_ledger
+from exporter.store.ledger import Ledger, NoLedger, PointRecord
 from exporter.store.readings import ReadingCache, UsageHistory, fingerprint
-from exporter.store.sqlite import PointRecord, Restored
-
-ACCOUNT, REFUSED = "account/", "refused/"
-
-
-class Recalled(msgspec.Struct, frozen=True, kw_only=True):
-    """What an earlier process knew of the schedule.
-
-    ``others`` are the targets that are other accounts now; ``refused`` are digests of secrets by
-    target. ``rows`` are the keys of all that is written.
-    """
-
-    snapshot: Snapshot
-    others: frozenset[str]
-    refused: Mapping[str, str]
-    rows: frozenset[str]
-
-    @property
-    def failing(self) -> tuple[tuple[str, str], ...]:
-        """The targets and collectors whose polls failed."""
-        return tuple((memo.target, memo.collector) for memo in self.snapshot.jobs if memo.reason)
-
-    @property
-    def budgets(self) -> tuple[str, ...]:
-        """The budgets of which something is known."""
-        return tuple(memo.key for memo in self.snapshot.budgets)
-
-
-def recalled(restored: Restored, accounts: Mapping[str, str]) -> Recalled:
-    """Take the rows apart. `accounts` are the present fingerprints by target.
-
-    Of a target that is another account now, only the time of its last request stays.
-    """
-    stored = restored.schedule
-    own = {key: row for key, row in stored.items() if not key.startswith((ACCOUNT, REFUSED))}
-    snapshot, _ = assemble(own, restored.written_at or 0.0)
-    before = _texts(stored, ACCOUNT)
-    others = {n for n, account in accounts.items() if before.get(n, account) != account}
-    jobs = tuple(_stranger(memo) if memo.target in others else memo for memo in snapshot.jobs)
-    return Recalled(
-        snapshot=msgspec.structs.replace(snapshot, jobs=jobs),
-        others=frozenset(others),
-        refused={n: digest for n, digest in _texts(stored, REFUSED).items() if n not in others},
-        rows=frozenset(stored),
-    )
-
-
-def account_rows(accounts: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the rows that tell whose accounts the targets are."""
-    return {f"{ACCOUNT}{name}": print_.encode() for name, print_ in accounts.items()}
-
-
-def refused_rows(digests: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the rows that tell which secrets of targets were refused."""
-    return {f"{REFUSED}{name}": digest.encode() for name, digest in digests.items()}
-
-
-def useless(known: Recalled, rows: Iterable[str], targets: Iterable[str]) -> dict[str, None]:
-    """Return what may be deleted: all but `rows`, and what is about neither `targets` nor them."""
-    kept = set(rows)
-    about = {*targets}
-    return {
-        key: None
-        for key in known.rows - kept
-        if not (key.startswith((ACCOUNT, REFUSED)) and key.partition("/")[2] in about)
-    }
-
-
-def forgotten_rows(gone: Forgotten, targets: Container[str]) -> dict[str, None]:
-    """Return the rows of what holds nothing back any more, to be deleted."""
-    keys = [job_key(*key) for key in gone.jobs]
-    keys += [budget_key(budget) for budget in gone.budgets]
-    names = [name for name, _ in gone.jobs if name not in targets]
-    keys += [prefix + name for name in names for prefix in (ACCOUNT, REFUSED)]
-    return dict.fromkeys(keys)
-
-
-def _stranger(memo: JobMemo) -> JobMemo:
-    began = memo.due if memo.started is None else memo.started
-    return JobMemo(target=memo.target, collector=memo.collector, due=began, started=memo.started)
-
-
-def _texts(stored: Mapping[str, bytes], prefix: str) -> dict[str, str]:
-    return {
-        key.removeprefix(prefix): row.decode("utf-8", "replace")
-        for key, row in stored.items()
-        if key.startswith(prefix)
-    }
 
 
 class Refused:
@@ -227,7 +133,6 @@ class Engine:
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan = plan
-        self._known_sharing: Mapping[str, list[str]] | None = None
         self.board = ReadingCache()
         self.shelf = ExpositionCache()
         self.chronicle = UsageHistory()
@@ -236,9 +141,7 @@ class Engine:
         self._refused = Refused(world.read_secret)
         self._client = Client(read_secret=world.read_secret, wall=world.wall)
         self._pipeline = Pipeline(client=self._client, wall=world.wall, clock=world.clock)
-        self._ledger = open_ledger(
-            plan.state_file, emit=world.emit, wall=world.wall, begun_anew=self._save_all_again
-        )
+        self._ledger = self._open_ledger(plan.state_file)
         self.runner = Runner(
             poll=self._poll,
             emit=self._observe,
@@ -258,6 +161,18 @@ class Engine:
             emit=world.emit,
         )
 
+    def _open_ledger(self, path: str) -> Ledger:
+        if not path:
+            return NoLedger()
+        from exporter.store.file_ledger import FileLedger  # noqa: PLC0415 - sqlite3 takes 1.5 MB
+
+        return FileLedger(
+            path,
+            emit=self._world.emit,
+            wall=self._world.wall,
+            begun_anew=self._save_all_again,
+        )
+
     async def start(self) -> Recalled:
         """Bring back what the ledger knows and schedule the first polls.
 
@@ -267,7 +182,7 @@ class Engine:
         prints = {name: fingerprint(target) for name, target in targets.items()}
         since = self._world.wall() - UsageHistory.LENGTH
         restored = await self._ledger.load(prints, since=since, step=UsageHistory.STEP)
-        known = recalled(restored, prints)
+        known = read_rows(restored.schedule, restored.written_at or 0.0, prints)
         # A clock that shows less than when that was written (a machine without a battery for it
         # begins in 1970) tells no ages: they are what they were then, as the waits are.
         back = self._world.wall() - (restored.written_at or 0.0)
@@ -279,18 +194,18 @@ class Engine:
                 self.board.accept(name, reading, at + back)
             self.chronicle.put(name, restored.histories.get(name, {}))
         # Of some nothing is known but that they are down: that must be seen, too.
-        shown = {*restored.readings, *(memo.target for memo in known.snapshot.jobs)}
+        shown = {*restored.readings, *(name for name, _ in known.snapshot.states)}
         for number, name in enumerate(name for name in targets if name in shown):
             self.publisher.publish(targets[name])
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)  # a liveness probe must not wait for 50,000 targets
         for name, digest in known.refused.items():
             self._refused.recall(name, digest)
-        for name in known.others:
+        for name in known.other_accounts:
             self._ledger.forget(name)
-            self._write(snapshot_rows(self.runner.snapshot_of(name)))
+            self._write(schedule_rows(self.runner.snapshot_of(name)))
         self._write(account_rows(prints))
-        self._write(useless(known, snapshot_rows(self.runner.snapshot()), targets))
+        self._write(useless_keys(known, schedule_rows(self.runner.snapshot()), targets))
         self._prune()
         return known
 
@@ -302,7 +217,6 @@ class Engine:
         """
         before, change = self.plan.targets, diff_plans(self.plan, plan)
         self.plan = plan
-        self._known_sharing = None
         others = {
             name: None  # in the order of the plan, and found at once among 50,000
             for name in change.changed
@@ -320,9 +234,9 @@ class Engine:
             self._forget_versions(before[name])
         self.runner.limit(plan.concurrency)
         gone = self.runner.swap(_jobs(plan.targets), changed=anew, replaced=others)
-        self._write(forgotten_rows(gone, plan.targets))
+        self._write(forgotten_keys(gone, plan.targets))
         for name in change.removed:
-            self._write(snapshot_rows(self.runner.snapshot_of(name)))
+            self._write(schedule_rows(self.runner.snapshot_of(name)))
         now = self._world.wall()
         for number, name in enumerate(change.changed):
             if number < TURN:
@@ -337,7 +251,7 @@ class Engine:
         await self._client.keep(self.plan.targets.values())
 
     def _show_changed(self, name: str, *, shown: bool) -> None:
-        self._write(snapshot_rows(self.runner.snapshot_of(name)))
+        self._write(schedule_rows(self.runner.snapshot_of(name)))
         if shown:
             self._refresh(name)
 
@@ -348,7 +262,7 @@ class Engine:
 
     def _prune(self) -> None:
         """Delete from time to time what was kept of the gone and holds nothing back any more."""
-        self._write(forgotten_rows(self.runner.forget_idle(), self.plan.targets))
+        self._write(forgotten_keys(self.runner.forget_idle(), self.plan.targets))
         self.runner.at(self._world.wall() + PRUNED_EVERY, self._prune)
 
     def wake_renewed(self) -> list[str]:
@@ -393,7 +307,7 @@ class Engine:
 
     def _restate(self, name: str) -> None:
         """Write and show anew when a target was polled and will be."""
-        self._write(snapshot_rows(self.runner.snapshot_of(name)))
+        self._write(schedule_rows(self.runner.snapshot_of(name)))
         if self.plan.state_file:
             for collector, at in self.board.successes(name).items():
                 self._ledger.renew(name, collector, at)
@@ -419,7 +333,7 @@ class Engine:
         )
         self._write(account_rows({name: identity}))
         self._write(refused_rows(self._refused.of(name)))
-        self._write(snapshot_rows(self.runner.snapshot_of(name)))
+        self._write(schedule_rows(self.runner.snapshot_of(name)))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -427,7 +341,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Write what is left, close what is open."""
-        self._write(snapshot_rows(self.runner.snapshot()))
+        self._write(schedule_rows(self.runner.snapshot()))
         await self._ledger.close()
         self.shelf.close()
         await self._client.__aexit__(None, None, None)
@@ -470,7 +384,7 @@ class Engine:
         if _holds_all(poll):
             self._follow_key(target)
         if self.plan.state_file:
-            self._write(snapshot_rows(self.runner.snapshot_of(target.name)))
+            self._write(schedule_rows(self.runner.snapshot_of(target.name)))
         if isinstance(poll.outcome, Failure) and poll.outcome.reason.health is Health.PAUSED:
             self._mark(target)
         if _holds_all(poll):
@@ -481,7 +395,7 @@ class Engine:
     def _mark(self, target: Target) -> None:
         """Remember a refused key, for all who wait because of it: they may outlive who asked."""
         digest = self._refused.note(target)
-        sharing = (self.plan.targets[name] for name in self._sharing()[target.budget])
+        sharing = (self.plan.targets[name] for name in self.runner.sharing(target.name))
         names = [other.name for other in sharing if other.credentials == target.credentials]
         for name in names:
             self._refused.recall(name, digest)
@@ -500,19 +414,9 @@ class Engine:
     def _show_waits(self, waiting: Target) -> None:
         """Let those that share a budget that waits show when they come again, a few at a turn."""
         now = self._world.wall()
-        for name in self._sharing()[waiting.budget]:
+        for name in self.runner.sharing(waiting.name):
             if name != waiting.name:
                 self.runner.at(now, partial(self._refresh, name))
-
-    def _sharing(self) -> Mapping[str, list[str]]:
-        """Return the names of the targets of each budget; worked out when a first one waits."""
-        names = self._known_sharing
-        if names is None:
-            found: dict[str, list[str]] = defaultdict(list)
-            for name, target in self.plan.targets.items():
-                found[target.budget].append(name)
-            names = self._known_sharing = found
-        return names
 
     def _refresh(self, name: str) -> None:
         target = self.plan.targets.get(name)
@@ -541,7 +445,7 @@ class Engine:
         """Write down that a poll of a target starts, and what it takes from its budget."""
         self.mind_the_clock()
         if self.plan.state_file:
-            self._write(snapshot_rows(self.runner.snapshot_of(name)))
+            self._write(schedule_rows(self.runner.snapshot_of(name)))
 
     def _write(self, lines: Mapping[str, bytes | None]) -> None:
         if self.plan.state_file:

@@ -28,17 +28,15 @@ from exporter.config.files import SecretReader
 from exporter.config.plan import load_plan, load_text
 from exporter.fetch.classify import classify_response
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts
-from exporter.fetch.exchange import clock_of, rules_of
+from exporter.fetch.exchange import rules_of
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
 from exporter.fetch.paginate import Pager, PageRequest, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
-    TemplateValues,
     draft_request,
     follow,
-    known_values,
     to_http_request,
     uses_account,
 )
@@ -46,6 +44,7 @@ from exporter.kernel.calendar import parse_timestamp
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
+from exporter.kernel.templates import TemplateValues
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
 from exporter.mapping.samples import samples
@@ -138,17 +137,17 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
 def answers(target: Target, name: str, folder: Path, at: float) -> Told:
     """Return the answers to a collector; `at` is the instant that its request is rendered for."""
     collector = target.definition.collectors[name]
-    values = known_values(target, clock_of(target, at))
+    values = target.values(target.clock(at))
     complaints: list[str] = []
     payloads = []
     try:
         for account in _accounts(target, collector, folder, values, at):
-            known = values if account is None else values.with_account(account.id)
+            known = values if account is None else values.with_texts({"account.id": account.id})
             reader = _Reader(
                 target=target,
                 collector=collector,
                 folder=_place(collector, folder, account),
-                draft=draft_request(collector.request, target, known, clock_of(target, at)),
+                draft=draft_request(collector.request, target, known, target.clock(at)),
                 at=at,
                 complaints=complaints,
             )
@@ -178,7 +177,7 @@ def _accounts(
         target=target,
         collector=rules.collector,
         folder=folder,
-        draft=draft_request(rules.collector.request, target, values, clock_of(target, at)),
+        draft=draft_request(rules.collector.request, target, values, target.clock(at)),
         at=at,
         complaints=[],
     )

@@ -11,7 +11,7 @@ from exporter.model.reading import RateLimit
 from exporter.model.target import Target
 from exporter.observe.history import History
 from exporter.schedule.status import BudgetStatus, JobStatus
-from exporter.web.connection import TimeSlice
+from exporter.web.response import TimeSlice
 from exporter.web.view import (
     ApiView,
     CollectorView,
@@ -42,11 +42,11 @@ class Viewer:
 
     async def status(self) -> StatusView:
         """Return the view of all targets, letting others have their turn in between."""
-        turns = TimeSlice()
+        time_slice = TimeSlice()
         views = []
         for target in list(self._engine.plan.targets.values()):
             views.append(self._target(target))
-            await turns.rest()
+            await time_slice.pause()
         return StatusView(
             version=__version__,
             now=self._wall(),

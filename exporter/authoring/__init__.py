@@ -1,4 +1,5 @@
 """What writes the beginning of a definition: ``providers new``.
 
-``infer`` reads a captured answer, ``new`` writes the file. Must never: be used by a poll.
+``sample`` reads a captured answer into tables, ``words`` says what vendors' words mean, ``infer``
+and ``paging`` guess, ``new`` writes the file. Must never: be used by a poll.
 """

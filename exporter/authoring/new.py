@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.authoring.infer import Draft, Rule
+from exporter.authoring.infer import Draft
+from exporter.authoring.paging import Rule
 
 SCHEMA = "provider.schema.json"
 """The file beside a new definition by which editors complete and check it."""

@@ -16,8 +16,9 @@ from exporter.app.options import Options
 from exporter.cli import exits
 from exporter.cli.options import route_prefix, show
 from exporter.kernel.override import override
-from exporter.observe.logs import Output, describe, place
-from exporter.store.sqlite import StateInUseError
+from exporter.kernel.problems import traceback_line
+from exporter.observe.logs import Output, describe
+from exporter.store.ledger import StateInUseError
 from exporter.web.address import BadWebConfig, CannotListen
 
 DEFAULT_LISTEN = ":10187"
@@ -130,7 +131,7 @@ def _tell_crash(error: Exception) -> None:
     output = Output(sys.stderr)
     output.line(
         "usage-exporter ended by a bug of its own, please report it: "
-        f"{describe(error)} at {place(error)}"
+        f"{describe(error)} at {traceback_line(error)}"
     )
     output.close()
 

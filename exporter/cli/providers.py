@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from exporter.authoring import new
-from exporter.authoring.infer import Unusable, infer, read_sample
+from exporter.authoring.infer import infer
+from exporter.authoring.sample import Unusable, read_sample
 from exporter.cli import exits
 from exporter.cli.options import show
 from exporter.config import files, library
@@ -24,8 +25,8 @@ from exporter.config.plan import compile_text, load_definition, load_shipped
 from exporter.config.settings import provider_schema
 from exporter.kernel.calendar import format_duration, parse_timestamp
 from exporter.kernel.problems import did_you_mean
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Collector, Definition
-from exporter.model.definition.request import Param
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import UnitRule

@@ -1,16 +1,16 @@
 """A whole definition, and what its parts must be to each other."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from exporter.config.convert import keys_of, to_struct
-from exporter.kernel.problems import ErrorLocation, describe, did_you_mean
+from exporter.kernel.problems import ErrorLocation, describe
 from exporter.kernel.templates import Clock, Template
 from exporter.model.definition import parsers, roles
 from exporter.model.definition.auth import compile_auths
+from exporter.model.definition.params import compile_credentials, compile_params
 from exporter.model.definition.parsers import TemplateScope
 from exporter.model.definition.period import compile_period
 from exporter.model.definition.provider import (
@@ -19,11 +19,9 @@ from exporter.model.definition.provider import (
     Collector,
     Definition,
     DefinitionText,
-    ParamText,
     compile_collector,
 )
 from exporter.model.definition.ratelimit import compile_ratelimit
-from exporter.model.definition.request import Credential, Param
 from exporter.model.definition.roles import Resource, RuleContext
 from exporter.model.definition.rows import compile_rows
 from exporter.model.definition.values import compile_scoped_path
@@ -32,7 +30,6 @@ _INTERVAL: Final = 300.0
 _THEN: Final = Clock(0.0)
 _LATER: Final = Clock(1e9)
 _ACCOUNTS: Final = "accounts"
-_SOURCES: Final = ("_file", "_env")  # endings that say where a secret comes from
 
 
 def compile_definition(
@@ -89,21 +86,14 @@ def _definition(
 ) -> Definition:
     no_account = terms.scope
     interval, min_interval = _pace(place, text)
-    _check_unless(place / "params", text.params)
     return Definition(
         name=name,
         title=text.title,
         documentation=text.documentation,
         origin=origin,
         base_url=_base_url(place / "base_url", text.base_url, no_account),
-        params={key: _param(place / "params" / key, key, one) for key, one in text.params.items()},
-        credentials={
-            key: Credential(
-                name=_credential_name(place / "credentials" / key, key),
-                description=one.description,
-            )
-            for key, one in text.credentials.items()
-        },
+        params=compile_params(place / "params", text.params),
+        credentials=compile_credentials(place / "credentials", text.credentials),
         auth=compile_auths(place / "auth", text.auth, no_account),
         throttling=compile_ratelimit(place / "throttling", text.throttling),
         interval=interval,
@@ -154,60 +144,6 @@ def _base_url(place: ErrorLocation, text: str | UnsetType, scope: TemplateScope)
     ):
         place.error("An address cannot change with time. Write dates in the path or the query.")
     return compiled
-
-
-def _param(place: ErrorLocation, name: str, text: ParamText) -> Param:
-    parsers.check_name(place, name, at_key=True)
-    default = None
-    if not isinstance(text.default, UnsetType):
-        nothing = TemplateScope(params=frozenset())
-        default = parsers.parse_template(place / "default", text.default, nothing)
-        if text.required:
-            (place / "default").key_error("What is required has no default. Delete one of them.")
-        _check_default(place / "default", default.text, text)
-    return Param(
-        name=name,
-        description=text.description,
-        required=text.required,
-        default=default,
-        pattern=parsers.parse_pattern(place / "pattern", text.pattern),
-        choices=tuple(text.choices),
-        multiple=text.multiple,
-        unless=tuple(text.unless),
-    )
-
-
-def _check_unless(place: ErrorLocation, params: Mapping[str, ParamText]) -> None:
-    for name, text in params.items():
-        if text.unless and isinstance(text.default, UnsetType):
-            (place / name / "unless").key_error('There is no default here. Delete "unless".')
-        for index, other in enumerate(text.unless):
-            if other not in params or other == name:
-                hint = did_you_mean(other, params.keys() - {name})
-                (place / name / "unless" / index).error(f'There is no parameter "{other}".{hint}')
-
-
-def _check_default(place: ErrorLocation, default: str, text: ParamText) -> None:
-    if text.choices and default not in text.choices:
-        place.error(f"{describe(default)} is not among the choices.")
-    fixed = "{" not in default
-    if fixed and not isinstance(text.pattern, UnsetType):
-        try:
-            fits = re.fullmatch(text.pattern, default)
-        except re.error:
-            return  # told where the pattern stands
-        if not fits:
-            place.error(f"{describe(default)} does not match the pattern.")
-
-
-def _credential_name(place: ErrorLocation, name: str) -> str:
-    parsers.check_name(place, name, at_key=True)
-    if name.endswith(_SOURCES):
-        place.key_error(
-            f'The ending "{name[name.rindex("_") :]}" says where a target\'s secret comes from. '
-            "Write another name."
-        )
-    return name
 
 
 def _collector(

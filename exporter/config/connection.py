@@ -5,7 +5,7 @@ Where a target's secrets are, which authentication they suffice for, whose budge
 
 import functools
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +19,7 @@ from exporter.kernel.secrets import Secret, clip, shown_url
 from exporter.kernel.templates import Clock
 from exporter.model.definition import parsers
 from exporter.model.definition.auth import Auth
+from exporter.model.definition.params import resolve
 from exporter.model.definition.provider import Definition
 from exporter.model.definition.ratelimit import BudgetScope
 from exporter.model.target import (
@@ -57,8 +58,8 @@ def base_url(
         return ""
     else:
         at = place / "params"
-        wanted = definition.base_url.variables
-        rendered = definition.base_url.render(_variables(wanted, definition, given), _NO_CLOCK)
+        values = resolve(definition.params, given, _NO_CLOCK)
+        rendered = definition.base_url.render(values.texts, _NO_CLOCK)
         if rendered is None:
             if place.whole:
                 at.error(f"The address {definition.base_url.text} needs more parameters.")
@@ -93,21 +94,6 @@ def _as_looked_up(host: str) -> str:
         return URL.build(scheme="http", host=host).raw_host or ""
     except ValueError:
         return ""
-
-
-def _variables(
-    wanted: Iterable[str], definition: Definition, given: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
-    """Return what the wanted parameters are set to, or their defaults."""
-    values: dict[str, str] = {}
-    for variable in wanted:
-        name = variable.removeprefix("params.")
-        default = definition.params[name].default
-        if any(given.get(name, ())):
-            values[variable] = ",".join(given[name])
-        elif default is not None and name not in given:
-            values[variable] = default.render({}, _NO_CLOCK) or ""
-    return values
 
 
 def forget() -> None:

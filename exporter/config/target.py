@@ -29,8 +29,8 @@ from exporter.kernel.problems import ErrorLocation, describe, did_you_mean, near
 from exporter.kernel.templates import Template, compile_template
 from exporter.kernel.units import Kind, find_unit, is_currency, minor_factor, parse_amount
 from exporter.model.definition import parsers
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Collector, Definition
-from exporter.model.definition.request import Param
 from exporter.model.definition.roles import Resource
 from exporter.model.families import FAMILY, MEASURED, SPEND
 from exporter.model.target import Http, Limit, Target

@@ -27,12 +27,12 @@ from aiohttp.client_middleware_digest_auth import DigestFunctions
 
 from exporter.fetch.classify import FindError, find
 from exporter.fetch.http import HttpRequest
-from exporter.fetch.request import RequestError, Signature, TemplateValues, check_header
+from exporter.fetch.request import RequestError, Signature, check_header
 from exporter.kernel.calendar import parse_timestamp
 from exporter.kernel.jmes import Selector
 from exporter.kernel.override import override
 from exporter.kernel.secrets import MASK, Redactor, Secret, is_secret_name, looks_secret
-from exporter.kernel.templates import Clock, Template
+from exporter.kernel.templates import Clock, Template, TemplateValues
 from exporter.model.definition.auth import (
     Auth,
     BasicAuth,
@@ -185,7 +185,7 @@ class Credentials:
     def __init__(self, target: Target, values: TemplateValues, secrets: dict[str, Secret]) -> None:
         revealed = {f"credentials.{name}": secret.reveal() for name, secret in secrets.items()}
         self.secrets = secrets
-        self.values = TemplateValues(texts={**values.texts, **revealed}, several=values.several)
+        self.values = values.with_texts(revealed)
         self.signature: Signature | None = None
         self.token: Token | None = None
         self.log_in_key: tuple[object, ...] | None = None

@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from exporter.fetch.http import HttpResponse, host_of, origin_of
-from exporter.fetch.ratelimit import retry_after, wait_of
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.kernel.jmes import SelectError, Selector, compile_path
 from exporter.kernel.secrets import clip
 from exporter.model.definition.provider import Format
@@ -426,14 +426,12 @@ def _matches(match: Match, case: _Case) -> bool:
 
 
 def _refusal(reason: Reason, case: _Case) -> Failure:
-    lines = case.answer.lines
+    limits = read_rate_limit(case.answer.lines, case.now, case.rules.throttling)
     throttled = reason in (Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED)
-    throttling = case.rules.throttling
-    waited = wait_of(lines, case.now, throttling) if throttled else retry_after(lines, case.now)
     return Failure(
         reason=reason,
         detail=f"{_who(case.answer)}{_words(case)}{_advice(reason, case.answer)}",
-        wait=waited,
+        wait=limits.wait if throttled else limits.retry_after,
         status=case.answer.status,
     )
 

@@ -56,6 +56,7 @@ from exporter.fetch.request import (
 from exporter.fetch.resolve import LookUp
 from exporter.fetch.transport import Send, Transport
 from exporter.kernel.jmes import SelectError
+from exporter.kernel.problems import type_and_place
 from exporter.kernel.secrets import Redactor, Secret, clip
 from exporter.model.definition.provider import Accounts, Collector
 from exporter.model.definition.rows import RowsError, row_scope
@@ -156,7 +157,7 @@ class Attempt:
             return Unchanged() if pages is None else (Payload(pages=pages),)
         payloads: list[Payload] = []
         for account in await self._accounts():
-            values = prepared.values.with_account(account.id)
+            values = prepared.values.with_texts({"account.id": account.id})
             drafted = draft_request(collector.request, self._target, values, prepared.moment)
             pages = await self._pages(collector, drafted)
             payloads.append(Payload(pages=pages or (), account=account.label))
@@ -444,7 +445,7 @@ def _told(failure: Failure, redactor: Redactor) -> Failure:
     return msgspec.structs.replace(failure, detail=detail)
 
 
-def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
+def _failure(error: Exception) -> Failure:
     match error:
         case Refused():
             return error.failure
@@ -461,15 +462,4 @@ def _failure(error: Exception) -> Failure:  # noqa: PLR0911 - a table
         case RecursionError():
             return Failure(reason=Reason.NOT_JSON, detail="the answer is nested too deeply")
         case _:
-            return Failure(reason=Reason.INTERNAL, detail=f"our own bug: {_place(error)}")
-
-
-def _place(error: Exception) -> str:
-    """Return the kind of an exception and where it arose, never its text."""
-    place = "nowhere"
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{code.co_name} ({trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__} in {place}"
+            return Failure(reason=Reason.INTERNAL, detail=f"our own bug: {type_and_place(error)}")

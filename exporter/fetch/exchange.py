@@ -27,18 +27,17 @@ from exporter.fetch.authorize import (
 from exporter.fetch.classify import Classified, Rules, classify_response, excerpt, most_values
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError, host_of, safe_url
 from exporter.fetch.offload import Offload
-from exporter.fetch.ratelimit import rate_limit_of, retry_after
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.fetch.request import (
     Draft,
     Signature,
     draft_request,
     follow,
-    known_values,
     to_http_request,
     uses_account,
 )
 from exporter.fetch.transport import Send
-from exporter.kernel.calendar import Cycle, Span, find_zone, span
+from exporter.kernel.calendar import Cycle, Span, span
 from exporter.kernel.secrets import MASK, Secret, is_secret_name, redact_url
 from exporter.kernel.templates import DATE_WORDS, Clock, Template
 from exporter.model.definition.auth import TokenAuth
@@ -48,7 +47,6 @@ from exporter.model.outcome import Exchange, Failure, Page, Reason
 from exporter.model.reading import RateLimit
 from exporter.model.target import SecretSource, Target
 
-_LAST_DAY = 31
 _NOW = re.compile(r"\{now\b")
 _DATED = re.compile(rf"\{{(?:{'|'.join(map(re.escape, DATE_WORDS))})\b")
 
@@ -63,8 +61,8 @@ class Prepared:
     def __init__(self, target: Target, collector: Collector, now: float) -> None:
         self.target = target
         self.collector = collector
-        self.moment = clock_of(target, now)
-        self.values = known_values(target, self.moment)
+        self.moment = target.clock(now)
+        self.values = target.values(self.moment)
         self.rules = rules_of(target, collector)
         fans_out = bool(target.accounts) or target.definition.accounts is not None
         self.draft: Draft | None = None
@@ -89,19 +87,6 @@ def rules_of(target: Target, collector: Collector) -> Rules:
         throttling=target.definition.throttling,
         most_values=most_values(collector.max_bytes),
     )
-
-
-def clock_of(target: Target, now: float) -> Clock:
-    """Return the clock of a target's templates: its zone, and its billing day where it has one."""
-    zone = find_zone(target.definition.zone)
-    moment = Clock(now, zone)
-    period = target.definition.period
-    if period is None or period.anchor_day is None:
-        return moment
-    day = period.anchor_day.render(known_values(target, moment).texts, moment) or ""
-    if not (day.isascii() and day.isdigit()):
-        return moment
-    return Clock(now, zone, min(max(int(day), 1), _LAST_DAY))
 
 
 def _lifetime(target: Target, collector: Collector, moment: Clock) -> Span | None:
@@ -251,13 +236,12 @@ class Exchanges:
 
     def _learn(self, answer: HttpResponse) -> None:
         """Take in what the headers say; the wait of a refusal comes with its failure."""
-        now = self._world.wall()
-        self._rate = (
-            rate_limit_of(answer.lines, now, self._target.definition.throttling) or self._rate
+        limits = read_rate_limit(
+            answer.lines, self._world.wall(), self._target.definition.throttling
         )
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            wait = retry_after(answer.lines, now)
-            self._again = max(self._again, self._world.clock() + (wait or 0.0))
+        self._rate = limits.rate or self._rate
+        if answer.status < HTTPStatus.BAD_REQUEST and limits.retry_after is not None:
+            self._again = max(self._again, self._world.clock() + limits.retry_after)
 
     def _shown(self, told: Exchange, answer: HttpResponse | None, order: Order) -> Exchange:
         if answer is None or not answer.body:

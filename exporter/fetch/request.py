@@ -15,57 +15,12 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit, urlunsplit
 import msgspec
 
 from exporter.fetch.http import HttpRequest, LinkError, host_of, origin_of
-from exporter.kernel.templates import Clock, Template
+from exporter.kernel.templates import Clock, Template, TemplateValues
 from exporter.model.definition.request import Argument, ArrayStyle, Json, Request
 from exporter.model.target import Target
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Arguments of a query or a form: name and text."""
-
-
-class TemplateValues(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What templates may use: texts by name, and those parameters that have several values."""
-
-    texts: Mapping[str, str]
-    several: Mapping[str, tuple[str, ...]] = {}
-
-    def with_account(self, account: str) -> "TemplateValues":
-        """Return the values of one account of a fan-out."""
-        texts = {**self.texts, "account.id": account}
-        return TemplateValues(texts=texts, several=self.several)
-
-
-def known_values(target: Target, clock: Clock) -> TemplateValues:
-    """Return the parameters of a target, with their defaults; those that are "" are left out."""
-    texts: dict[str, str] = {}
-    several: dict[str, tuple[str, ...]] = {}
-    for name, param in target.definition.params.items():
-        values = target.params.get(name)
-        if values is None:
-            rendered = None if param.default is None else param.default.render(texts, clock)
-            values = () if rendered is None else (rendered,)
-        values = tuple(value for value in values if value != "")
-        if values:
-            texts[f"params.{name}"] = ",".join(values)
-        if len(values) > 1:
-            several[f"params.{name}"] = values
-    return TemplateValues(texts=texts, several=several)
-
-
-def render_all(templates: tuple[Template, ...], values: TemplateValues, clock: Clock) -> list[str]:
-    """Render each template, once for each value of a parameter that has several.
-
-    A template that lacks a value gives no text.
-    """
-    texts: list[str] = []
-    for template in templates:
-        several = next((name for name in values.several if name in template.variables), None)
-        for one in values.several[several] if several else (None,):
-            known = values.texts if one is None else {**values.texts, str(several): one}
-            text = template.render(known, clock)
-            if text is not None:
-                texts.append(text)
-    return texts
 
 
 JSON = "application/json"
@@ -317,7 +272,7 @@ def _is_set(template: Template, target: Target) -> bool:
 
 
 def _plain(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
-    texts = render_all(argument.values, values, clock)
+    texts = values.render_each(argument.values, clock)
     match argument.style:
         case ArrayStyle.REPEAT:
             return [(argument.name, text) for text in texts]
@@ -332,7 +287,7 @@ def _plain(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable
 
 def _encoded(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
     if argument.style is ArrayStyle.COMMA:
-        texts = render_all(argument.values, values, clock)
+        texts = values.render_each(argument.values, clock)
         safe = _VALUE_SAFE if len(texts) > 1 else _QUERY_SAFE
         text = ",".join(quote(text, safe=safe) for text in texts)
         return [(quote(argument.name, safe=""), text)] if texts else []

@@ -243,3 +243,43 @@ def yaml_word(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_FRAMES = 3  # shown of a traceback
+_PATH_PARTS = 3  # shown of a file's path: exporter/web/server.py
+
+
+def type_and_place(error: BaseException) -> str:
+    """Return ``KeyError in read (exporter/mapping/read.py:12)``: where `error` was raised.
+
+    For our own bugs, shown to users: never its text, which may hold values.
+    """
+    name = type(error).__name__
+    frames = _innermost_frames(error)
+    if not frames:
+        return name
+    path, line, function = frames[0]
+    return f"{name} in {function} ({path}:{line})"
+
+
+def traceback_line(error: BaseException) -> str:
+    """Return the last frames, the innermost first: ``exporter/web/a.py:12 f < …/b.py:3 g``."""
+    return " < ".join(
+        f"{path}:{line} {function}" for path, line, function in _innermost_frames(error)
+    )
+
+
+def _innermost_frames(error: BaseException) -> list[tuple[str, int, str]]:
+    """Return short path, line and function, the innermost first. Locals and source stay unread."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append((short_path(code.co_filename), trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    return frames[: -_FRAMES - 1 : -1]
+
+
+def short_path(path: str) -> str:
+    """Return the last parts of a file's path: ``exporter/web/server.py``."""
+    return "/".join(path.split("/")[-_PATH_PARTS:])

@@ -6,7 +6,7 @@ format. No code, no strftime. A literal brace is doubled.
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, assert_never
@@ -100,6 +100,32 @@ class Template:
         if not self.variables <= values.keys():
             return None
         return "".join(_render(part, values, clock) for part in self._parts)
+
+
+class TemplateValues(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What templates may use: texts by name, and those parameters that have several values."""
+
+    texts: Mapping[str, str]
+    several: Mapping[str, tuple[str, ...]] = {}
+
+    def with_texts(self, texts: Mapping[str, str]) -> "TemplateValues":
+        """Return the values with more `texts`: ``account.id`` of a fan-out, credentials."""
+        return TemplateValues(texts={**self.texts, **texts}, several=self.several)
+
+    def render_each(self, templates: Iterable[Template], clock: Clock) -> list[str]:
+        """Render each template, once for each value of a parameter that has several.
+
+        A template that lacks a value gives no text.
+        """
+        found: list[str] = []
+        for template in templates:
+            several = next((name for name in self.several if name in template.variables), None)
+            for one in self.several[several] if several else (None,):
+                known = self.texts if one is None else {**self.texts, str(several): one}
+                text = template.render(known, clock)
+                if text is not None:
+                    found.append(text)
+        return found
 
 
 def _render(part: str | _Variable | _Moment, values: Mapping[str, str], clock: Clock) -> str:

@@ -50,20 +50,9 @@ class RequestVariables:
 
     @cached_property
     def values(self) -> Mapping[str, str]:
-        """The target's parameters, its definition's defaults where it sets none, the account."""
-        target = self.target
-        values = {f"params.{name}": given[0] for name, given in target.params.items() if given}
-        period = target.definition.period
-        anchor = None if period is None else period.anchor_day
-        known = {"account.id": self.account} if self.account else {}
-        day = self._anchor_day(anchor, values | known) or 1
-        clock = Clock(self.at, find_zone(target.definition.zone), day)
-        for name, param in target.definition.params.items():
-            if param.default is not None and name not in target.params:
-                text = param.default.render(values, clock)
-                if text is not None:
-                    values[f"params.{name}"] = text
-        return {key: text for key, text in values.items() if text} | known
+        """What the request's templates saw: parameters, their defaults, the account."""
+        texts = self.target.values(self.target.clock(self.at)).texts
+        return {**texts, "account.id": self.account} if self.account else texts
 
     def text(self, template: Template | None, zone: str = "UTC", anchor_day: int = 1) -> str | None:
         """Return what `template` says here; None where it needs what the target does not set."""
@@ -80,12 +69,9 @@ class RequestVariables:
 
     def anchor_day(self, template: Template | None) -> int | None:
         """Return the billing day, 1 to 31. Raises Misfit for anything else."""
-        return None if template is None else self._anchor_day(template, self.values)
-
-    def _anchor_day(self, template: Template | None, values: Mapping[str, str]) -> int | None:
         if template is None:
             return None
-        text = template.render(values, Clock(self.at, find_zone("UTC"), 1))
+        text = template.render(self.values, Clock(self.at))
         if text is None:
             return None
         if text.strip() not in _DAYS:

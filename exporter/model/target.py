@@ -8,10 +8,13 @@ from typing import TypeAlias
 
 import msgspec
 
+from exporter.kernel.calendar import find_zone
 from exporter.kernel.problems import Problem
 from exporter.kernel.secrets import Secret
+from exporter.kernel.templates import Clock, TemplateValues
 from exporter.kernel.units import Kind
 from exporter.model.definition.auth import Auth
+from exporter.model.definition.params import resolve
 from exporter.model.definition.provider import Definition
 
 
@@ -62,6 +65,9 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Mapping[str, str] = {}
 
 
+_LAST_DAY = 31
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of ``targets``, joined with its definition. All durations are seconds.
 
@@ -94,6 +100,24 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def provider(self) -> str:
         """The definition's name: the ``provider`` label."""
         return self.definition.name
+
+    def clock(self, now: float) -> Clock:
+        """Return what dates of templates refer to: the definition's zone and its billing day.
+
+        A day that cannot be one is left to `mapping.period`, which tells what is wrong.
+        """
+        clock = Clock(now, find_zone(self.definition.zone))
+        period = self.definition.period
+        if period is None or period.anchor_day is None:
+            return clock
+        day = period.anchor_day.render(self.values(clock).texts, clock) or ""
+        if not (day.isascii() and day.isdigit()):
+            return clock
+        return Clock(now, clock.zone, min(max(int(day), 1), _LAST_DAY))
+
+    def values(self, clock: Clock) -> TemplateValues:
+        """Return what templates of requests, and of what is read, see of the parameters."""
+        return resolve(self.definition.params, self.params, clock)
 
 
 class Concurrency(msgspec.Struct, frozen=True, kw_only=True):

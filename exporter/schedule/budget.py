@@ -1,19 +1,20 @@
-"""The vendor's window: what its headers say of its own limit, and what follows for our pace.
+"""Budgets: the rate-limit state of one host and one credential, shared by all jobs that use it.
 
-What remains beyond the reserve must last for all polls until the reset: they slow down ahead of
-it, and stop at the reserve. Times are loop time.
+`hold` answers whether a poll may start now, and if not, until when and why. `poll_started` and
+`poll_ended` change the state. Three things bound polls, and the longest of them holds:
 
-Budgets: the throttling state of one host and one credential, as values and steps.
+- a wait, because the vendor throttled, the quota is used up, or the credential was rejected. The
+  vendor's own time (``Retry-After``, else the reset) is a floor, padded upward and cut at
+  `max_wait`; without one it is an exponential back-off;
+- the declared rate of the definition: a token bucket from which a poll of n requests takes n;
+- the window that the vendor's rate-limit headers report: what remains beyond the reserve must last
+  for all polls until the reset, so polls slow down ahead of it and stop at the reserve.
 
-A budget answers one question, `hold`: may a poll start now, and if not, when and why. It is told
-what happened by `spend` (a poll starts) and `settle` (a poll ended). Times are loop time.
+After a wait that let polls pile up, they are spread over a recovery time, so that they do not cause
+the next 429.
 
-Three things bound a poll, each a floor:
-
-- a wait, because a poll was refused: throttled, quota exhausted, credential refused;
-- the declared rate, a token bucket: a poll of n requests takes n tokens;
-- the window that the vendor's headers tell of: what remains beyond the reserve must last for all
-  polls until the reset, so they slow down ahead of it and stop at the reserve.
+Everything here is pure. Times are loop time in seconds unless a docstring says epoch seconds;
+`in_flight` are the requests that running polls of the budget may still make.
 """
 
 import math
@@ -23,272 +24,246 @@ import msgspec
 from exporter.model.health import WaitCause
 from exporter.model.outcome import Failure, Poll, Reason
 from exporter.model.reading import RateLimit
-from exporter.schedule import state
 from exporter.schedule.job import BudgetLimits
-from exporter.schedule.state import above, backoff
+from exporter.schedule.state import AUTH_PAUSES, PollEnd, auth_pause, backoff, padded
 
 RESET_TOLERANCE = 5.0  # vendors' reset times jitter; a new window moves further
-RESET_MARGIN = 1.0  # resets are told in whole seconds
+RESET_MARGIN = 1.0  # resets are reported in whole seconds
 UNKNOWN_WINDOW = 300.0  # how long a `remaining` without a reset is believed
 ROOMY = 0.25  # of the limit, beyond the reserve: nobody uses that up in the time of a poll
-WINDOW_EPSILON = 1e-9  # of a request: sums of floats must not cost a turn
+EPSILON = 1e-9  # of a request: sums of floats must not cost a poll
+NO_WAIT_MIN = 60.0  # first wait after a 429 that gives no time: the commonest window, or longer:
+NO_WAIT_MAX = 3600.0  # the job's interval, by which nothing is lost; within an hour
+GIVEN_BASE = 1.0  # with a time from the vendor only repeated refusals outgrow it
+THROTTLED_CAP = 7200.0  # as windows are rarely longer than an hour
+QUOTA_BASE = 3600.0  # a quota without a known reset: some tries a day
+QUOTA_CAP = 21_600.0
+RECOVERY_MAX = 7200.0
+RECOVERY_PACE = 1.5  # times the steady demand
+TOKENS_KEPT = 86_400.0  # seconds until a bucket that nobody uses is surely full
 
 
-class Window(msgspec.Struct, frozen=True, gc=False):
-    """What the vendor said of its own limit. `limit` and `reset` are None where it did not say."""
+class Window(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the vendor reported `seen_at` of its limit; `limit`, `reset`: None where it did not."""
 
     limit: float | None
     remaining: float
     reset: float | None
-    seen: float
+    seen_at: float
 
     @property
     def end(self) -> float:
         """When a new window surely has begun."""
-        if self.reset is None:
-            return self.seen + UNKNOWN_WINDOW
-        return self.reset + RESET_MARGIN
+        return self.seen_at + UNKNOWN_WINDOW if self.reset is None else self.reset + RESET_MARGIN
 
     def over(self, now: float) -> bool:
-        """Tell whether the numbers mean nothing any more."""
+        """Whether the numbers mean nothing any more."""
         return now >= self.end
 
+    def reserved(self, limits: BudgetLimits) -> float:
+        """Return the requests that are left to the key's other users, but never all."""
+        whole = self.remaining if self.limit is None else self.limit
+        return max(0.0, min(math.floor(limits.reserve * whole), whole - 1.0))
 
-def observe(
-    old: Window | None, rate: RateLimit | None, *, now: float, wall: float
-) -> Window | None:
-    """Return the window after an answer; `old` itself if the answer says nothing.
-
-    Answers may overtake each other: within a window `remaining` only falls. `wall` is `now` in
-    epoch seconds, as resets are.
-    """
-    remaining = _count(None if rate is None else rate.remaining)
-    if rate is None or remaining is None:
-        return old
-    reset = None if rate.reset_at is None else now + rate.reset_at - wall
-    if reset is not None and not now <= reset < math.inf:
-        reset = None
-    if old is not None and _same(old, reset, now):
-        remaining, reset = min(remaining, old.remaining), old.reset
-    return Window(_count(rate.limit), remaining, reset, now)
+    def available(self, limits: BudgetLimits, in_flight: float) -> float:
+        """Return the requests that we may still make in this window."""
+        return self.remaining - self.reserved(limits) - in_flight
 
 
-def _count(number: float | None) -> float | None:
-    return number if number is not None and 0.0 <= number < math.inf else None
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The state. The default is a budget of which nothing is known.
 
-
-def _same(old: Window, reset: float | None, now: float) -> bool:
-    if reset is None or old.reset is None or old.over(now):
-        return False
-    return abs(reset - old.reset) <= RESET_TOLERANCE
-
-
-def closed_until(
-    window: Window, terms: BudgetLimits, now: float, *, cost: float, pledged: float
-) -> float:
-    """Return when a poll of `cost` requests may start; not later than `now` if it may.
-
-    `pledged` are the requests that running polls may still make. A window that ends in weeks is
-    asked again after `max_wait`: the vendor may have changed its mind.
-    """
-    if window.over(now):
-        return -math.inf
-    # A poll that is dearer than all that the reserve leaves must start some time: in a full window.
-    need = cost if window.limit is None else min(cost, window.limit - _kept(window, terms))
-    if _available(window, terms, pledged) >= need - WINDOW_EPSILON:
-        return -math.inf
-    return min(window.end, window.seen + terms.max_wait)
-
-
-def window_roomy(window: Window, terms: BudgetLimits, now: float, pledged: float) -> bool:
-    """Tell whether much is left, by the vendor's own word."""
-    if window.limit is None or window.over(now):
-        return False
-    return _available(window, terms, pledged) >= ROOMY * window.limit
-
-
-def window_pace(
-    window: Window, terms: BudgetLimits, now: float, *, pledged: float, demand: float
-) -> float | None:
-    """Return the requests per second that last until the reset; None if `demand` is less."""
-    if window.reset is None or window.over(now):
-        return None
-    left = window.end - now
-    available = max(_available(window, terms, pledged), WINDOW_EPSILON)
-    return available / left if demand * left > available else None
-
-
-def _available(window: Window, terms: BudgetLimits, pledged: float) -> float:
-    return window.remaining - _kept(window, terms) - pledged
-
-
-def _kept(window: Window, terms: BudgetLimits) -> float:
-    """Return the requests that are the others': the reserve, but never all."""
-    whole = window.remaining if window.limit is None else window.limit
-    return max(0.0, min(math.floor(terms.reserve * whole), whole - 1.0))
-
-
-UNTOLD_MIN = 60.0  # first wait after a refusal without any word: the commonest window, or longer:
-UNTOLD_MAX = 3600.0  # the interval of who was refused, who loses nothing by it; within an hour
-TOLD_BASE = 1.0  # with a word: only refusals again and again outgrow it
-UNTOLD_CAP = 7200.0  # as windows are rarely longer than an hour
-QUOTA_BASE = 3600.0  # a quota that says nothing of its reset: some tries a day
-QUOTA_CAP = 21_600.0
-RECOVERY_MAX = 7200.0
-RECOVERY_PACE = 1.5  # times the steady demand: a backlog must not become the next refusal
-TOKENS_KEPT = 86_400.0  # seconds until a bucket that nobody uses is surely full
-EPSILON = 1e-9  # of a token: sums of floats must not cost a turn
-
-
-class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The throttling state. The default is a budget of which nothing is known.
-
-    No poll starts before `until`, because of `why`. `strikes` are refusals in a row, `refusals`
-    those of the credential. `tokens` (None: full) are as of `stamp`. `next_start` paces polls;
-    until `recovered` they are paced because a wait has piled them up.
+    No poll starts before `until`, because of `cause`. `throttlings` are throttled polls in a row,
+    `rejections` those whose credential was rejected. `tokens` (None: the bucket is full) are as of
+    `tokens_at`. No poll starts before `next_start`, because of `pace_cause`: polls are spread over
+    what is left of the window, or, before `recovery_end`, because a wait let them pile up.
     """
 
     until: float = -math.inf
-    why: WaitCause | None = None
-    strikes: int = 0
-    refusals: int = 0
+    cause: WaitCause | None = None
+    throttlings: int = 0
+    rejections: int = 0
     tokens: float | None = None
-    stamp: float = -math.inf
+    tokens_at: float = -math.inf
     window: Window | None = None
     next_start: float = -math.inf
-    paced: WaitCause | None = None
-    recovered: float = -math.inf
+    pace_cause: WaitCause | None = None
+    recovery_end: float = -math.inf
 
     @property
-    def careful(self) -> bool:
-        """Tell whether one poll at a time must show first that the vendor answers again."""
-        return self.strikes > 0 or self.dead
-
-    @property
-    def dead(self) -> bool:
-        """Tell whether the credential is taken to be refused whoever asks."""
-        return self.refusals > 1
+    def rejected(self) -> bool:
+        """Whether the credential is rejected for all: a first time may be the target's fault."""
+        return self.rejections > 1
 
 
-FRESH = Budget()
+NOTHING_KNOWN = Budget()
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
-    """No poll before `until`, because of `why`."""
+    """No poll before `until`, because of `cause`."""
 
     until: float
-    why: WaitCause
+    cause: WaitCause
 
     @property
-    def ours(self) -> bool:
-        """Tell whether more was asked of us than we may do: polls are late, not just waiting."""
-        return self.why is WaitCause.RATE
+    def late(self) -> bool:
+        """Whether the wait makes polls late: the jobs need more than the declared rate allows."""
+        return self.cause is WaitCause.RATE
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
-    """A vendor asked for more seconds than `max_wait` lets us stay away."""
+    """A vendor asked for more seconds than `max_wait` allows."""
 
     asked: float
     applied: float
 
 
 def hold(
-    budget: Budget, terms: BudgetLimits, now: float, *, cost: float, pledged: float
+    budget: Budget, limits: BudgetLimits, now: float, *, cost: float, in_flight: float
 ) -> Hold | None:
-    """Return what a poll of `cost` requests must wait for, or None: it may start.
-
-    `pledged` are the requests that running polls of the budget may still make.
-    """
-    if budget is FRESH and terms.rate is None:
+    """Return what a poll of `cost` requests must wait for, or None: it may start."""
+    if budget is NOTHING_KNOWN and limits.rate is None:
         return None
     if budget.until > now:
-        return Hold(budget.until, budget.why or WaitCause.THROTTLED)
-    holds = [Hold(budget.next_start, budget.paced or WaitCause.PACED)]
-    if budget.window is not None:
-        full = closed_until(budget.window, terms, now, cost=cost, pledged=pledged)
-        holds.append(Hold(full, WaitCause.RESERVE))
-    if terms.rate is not None:
-        missing = min(cost, terms.burst) - _tokens(budget, terms, now)
-        if missing > EPSILON:
-            holds.append(Hold(now + missing / terms.rate, WaitCause.RATE))
-    longest = max(holds, key=lambda held: held.until)
+        return Hold(budget.until, budget.cause or WaitCause.THROTTLED)
+    longest = Hold(budget.next_start, budget.pace_cause or WaitCause.PACED)
+    window = budget.window
+    if window is not None and not window.over(now):
+        # A poll that costs more than all that the reserve leaves starts in a full window.
+        most = math.inf if window.limit is None else window.limit - window.reserved(limits)
+        if window.available(limits, in_flight) < min(cost, most) - EPSILON:
+            # A window that ends in weeks is tried again after `max_wait`: the limit may be raised.
+            until = min(window.end, window.seen_at + limits.max_wait)
+            if until > longest.until:
+                longest = Hold(until, WaitCause.RESERVE)
+    if limits.rate is not None:
+        missing = min(cost, limits.burst) - _tokens(budget, limits, now)
+        if missing > EPSILON and now + missing / limits.rate > longest.until:
+            longest = Hold(now + missing / limits.rate, WaitCause.RATE)
     return longest if longest.until > now else None
 
 
-def _tokens(budget: Budget, terms: BudgetLimits, now: float) -> float:
-    if budget.tokens is None or terms.rate is None:
-        return terms.burst
-    return min(terms.burst, budget.tokens + max(0.0, now - budget.stamp) * terms.rate)
+def _tokens(budget: Budget, limits: BudgetLimits, now: float) -> float:
+    if budget.tokens is None or limits.rate is None:
+        return limits.burst
+    return min(limits.burst, budget.tokens + max(0.0, now - budget.tokens_at) * limits.rate)
 
 
-def roomy(budget: Budget, terms: BudgetLimits, now: float, pledged: float) -> bool:
-    """Tell whether so much is left, by the vendor's own word, that polls may run side by side.
+def roomy(budget: Budget, limits: BudgetLimits, now: float, in_flight: float) -> bool:
+    """Return whether so much is left, by the vendor's headers, that polls may run side by side.
 
     Where nothing is known they come one after another: of two polls under way when the limit is
-    reached, both are refused.
+    reached, both are refused. After refusals one poll must show first that the vendor answers.
     """
     window = budget.window
-    return not budget.careful and window is not None and window_roomy(window, terms, now, pledged)
+    if window is None or window.limit is None or window.over(now):
+        return False
+    if budget.throttlings or budget.rejected:
+        return False
+    return window.available(limits, in_flight) >= ROOMY * window.limit
 
 
-def spend(
-    budget: Budget, terms: BudgetLimits, now: float, *, cost: float, pledged: float, demand: float
+def poll_started(
+    budget: Budget,
+    limits: BudgetLimits,
+    now: float,
+    *,
+    cost: float,
+    in_flight: float,
+    demand: float,
 ) -> Budget:
     """Return the budget after the start of a poll of `cost` requests.
 
-    `demand` is what all polls of the budget need, in requests per second.
+    `demand` is what all jobs of the budget need, in requests per second.
     """
-    next_start, why = budget.next_start, None
-    if now < budget.recovered and demand > 0.0:
-        next_start, why = now + cost / (RECOVERY_PACE * demand), WaitCause.RECOVERING
-    if budget.window is not None:
-        pace = window_pace(budget.window, terms, now, pledged=pledged, demand=demand)
-        if pace is not None:
-            latest = min(budget.window.end, now + terms.max_wait)
-            next_start, why = min(now + cost / pace, latest), WaitCause.PACED
-    if terms.rate is None and why is None:
+    next_start, cause = budget.next_start, None
+    if now < budget.recovery_end and demand > 0.0:
+        next_start, cause = now + cost / (RECOVERY_PACE * demand), WaitCause.RECOVERING
+    window = budget.window
+    if window is not None and window.reset is not None and not window.over(now):
+        left = window.end - now
+        available = max(window.available(limits, in_flight), EPSILON)
+        if demand * left > available:
+            latest = min(window.end, now + limits.max_wait)
+            next_start, cause = min(now + cost * left / available, latest), WaitCause.PACED
+    if limits.rate is None and cause is None:
         return budget
-    tokens = None if terms.rate is None else _tokens(budget, terms, now) - cost
+    tokens = None if limits.rate is None else _tokens(budget, limits, now) - cost
     return msgspec.structs.replace(
-        budget, tokens=tokens, stamp=now, next_start=next_start, paced=why
+        budget, tokens=tokens, tokens_at=now, next_start=next_start, pace_cause=cause
     )
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a poll ended, in numbers: `cost` was expected, `spent` requests were made.
-
-    `now` is loop time, `wall` the same instant in epoch seconds; `chance` in [0, 1).
-    `interval` is the job's. `period_end` is epoch seconds: when a quota begins anew, where a
-    reading told.
-    """
-
-    now: float
-    wall: float
-    chance: float
-    cost: float
-    spent: float
-    interval: float = 0.0
-    period_end: float | None = None
-
-
-def settle(
-    budget: Budget, terms: BudgetLimits, poll: Poll, facts: Settlement
+def poll_ended(
+    budget: Budget,
+    limits: BudgetLimits,
+    poll: Poll,
+    end: PollEnd,
+    *,
+    cost: float,
+    spent: float,
+    interval: float = 0.0,
+    period_end: float | None = None,
 ) -> tuple[Budget, Cut | None]:
-    """Return the budget after the end of a poll, and the cut if a wait was too long."""
-    after = _charge(_observe(budget, poll.rate, facts), terms, facts)
-    told = _asked_wait(poll)
+    """Return the budget after the end of a poll, and the cut if a wait was too long.
+
+    `cost` requests were expected, `spent` were made. `interval` is the job's; at `period_end`
+    (epoch seconds) its quota starts again, where a reading says so.
+    """
+    budget = _requests_made(budget, limits, poll, end, cost=cost, spent=spent)
+    asked, ours, cause = _asked_wait(poll), 0.0, WaitCause.THROTTLED
     match poll.outcome:
-        case Failure(reason=Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED) as failure:
-            return _refuse(after, terms, failure, _told_wait(poll, failure, facts), facts)
-        case Failure(reason=Reason.AUTH) if terms.one_key:
-            after = _doubt_key(after, facts)
+        case Failure(reason=Reason.RATE_LIMITED | Reason.QUOTA_EXHAUSTED as reason):
+            quota = reason is Reason.QUOTA_EXHAUSTED
+            cause = WaitCause.QUOTA if quota else WaitCause.THROTTLED
+            if asked is None:
+                asked = _reset_wait(poll, end, period_end if quota else None)
+            if asked is not None:
+                base, cap = GIVEN_BASE, THROTTLED_CAP
+            elif quota:
+                base, cap = QUOTA_BASE, QUOTA_CAP
+            else:
+                base, cap = min(max(NO_WAIT_MIN, interval), NO_WAIT_MAX), THROTTLED_CAP
+            budget = msgspec.structs.replace(budget, throttlings=budget.throttlings + 1)
+            ours = backoff(budget.throttlings, end.chance, floor=0.0, base=base, cap=cap)
+        case Failure(reason=Reason.AUTH) if limits.one_key:
+            budget = _credential_rejected(budget, end)
         case Failure():
             pass
         case _:
-            after = _trust(after)
-    if told is None or not told > 0.0:
-        return after, None
-    return _stay_away(after, terms, facts, why=WaitCause.THROTTLED, told=told)
+            if budget.throttlings or budget.rejections:
+                budget = msgspec.structs.replace(budget, throttlings=0, rejections=0)
+    wait = min(limits.max_wait, max(ours, padded(asked or 0.0, end.chance)))
+    if not wait > 0.0:
+        return budget, None
+    cut = Cut(asked, wait) if asked is not None and asked > limits.max_wait else None
+    until = end.now + wait
+    if until <= budget.until:
+        return budget, cut
+    recovery_end = until + min(wait / (RECOVERY_PACE - 1.0), RECOVERY_MAX)
+    budget = msgspec.structs.replace(budget, until=until, cause=cause, recovery_end=recovery_end)
+    return budget, cut
+
+
+def _requests_made(
+    budget: Budget, limits: BudgetLimits, poll: Poll, end: PollEnd, *, cost: float, spent: float
+) -> Budget:
+    """Correct the tokens that were taken at the start, and take in the rate-limit headers."""
+    tokens = budget.tokens
+    if tokens is not None and limits.rate is not None and cost != spent:
+        tokens = min(limits.burst, tokens + cost - spent)
+    window = observe(budget.window, poll.rate, end, spent=spent)
+    if tokens is budget.tokens and window is budget.window:
+        return budget
+    return msgspec.structs.replace(budget, tokens=tokens, window=window)
+
+
+def _credential_rejected(budget: Budget, end: PollEnd) -> Budget:
+    budget = msgspec.structs.replace(budget, rejections=budget.rejections + 1)
+    until = end.now + auth_pause(budget.rejections - 1, end.chance)
+    if not budget.rejected or until <= budget.until:
+        return budget
+    return msgspec.structs.replace(budget, until=until, cause=WaitCause.REFUSED)
 
 
 def _asked_wait(poll: Poll) -> float | None:
@@ -298,137 +273,88 @@ def _asked_wait(poll: Poll) -> float | None:
     return max((wait for wait in waits if wait is not None and wait >= 0.0), default=None)
 
 
-def _trust(budget: Budget) -> Budget:
-    if budget.strikes == 0 and budget.refusals == 0:
-        return budget
-    return msgspec.structs.replace(budget, strikes=0, refusals=0)
+def _reset_wait(poll: Poll, end: PollEnd, period_end: float | None) -> float | None:
+    """Return the seconds to the limit's reset, else to the period's end; None if none is known.
 
-
-def _charge(budget: Budget, terms: BudgetLimits, facts: Settlement) -> Budget:
-    """Correct the tokens that were taken beforehand by what was really spent."""
-    if budget.tokens is None or terms.rate is None or facts.cost == facts.spent:
-        return budget
-    tokens = min(terms.burst, budget.tokens + facts.cost - facts.spent)
-    return msgspec.structs.replace(budget, tokens=tokens)
-
-
-def _observe(budget: Budget, rate: RateLimit | None, facts: Settlement) -> Budget:
-    """Take in what the vendor's headers say of its limit; if they say nothing, count on."""
-    seen = observe(budget.window, rate, now=facts.now, wall=facts.wall)
-    if seen is budget.window and seen is not None:
-        seen = msgspec.structs.replace(seen, remaining=seen.remaining - facts.spent)
-    return budget if seen is budget.window else msgspec.structs.replace(budget, window=seen)
-
-
-def _refuse(
-    budget: Budget, terms: BudgetLimits, failure: Failure, told: float | None, facts: Settlement
-) -> tuple[Budget, Cut | None]:
-    quota = failure.reason is Reason.QUOTA_EXHAUSTED
-    if told is not None:
-        base, cap = TOLD_BASE, UNTOLD_CAP
-    elif quota:
-        base, cap = QUOTA_BASE, QUOTA_CAP
-    else:
-        base, cap = min(max(UNTOLD_MIN, facts.interval), UNTOLD_MAX), UNTOLD_CAP
-    struck = msgspec.structs.replace(budget, strikes=budget.strikes + 1)
-    ours = backoff(struck.strikes, facts.chance, floor=0.0, base=base, cap=cap)
-    why = WaitCause.QUOTA if quota else WaitCause.THROTTLED
-    return _stay_away(struck, terms, facts, why=why, told=told or 0.0, ours=ours)
-
-
-def _told_wait(poll: Poll, failure: Failure, facts: Settlement) -> float | None:
-    """Return the vendor's word in seconds: its wait, else its reset, else the period's end."""
-    asked = _asked_wait(poll)
-    if asked is not None:
-        return asked
-    quota = failure.reason is Reason.QUOTA_EXHAUSTED
-    instants = (_used_up_until(poll.rate), facts.period_end if quota else None)
-    return next((at - facts.wall for at in instants if at is not None and at > facts.wall), None)
-
-
-def _used_up_until(rate: RateLimit | None) -> float | None:
-    """Return when a limit resets, unless it says that something is left of it.
-
-    Then it is another limit that was met, such as GitHub's secondary ones, whose documentation
-    asks for a minute: the hour's reset says nothing of it.
+    The reset of a limit of which something remains says nothing: another limit was met, such as
+    GitHub's secondary ones, whose documentation asks for a minute.
     """
-    return None if rate is None or rate.remaining else rate.reset_at
+    rate = poll.rate
+    reset = None if rate is None or rate.remaining else rate.reset_at
+    instants = (reset, period_end)
+    return next((at - end.wall for at in instants if at is not None and at > end.wall), None)
 
 
-def _stay_away(
-    budget: Budget,
-    terms: BudgetLimits,
-    facts: Settlement,
-    *,
-    why: WaitCause,
-    told: float,
-    ours: float = 0.0,
-) -> tuple[Budget, Cut | None]:
-    wait = min(terms.max_wait, max(ours, above(told, facts.chance)))
-    until = facts.now + wait
-    cut = Cut(told, wait) if told > terms.max_wait else None
-    if until <= budget.until:
-        return budget, cut
-    recovered = until + min(wait / (RECOVERY_PACE - 1.0), RECOVERY_MAX)
-    return msgspec.structs.replace(budget, until=until, why=why, recovered=recovered), cut
+def observe(
+    old: Window | None, rate: RateLimit | None, end: PollEnd, *, spent: float = 0.0
+) -> Window | None:
+    """Return the window after a poll of `spent` requests; `old` itself if nothing is known.
 
-
-def _doubt_key(budget: Budget, facts: Settlement) -> Budget:
-    """Count a refused credential; refused twice with no success between, it is dead for all.
-
-    Once may be the fault of the one target that asked.
+    Without a word in the headers what was spent is subtracted. Answers may overtake each other:
+    within a window `remaining` only falls.
     """
-    doubted = msgspec.structs.replace(budget, refusals=budget.refusals + 1)
-    if not doubted.dead:
-        return doubted
-    until = facts.now + state.auth_pause(doubted.refusals - 1, facts.chance)
-    if until <= budget.until:
-        return doubted
-    return msgspec.structs.replace(doubted, until=until, why=WaitCause.REFUSED)
+    remaining = None if rate is None else _count(rate.remaining)
+    if rate is None or remaining is None:
+        return old and msgspec.structs.replace(old, remaining=old.remaining - spent)
+    reset = None if rate.reset_at is None else end.now + rate.reset_at - end.wall
+    if reset is not None and not end.now <= reset < math.inf:
+        reset = None
+    if (
+        old is not None
+        and old.reset is not None
+        and reset is not None
+        and not old.over(end.now)
+        and abs(reset - old.reset) <= RESET_TOLERANCE
+    ):
+        remaining, reset = min(remaining, old.remaining), old.reset
+    return Window(_count(rate.limit), remaining, reset, end.now)
 
 
-def unended(budget: Budget, started: float) -> Budget:
+def _count(number: float | None) -> float | None:
+    return number if number is not None and 0.0 <= number < math.inf else None
+
+
+def process_died(budget: Budget, started: float) -> Budget:
     """Return the budget if the process does not see the end of a poll that began at `started`.
 
-    A dead key is tried by one poll at a time. If the process ends meanwhile, the next target of the
-    key must not try it at once after the restart: the try counts as refused.
+    A rejected key is tried by one poll at a time. If the process ends meanwhile, the next target
+    of the key must not try it at once after the restart: the poll counts as rejected.
     """
-    if not budget.dead:
+    if not budget.rejected:
         return budget
-    until = max(budget.until, started + state.auth_pause(budget.refusals, 0.0))
+    until = max(budget.until, started + auth_pause(budget.rejections, 0.0))
     return msgspec.structs.replace(
-        budget, refusals=budget.refusals + 1, until=until, why=WaitCause.REFUSED
+        budget, rejections=budget.rejections + 1, until=until, cause=WaitCause.REFUSED
     )
 
 
-def forgive(budget: Budget) -> Budget:
-    """Return the budget after its secret changed: what the vendor thought of the old is over.
+def secret_changed(budget: Budget) -> Budget:
+    """Return the budget after its secret changed: rejections of the old one count no more.
 
     A wait for throttling stays.
     """
-    if budget.why is WaitCause.REFUSED:
-        return msgspec.structs.replace(budget, until=-math.inf, why=None, refusals=0)
-    return msgspec.structs.replace(budget, refusals=0) if budget.refusals else budget
+    if budget.cause is WaitCause.REFUSED:
+        return msgspec.structs.replace(budget, until=-math.inf, cause=None, rejections=0)
+    return msgspec.structs.replace(budget, rejections=0) if budget.rejections else budget
 
 
 def idle(budget: Budget, now: float) -> bool:
-    """Tell whether the budget holds nothing back any more, nor will: it may be forgotten."""
-    full = -math.inf if budget.tokens is None else budget.stamp + TOKENS_KEPT
-    bound = (budget.until, budget.next_start, budget.recovered, full)
+    """Return whether the budget holds nothing back any more, nor will: it may be forgotten."""
+    full = -math.inf if budget.tokens is None else budget.tokens_at + TOKENS_KEPT
     over = budget.window is None or budget.window.over(now)
-    return over and all(when <= now for when in bound)
+    return over and max(budget.until, budget.next_start, budget.recovery_end, full) <= now
 
 
-def restored(budget: Budget, terms: BudgetLimits, now: float) -> Budget:
-    """Return a remembered budget; what lies further ahead than any wait could, is cut.
+def restored(budget: Budget, limits: BudgetLimits, now: float) -> Budget:
+    """Return a budget that an earlier process wrote, made fit for `limits`.
 
-    Such a time comes from a clock that was wrong.
+    A time further ahead than any wait comes from a clock that was wrong, and is cut.
     """
-    furthest = now + max(terms.max_wait, state.auth_pause(len(state.AUTH_PAUSES), 1.0))
+    furthest = now + max(limits.max_wait, auth_pause(len(AUTH_PAUSES), 1.0))
     return msgspec.structs.replace(
         budget,
         until=min(budget.until, furthest),
         next_start=min(budget.next_start, furthest),
-        recovered=min(budget.recovered, furthest),
-        stamp=min(budget.stamp, now),
+        recovery_end=min(budget.recovery_end, furthest),
+        tokens_at=min(budget.tokens_at, now),
     )

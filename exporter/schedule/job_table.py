@@ -7,21 +7,14 @@ import msgspec
 
 from exporter.model.health import Health
 from exporter.schedule import budget, persistence, state
-from exporter.schedule.budget import FRESH, Budget, restored
+from exporter.schedule.budget import NOTHING_KNOWN, Budget, restored
 from exporter.schedule.job import BudgetLimits, Job, budget_limits_of
-from exporter.schedule.persistence import Clocks, Snapshot
+from exporter.schedule.persistence import Forgotten, Snapshot
 from exporter.schedule.queue import BudgetQueue, HostCount, JobEntry, QueuePlace
-from exporter.schedule.state import JobState
+from exporter.schedule.state import Clocks, JobState
 
 JobNames: TypeAlias = Collection[str]
 """Of targets."""
-
-
-class Forgotten(msgspec.Struct):
-    """What held nothing back any more: of jobs, by target and collector, and of budgets."""
-
-    jobs: tuple[tuple[str, str], ...] = ()
-    budgets: tuple[str, ...] = ()
 
 
 class JobChange(msgspec.Struct):
@@ -49,12 +42,55 @@ class JobTable:
         self._aliases: dict[str, str] = {}  # of lanes, by their other key
         self._other_keys: dict[str, list[str]] = {}  # the aliases of a lane, by its own key
         self._hosts: dict[str, HostCount] = {}
-        self._terms: dict[object, BudgetLimits] = {}
+        self.failing: set[JobEntry] = set()
+        self.waiting: set[BudgetQueue] = set()
+        self._members: dict[str, list[JobEntry]] | None = None  # by budget; made when asked for
+        self._limits: dict[object, BudgetLimits] = {}
         self._seed = seed
 
     def entries(self) -> Iterator[JobEntry]:
         """Iterate over all entries."""
         return (entry for entries in self.targets.values() for entry in entries)
+
+    def note(self, entry: JobEntry, now: float) -> None:
+        """Keep `failing` and `waiting` true after a change of an entry or of its budget.
+
+        They answer `waits` at each scrape without a look at every job.
+        """
+        if entry.state.streak is None or entry.place is QueuePlace.GONE:
+            self.failing.discard(entry)
+        else:
+            self.failing.add(entry)
+        if entry.lane.hold(now, 1) is not None:
+            self.waiting.add(entry.lane)
+
+    def waits(self, now: float) -> dict[tuple[str, str], float]:
+        """Return the seconds left by provider and target, of those that wait."""
+        left: dict[tuple[str, str], float] = {}
+
+        def longer(job: Job, until: float) -> None:
+            key = (job.provider, job.target)
+            if until - now > left.get(key, 0.0):
+                left[key] = until - now
+
+        for lane in tuple(self.waiting):
+            held = lane.hold(now, 1)
+            if held is None:
+                self.waiting.discard(lane)
+                continue
+            for entry in self.members(lane.key):
+                longer(entry.job, held.until)
+        for entry in self.failing:
+            longer(entry.job, entry.state.due)
+        return left
+
+    def members(self, key: str) -> list[JobEntry]:
+        """Return the entries that share a budget."""
+        if self._members is None:
+            self._members = {}
+            for entry in self.entries():
+                self._members.setdefault(entry.lane.key, []).append(entry)
+        return self._members.get(key, [])
 
     def clock_moved(self, by: float) -> None:
         """Move what counts in wall time: the clock was set forward by so many seconds."""
@@ -88,15 +124,12 @@ class JobTable:
 
     def snapshot(self, clocks: Clocks) -> Snapshot:
         """Return what must survive a restart."""
-        known = {lane.key: lane.remembered() for lane in self.lanes.values()}
+        states = {_key(entry.job): entry.if_process_died() for entry in self.entries()}
+        for target, kept in self.kept_states.items():
+            states |= {(target, collector): state for collector, state in kept.items()}
+        known = {lane.key: lane.if_process_died() for lane in self.lanes.values()}
         known |= {other: known[key] for other, key in self._aliases.items()}
-        kept = self.kept_budgets | known
-        states = {
-            (target, collector): kept_state
-            for target, kept_states in self.kept_states.items()
-            for collector, kept_state in kept_states.items()
-        }
-        return persistence.take_snapshot(self.entries(), states, kept, clocks)
+        return persistence.snapshot(states, self.kept_budgets | known, clocks)
 
     def snapshot_of(self, target: str, clocks: Clocks) -> Snapshot:
         """Return what must survive of one target's jobs, and of the budgets that they share.
@@ -105,13 +138,14 @@ class JobTable:
         """
         entries = self.targets.get(target, ())
         if not entries:
-            states = self.kept_states.get(target, {})
-            gone = {(target, collector): kept for collector, kept in states.items()}
-            return persistence.take_snapshot((), gone, {}, clocks)
-        known = {entry.lane.key: entry.lane.remembered() for entry in entries}
+            kept = self.kept_states.get(target, {})
+            states = {(target, collector): state for collector, state in kept.items()}
+            return persistence.snapshot(states, {}, clocks)
+        known = {entry.lane.key: entry.lane.if_process_died() for entry in entries}
         for key in tuple(known):
             known |= dict.fromkeys(self._other_keys.get(key, ()), known[key])
-        return persistence.take_snapshot(entries, {}, known, clocks)
+        states = {_key(entry.job): entry.if_process_died() for entry in entries}
+        return persistence.snapshot(states, known, clocks)
 
     def known_as(self, key: str, other: str) -> None:
         """Keep a budget under another key, too: that is what its jobs will call it one day."""
@@ -131,10 +165,10 @@ class JobTable:
 
     def restore(self, snapshot: Snapshot, clocks: Clocks) -> None:
         """Keep what an earlier process knew for the jobs that come."""
-        recollection = persistence.recall(snapshot, clocks)
-        for (target, collector), kept in recollection.states.items():
+        known = persistence.recalled(snapshot, clocks)
+        for (target, collector), kept in known.states.items():
             self._keep(target, collector, kept)
-        self.kept_budgets.update(recollection.budgets)
+        self.kept_budgets.update(known.budgets)
 
     def _sift(
         self,
@@ -158,7 +192,7 @@ class JobTable:
             stay[key] = entry
             if job is not old and job != old:
                 entry.job = job
-                entry.state = state.refit(job, entry.state, now)
+                entry.state = state.interval_changed(job, entry.state, now)
                 change.refitted.append(entry)
         return stay
 
@@ -172,13 +206,14 @@ class JobTable:
         forget: bool = False,
     ) -> None:
         entry.place = QueuePlace.GONE
+        self.failing.discard(entry)
         change.retired.append(entry)
         running = entry.running
         started = entry.state.started if running is None else running.started
         if anew is not None and forget:
-            kept = state.fresh(anew, started + anew.min_interval)
+            kept = state.new_state(anew, started + anew.min_interval)
         elif anew is not None and (changed or running or entry.state.health is not Health.UP):
-            kept = state.anew(anew, entry.state, started + anew.min_interval)
+            kept = state.request_changed(anew, entry.state, started + anew.min_interval)
         elif anew is not None:
             kept = entry.state
         elif running is not None:
@@ -204,6 +239,7 @@ class JobTable:
     def _admit(self, jobs: list[Job], change: JobChange, now: float) -> None:
         for job in jobs:
             entry = JobEntry(job, self._first_state(job, len(jobs), now), self._lane(job, now))
+            self.note(entry, now)
             change.admitted.append(entry)
 
     def _first_state(self, job: Job, crowd: int, now: float) -> JobState:
@@ -216,15 +252,15 @@ class JobTable:
             due = known.due if known.due >= now else max(first, known.started + job.min_interval)
             return msgspec.structs.replace(known, due=due)
         settle = share * (state.steady_spread(crowd, job.interval) - spread)
-        return state.fresh(job, first, settle=settle)
+        return state.new_state(job, first, settle=settle)
 
     def _lane(self, job: Job, now: float) -> BudgetQueue:
         lane = self.lanes.get(job.budget)
         if lane is None:
-            terms = self._shared_terms((job,))
+            limits = self._shared_limits((job,))
             kept = self._kept(job.budget)
-            budget = FRESH if kept is None else restored(kept, terms, now)
-            lane = BudgetQueue(job.budget, self._host(job.host), terms, budget)
+            budget = NOTHING_KNOWN if kept is None else restored(kept, limits, now)
+            lane = BudgetQueue(job.budget, self._host(job.host), limits, budget)
             self.lanes[job.budget] = lane
         return lane
 
@@ -235,29 +271,30 @@ class JobTable:
     def _host(self, name: str) -> HostCount:
         return self._hosts.setdefault(name, HostCount(name))
 
-    def _shared_terms(self, jobs: Iterable[Job]) -> BudgetLimits:
-        """Return the terms of `jobs`; equal ones are one object, as there may be many lanes."""
+    def _shared_limits(self, jobs: Iterable[Job]) -> BudgetLimits:
+        """Return the limits of `jobs`; equal ones are one object, as there may be many lanes."""
         distinct = {(job.throttling, job.reserve): job for job in jobs}
         key = frozenset(distinct)
-        if key not in self._terms:
-            self._terms[key] = budget_limits_of(distinct.values())
-        return self._terms[key]
+        if key not in self._limits:
+            self._limits[key] = budget_limits_of(distinct.values())
+        return self._limits[key]
 
     def _regroup(self, entries: list[JobEntry]) -> None:
-        """Take `entries` for all there are: by target, and each lane's terms and demand."""
+        """Take `entries` for all there are: by target, and each lane's limits and demand."""
         targets: dict[str, list[JobEntry]] = {}
         members: dict[str, list[JobEntry]] = {}
         for entry in entries:
             targets.setdefault(entry.job.target, []).append(entry)
             members.setdefault(entry.job.budget, []).append(entry)
+        self._members = None
         self.targets = {name: tuple(group) for name, group in targets.items()}
-        self._terms.clear()
+        self._limits.clear()
         for key, lane in self.lanes.items():
             group = members.get(key, [])
             lane.jobs = len(group)
             lane.demand = sum(entry.state.cost / entry.state.interval for entry in group)
             if group:
-                lane.terms = self._shared_terms(entry.job for entry in group)
+                lane.limits = self._shared_limits(entry.job for entry in group)
                 lane.host = self._host(group[0].job.host)
         hosts = {id(lane.host) for lane in self.lanes.values()}
         self._hosts = {name: host for name, host in self._hosts.items() if id(host) in hosts}
@@ -272,6 +309,7 @@ class JobTable:
     def close(self, lane: BudgetQueue) -> None:
         """Remove a lane that has neither jobs nor running polls; its budget is kept aside."""
         del self.lanes[lane.key]
+        self.waiting.discard(lane)
         names = self._other_keys.pop(lane.key, [])
         for name in names:
             del self._aliases[name]

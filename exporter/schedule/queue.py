@@ -15,10 +15,9 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from exporter.model.outcome import Poll
 from exporter.model.target import Concurrency
 from exporter.schedule import budget, state
-from exporter.schedule.budget import Budget, Hold, Settlement
+from exporter.schedule.budget import NOTHING_KNOWN, Budget, Hold
 from exporter.schedule.job import BudgetLimits, Job
 from exporter.schedule.state import JobState
 
@@ -44,18 +43,18 @@ class HostCount(msgspec.Struct, eq=False):
 class BudgetQueue(msgspec.Struct, eq=False):
     """The queue of one budget.
 
-    `demand` is what its jobs need, in requests per second; `pledged` the requests that its running
-    polls may still make. Until `excused` its polls waited for the vendor: that is no lateness.
-    `lined`: it stands in a line for a free slot.
+    `demand` is what its jobs need, in requests per second; `in_flight` the requests that its
+    running polls may still make. Until `excused` its polls waited for the vendor: that is no
+    lateness. `lined`: it stands in a line for a free slot.
     """
 
     key: str
     host: HostCount
-    terms: BudgetLimits
-    budget: Budget = budget.FRESH
+    limits: BudgetLimits
+    budget: Budget = NOTHING_KNOWN
     demand: float = 0.0
     jobs: int = 0
-    pledged: int = 0
+    in_flight: int = 0
     excused: float = 0.0
     lined: bool = False
     serial: int = 0
@@ -92,16 +91,16 @@ class BudgetQueue(msgspec.Struct, eq=False):
             return False
         if len(self.running) >= most:
             return True
-        return not budget.roomy(self.budget, self.terms, now, self.pledged)
+        return not budget.roomy(self.budget, self.limits, now, self.in_flight)
 
-    def remembered(self) -> Budget:
+    def if_process_died(self) -> Budget:
         """Return the budget as another process must find it if this one ends now."""
         starts = [entry.running.started for entry in self.running if entry.running is not None]
-        return budget.unended(self.budget, max(starts)) if starts else self.budget
+        return budget.process_died(self.budget, max(starts)) if starts else self.budget
 
     def hold(self, now: float, cost: int) -> Hold | None:
         """Return what a poll of `cost` requests must wait for."""
-        return budget.hold(self.budget, self.terms, now, cost=cost, pledged=self.pledged)
+        return budget.hold(self.budget, self.limits, now, cost=cost, in_flight=self.in_flight)
 
 
 class RunningPoll(msgspec.Struct, eq=False):
@@ -131,30 +130,11 @@ class JobEntry(msgspec.Struct, eq=False):
     running: RunningPoll | None = None
     lateness: float = 0.0
 
-    def cut(self, started: float, *, stopped: bool) -> None:
-        """Take in that we cancelled the poll ourselves; `stopped`: because the process ends."""
-        if stopped:
-            self.state = state.stopped(self.job, self.state, started)
-            self.lane.budget = budget.unended(self.lane.budget, started)
-        else:
-            self.state = state.cut_short(self.job, self.state, started)
-
-    def settlement(
-        self, running: RunningPoll, poll: Poll, now: float, wall: float, chance: float
-    ) -> Settlement:
-        """Return what the budget must know of the end of `poll`.
-
-        A poll that tells of no request is taken to have made as many as were expected.
-        """
-        return Settlement(
-            now=now,
-            wall=wall,
-            chance=chance,
-            cost=running.cost,
-            spent=len(poll.exchanges) or running.cost,
-            interval=self.job.interval,
-            period_end=self.state.period_end,
-        )
+    def if_process_died(self) -> JobState:
+        """Return the state as another process must find it if this one ends now."""
+        if self.running is None:
+            return self.state
+        return state.process_died(self.state, self.running.started)
 
 
 class Timer(msgspec.Struct, eq=False):
@@ -289,7 +269,7 @@ class ConcurrencyLimiter:
                 continue
             held = lane.hold(now, entry.state.cost)
             if held is not None:
-                if not held.ours:
+                if not held.late:
                     lane.excused = max(lane.excused, held.until)
                 self._postpone(lane, held.until)
                 return
@@ -333,7 +313,7 @@ class ConcurrencyLimiter:
         lane = entry.lane
         entry.place, entry.running = QueuePlace.RUNNING, running
         lane.running += (entry,)
-        lane.pledged += running.cost
+        lane.in_flight += running.cost
         running.host.running += 1
         self.running[entry.job.target] = entry
 
@@ -342,7 +322,7 @@ class ConcurrencyLimiter:
         lane = entry.lane
         entry.running = None
         lane.running = tuple(other for other in lane.running if other is not entry)
-        lane.pledged -= running.cost
+        lane.in_flight -= running.cost
         running.host.running -= 1
         self.running.pop(entry.job.target, None)
 
@@ -362,7 +342,7 @@ class ConcurrencyLimiter:
                 self._queued.discard(lane)
                 continue
             held = lane.hold(now, head.state.cost)
-            if held is None or held.ours:
+            if held is None or held.late:
                 longest = max(longest, now - max(head.state.due, lane.excused))
         return longest
 

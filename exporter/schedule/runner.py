@@ -13,9 +13,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
+from exporter.kernel.problems import type_and_place
 from exporter.model.events import (
     Event,
     PollCrashed,
@@ -30,8 +32,8 @@ from exporter.model.target import AT_ONCE, Concurrency
 from exporter.schedule import budget, state, status
 from exporter.schedule.budget import Cut
 from exporter.schedule.job import Job
-from exporter.schedule.job_table import Forgotten, JobNames, JobTable
-from exporter.schedule.persistence import Clocks, Snapshot
+from exporter.schedule.job_table import JobNames, JobTable
+from exporter.schedule.persistence import Forgotten, Snapshot
 from exporter.schedule.queue import (
     BudgetQueue,
     ConcurrencyLimiter,
@@ -41,7 +43,10 @@ from exporter.schedule.queue import (
     Timer,
     TimerHeap,
 )
+from exporter.schedule.state import Clocks, PollEnd
 from exporter.schedule.status import JobStatus
+
+_Result = TypeVar("_Result")
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +74,7 @@ async def run_attempt(
             detail = f"no complete answer within {job.timeout:g} s"
             failure = Failure(reason=Reason.TIMEOUT, detail=detail)
             return Attempt(failed(job, failure, at=at, seconds=seconds))
-        return crashed(job, place_of(raised), at=at, seconds=seconds)
+        return crashed(job, type_and_place(raised), at=at, seconds=seconds)
     if isinstance(result, Poll):
         return Attempt(result)
     error = f"a poll returned {type(result).__name__}"  # type: ignore[unreachable]
@@ -92,18 +97,6 @@ def failed(job: Job, failure: Failure, *, at: float, seconds: float) -> Poll:
         seconds=seconds,
         outcome=failure,
     )
-
-
-def place_of(error: BaseException) -> str:
-    """Return the type of `error` and where it was raised. Its text may hold values: never that."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = type(error).__name__
-    if trace is None:
-        return name
-    code = trace.tb_frame.f_code
-    return f"{name} in {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
 
 
 def ending_events(
@@ -231,7 +224,7 @@ class Runner:
         """Poll `target` at once: its secret changed. A wait for throttling stays a wait."""
         now = self._loop.time()
         for entry in self._roster.targets.get(target, ()):
-            entry.lane.budget = budget.forgive(entry.lane.budget)
+            entry.lane.budget = budget.secret_changed(entry.lane.budget)
             if entry.running is not None:
                 entry.running.again = entry.running.started < now
             else:
@@ -296,6 +289,22 @@ class Runner:
         return tuple(
             status.job_status(entry, status.budget_status(entry.lane, clocks), clocks)
             for entry in self._roster.targets.get(target, ())
+        )
+
+    def waits(self) -> dict[tuple[str, str], float]:
+        """Return the seconds left by (provider, target), for those alone that wait.
+
+        Asked at each scrape: the cost depends on how many wait, not on how many there are.
+        """
+        return self._roster.waits(self._loop.time())
+
+    def sharing(self, target: str) -> tuple[str, ...]:
+        """Return the targets whose jobs share a budget with those of `target`, itself included."""
+        budgets = dict.fromkeys(entry.lane.key for entry in self._roster.targets.get(target, ()))
+        return tuple(
+            dict.fromkeys(
+                entry.job.target for key in budgets for entry in self._roster.members(key)
+            )
         )
 
     def lateness(self) -> float:
@@ -428,8 +437,8 @@ class Runner:
             return
         lane, cost = entry.lane, entry.state.cost
         task = self._group.create_task(run_attempt(self._poll, entry.job, wall=self._wall))
-        lane.budget = budget.spend(
-            lane.budget, lane.terms, now, cost=cost, pledged=lane.pledged, demand=lane.demand
+        lane.budget = budget.poll_started(
+            lane.budget, lane.limits, now, cost=cost, in_flight=lane.in_flight, demand=lane.demand
         )
         running = RunningPoll(now, cost, lane.host, task.cancel)
         entry.lateness = max(0.0, now - max(entry.state.due, lane.excused))
@@ -460,7 +469,11 @@ class Runner:
         if ended is not None:
             self._settle(entry, running, ended, clocks)
         elif entry.place is not QueuePlace.GONE:
-            entry.cut(running.started, stopped=self._group is None)
+            if self._group is None:
+                entry.state = state.process_stopped(entry.job, entry.state, running.started)
+                entry.lane.budget = budget.process_died(entry.lane.budget, running.started)
+            else:
+                entry.state = state.poll_cancelled(entry.job, entry.state, running.started)
             self._put(entry)
         if running.again and entry.place is QueuePlace.AGENDA:
             self._wake(entry, clocks.now)
@@ -485,38 +498,39 @@ class Runner:
         self, entry: JobEntry, running: RunningPoll, ended: Attempt, clocks: Clocks
     ) -> None:
         """Take in how a poll ended: budget, state, events."""
-        lane, old, chance = entry.lane, entry.state, self._dice()
+        lane, job, old = entry.lane, entry.job, entry.state
         waited = lane.budget.until
-        facts = entry.settlement(running, ended.poll, clocks.now, clocks.wall, chance)
-        lane.budget, cut = budget.settle(lane.budget, lane.terms, ended.poll, facts)
+        end = PollEnd(
+            now=clocks.now, wall=clocks.wall, started=running.started, chance=self._dice()
+        )
+        lane.budget, cut = budget.poll_ended(
+            lane.budget,
+            lane.limits,
+            ended.poll,
+            end,
+            cost=running.cost,
+            spent=len(ended.poll.exchanges) or running.cost,  # no exchange is reported: as expected
+            interval=job.interval,
+            period_end=old.period_end,
+        )
         if lane.budget.until > waited:
             self._call_off(lane.running)
         if entry.place is QueuePlace.GONE:
+            self._roster.note(entry, clocks.now)
             return
-        tick = state.Tick(
-            now=clocks.now,
-            wall=clocks.wall,
-            started=running.started,
-            until=lane.budget.until,
-            chance=chance,
-            ratio=self._ratio(ended.poll),
+        entry.state, events = state.poll_ended(
+            job,
+            old,
+            ended.poll,
+            end,
+            budget_wait=lane.budget.until,
+            ratio=self._call(partial(self._learn, ended.poll)),
         )
-        entry.state, events = state.step(entry.job, old, ended.poll, tick)
-        lane.demand += (entry.state.cost - old.cost) / entry.job.interval
+        lane.demand += (entry.state.cost - old.cost) / job.interval
+        self._roster.note(entry, clocks.now)
         self._put(entry)
         for event in (*ending_events(entry, ended, clocks, cut), *events):
             self._emit(event)
-
-    def _ratio(self, poll: Poll) -> float | None:
-        """Let the listener take in a poll, and return how full the fullest of its resources is."""
-        ratio: float | None = None
-
-        def learn() -> None:
-            nonlocal ratio
-            ratio = self._learn(poll)
-
-        self._call(learn)
-        return ratio
 
     def _call_off(self, entries: Iterable[JobEntry]) -> None:
         """Cancel polls, and drop what they bring: removed, or their budget must wait.
@@ -533,7 +547,7 @@ class Runner:
         self._agenda.put(entry, entry.state.due)
 
     def _wake(self, entry: JobEntry, now: float) -> None:
-        woken = state.wake(entry.job, entry.state, now)
+        woken = state.secret_changed(entry.job, entry.state, now)
         if woken is not entry.state and entry.place is QueuePlace.AGENDA:
             entry.state = woken
             self._put(entry)
@@ -546,19 +560,20 @@ class Runner:
     def _emit(self, event: Event) -> None:
         self._call(partial(self._listener, event))
 
-    def _call(self, callback: Callable[[], object]) -> None:
+    def _call(self, callback: Callable[[], _Result]) -> _Result | None:
         """Call somebody else's code: what it raises is reported, and stops nothing."""
         try:
-            callback()
+            return callback()
         except Exception as error:  # noqa: BLE001 - the runner outlives its listeners
-            message = f"a listener of the poll loop failed: {place_of(error)}"
+            message = f"a listener of the poll loop failed: {type_and_place(error)}"
             self._loop.call_exception_handler({"message": message})
+            return None
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - the heap must turn
-            self._mend(place_of(error))
+            self._mend(type_and_place(error))
 
     def _mend(self, error: str) -> None:
         """Set the heap going again, from the entries, which are the truth."""

@@ -6,21 +6,21 @@ from exporter.model.health import Health, WaitCause
 from exporter.model.outcome import Reason
 from exporter.model.reading import RateLimit
 from exporter.schedule.budget import Budget
-from exporter.schedule.persistence import Clocks
 from exporter.schedule.queue import BudgetQueue, JobEntry
+from exporter.schedule.state import Clocks
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A budget: `wait` seconds left and the `cause`; what the vendor's headers said; who uses it.
 
     `declared_rate` is requests per second, the reserve taken off: the share of the vendor's limit
-    that is left to others. `strikes` are refusals in a row.
+    that is left to others. `throttlings` are throttled polls in a row.
     """
 
     key: str
     wait: float = 0.0
     cause: WaitCause | None = None
-    strikes: int = 0
+    throttlings: int = 0
     rate: RateLimit | None = None
     declared_rate: float | None = None
     reserve: float = 0.0
@@ -64,11 +64,11 @@ def budget_status(lane: BudgetQueue, clocks: Clocks) -> BudgetStatus:
     return BudgetStatus(
         key=lane.key,
         wait=0.0 if held is None else held.until - clocks.now,
-        cause=None if held is None else held.why,
-        strikes=budget.strikes,
+        cause=None if held is None else held.cause,
+        throttlings=budget.throttlings,
         rate=_rate(budget, clocks),
-        declared_rate=lane.terms.rate,
-        reserve=lane.terms.reserve,
+        declared_rate=lane.limits.rate,
+        reserve=lane.limits.reserve,
         jobs=lane.jobs,
         queued=len(lane.queue or ()),
         running=len(lane.running),
@@ -89,7 +89,7 @@ def _rate(budget: Budget, clocks: Clocks) -> RateLimit | None:
 def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStatus:
     """Return what there is to know of a job."""
     job, state = entry.job, entry.state
-    trouble = state.trouble
+    streak = state.streak
     wait, cause = _job_wait(entry, budget, clocks.now)
     return JobStatus(
         target=job.target,
@@ -100,9 +100,9 @@ def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStat
         health=state.health,
         running=entry.running is not None,
         failures=state.failures,
-        reason=None if trouble is None else trouble.reason,
-        detail="" if trouble is None else trouble.detail,
-        failing_since=None if trouble is None else clocks.epoch(trouble.since),
+        reason=None if streak is None else streak.reason,
+        detail="" if streak is None else streak.detail,
+        failing_since=None if streak is None else clocks.epoch(streak.since),
         last_attempt=None
         if state.health is Health.NEVER_POLLED
         else clocks.epoch_or_none(state.started),
@@ -118,10 +118,10 @@ def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStat
 def _job_wait(entry: JobEntry, budget: BudgetStatus, now: float) -> tuple[float, WaitCause | None]:
     """Return the longer of the budget's wait and the job's own after failures."""
     own = max(0.0, entry.state.due - now)
-    trouble = entry.state.trouble
-    if trouble is None or own <= budget.wait:
+    streak = entry.state.streak
+    if streak is None or own <= budget.wait:
         return budget.wait, budget.cause
-    return own, _OF_REASON.get(trouble.reason, WaitCause.FAILURES)
+    return own, _OF_REASON.get(streak.reason, WaitCause.FAILURES)
 
 
 _OF_REASON = {

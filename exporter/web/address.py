@@ -1,6 +1,7 @@
-"""Listen addresses as Go's exporters write them: ``:10187``, ``127.0.0.1:9``, ``[::1]:9``.
+"""Listen addresses as Go's exporters write them (``:10187``, ``127.0.0.1:9``, ``[::1]:9``).
 
-Why the web side does not start. Apart, so that to catch them nothing of aiohttp is needed.
+Also the two errors that keep the web side from starting. Nothing of aiohttp is imported here: the
+command line uses this module at every start.
 """
 
 import re
@@ -12,7 +13,9 @@ import msgspec
 from exporter.kernel.override import override
 from exporter.kernel.problems import Problem
 
-_GRAMMAR: Final = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]+)")
+_LISTEN_ADDRESS: Final = re.compile(
+    r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]+)"
+)
 _LAST_PORT: Final = 65535
 
 
@@ -29,7 +32,7 @@ class Address(msgspec.Struct, frozen=True):
 
 def parse_address(text: str) -> Address:
     """Return the address that `text` names. Raises ValueError with a sentence for the user."""
-    found = _GRAMMAR.fullmatch(text)
+    found = _LISTEN_ADDRESS.fullmatch(text)
     if found is None or int(found["port"][:6]) > _LAST_PORT:
         raise ValueError(
             f'"{text}" is not a listen address. Write [HOST]:PORT with a port up to 65535, for'
@@ -39,7 +42,7 @@ def parse_address(text: str) -> Address:
 
 
 class CannotListen(Exception):  # noqa: N818 - the name of the fact, and of exit code 4
-    """An address cannot be listened on; `instead` says what would help."""
+    """An address cannot be listened on: `why`, and `instead` what would help."""
 
     def __init__(self, address: str, why: str, instead: str) -> None:
         super().__init__(address, why, instead)
@@ -55,7 +58,7 @@ class CannotListen(Exception):  # noqa: N818 - the name of the fact, and of exit
 
 
 class BadWebConfig(ValueError):  # noqa: N818 - the name of the fact
-    """The file cannot be used: every problem, sorted."""
+    """The web configuration cannot be used: every problem, sorted."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))

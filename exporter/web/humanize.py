@@ -6,14 +6,17 @@ from typing import Final
 
 from exporter.kernel.units import is_currency, minor_factor
 
-_SIZES: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_SPANS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
+_SIZE_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_SPAN_UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 _GIGABYTE_HOUR: Final = 3.6e12
 _MILLION: Final = 1e6
-_ABSURD: Final = 1e9  # of the largest unit: somebody's mistake, which must not widen the page
-_MINUTES: Final = (60.0, "min")
-_HOURS: Final = (3600.0, "h")
-_BILLED_TIME: Final = {"minute": _MINUTES, "min": _MINUTES, "hour": _HOURS, "h": _HOURS}
+_HUGE: Final = 1e9  # of the largest unit: a mistake, which must not widen the page
+_BILLED_TIME: Final = {
+    "minute": (60.0, "min"),
+    "min": (60.0, "min"),
+    "hour": (3600.0, "h"),
+    "h": (3600.0, "h"),
+}
 
 
 def amount(value: float, kind: str, unit: str = "") -> str:
@@ -42,10 +45,10 @@ def size(value: float) -> str:
     if value < 0:
         return f"-{size(-value)}"
     power = 0
-    while power + 1 < len(_SIZES) and round(value, 1) >= 999.5:  # noqa: PLR2004 - rounds to 1000
+    while power + 1 < len(_SIZE_UNITS) and round(value, 1) >= 999.5:  # noqa: PLR2004 - rounds to 1000
         value /= 1000
         power += 1
-    return f"{_three_digits(value)} {_SIZES[power]}"
+    return f"{_three_digits(value)} {_SIZE_UNITS[power]}"
 
 
 def number(value: float) -> str:
@@ -63,7 +66,7 @@ def money(value: float, currency: str) -> str:
     digits = round(-math.log10(minor_factor(currency))) if is_currency(currency) else 2
     return (
         f"{value:,.{digits}f} {currency}"
-        if abs(value) < _ABSURD * _MILLION
+        if abs(value) < _HUGE * _MILLION
         else f"{value:.2e} {currency}"
     )
 
@@ -73,7 +76,7 @@ def percent(ratio: float) -> str:
     share = ratio * 100
     if 99 < share < 100:  # noqa: PLR2004 - as the docstring says
         return f"{math.floor(share * 10) / 10:g} %"
-    if abs(share) >= _ABSURD:
+    if abs(share) >= _HUGE:
         return f"{share:.2e} %"
     return f"{share:,.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.1f} %"  # noqa: PLR2004 - two digits
 
@@ -83,12 +86,12 @@ def span(seconds: float) -> str:
     if seconds < 0:
         return f"-{span(-seconds)}"
     rest = float(round(seconds))
-    for place, (unit, name) in enumerate(_SPANS):
+    for place, (unit, name) in enumerate(_SPAN_UNITS):
         if rest >= unit:
             count, left = divmod(rest, unit)
-            parts = [f"{_whole(count)} {name}"]
-            if place + 1 < len(_SPANS) and name != "min":
-                smaller, smaller_name = _SPANS[place + 1]
+            parts = [f"{count:,.0f} {name}" if count < _HUGE else f"{count:.2e} {name}"]
+            if place + 1 < len(_SPAN_UNITS) and name != "min":
+                smaller, smaller_name = _SPAN_UNITS[place + 1]
                 if left // smaller:
                     parts.append(f"{left // smaller:.0f} {smaller_name}")
             return " ".join(parts)
@@ -116,17 +119,13 @@ def day(epoch: float) -> str:
     return f"{at.day} {at:%b}"
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) < _ABSURD else f"{value:.2e}"
-
-
 def _utc(epoch: float) -> datetime:
     # Times beyond what a datetime holds come from broken data, and must not break the page.
     return datetime.fromtimestamp(min(max(epoch, 0.0), 253_402_300_799.0), UTC)
 
 
 def _three_digits(value: float) -> str:
-    if abs(value) >= _ABSURD:
+    if abs(value) >= _HUGE:
         return f"{value:.2e}"
     if abs(value) >= 99.95:  # noqa: PLR2004 - rounds to three digits
         return f"{value:,.0f}"

@@ -1,8 +1,10 @@
-"""HTML in which nothing is forgotten to be escaped: text is text, unless it is `Markup`.
+"""The status page: one HTML document without JavaScript, made of a `StatusView`.
 
-A target on the status page.
-
-The frame of the status page: head, summary, notes, and the cards that fit.
+- Text is escaped: `tag` and `join` escape all that is not `Markup`, which this module alone makes.
+- The page comes in parts of a few milliseconds each, between which other tasks may run: at most 200
+  cards, the worst targets first, with 50 resources each; ``/api/v1/targets`` has all.
+- Health comes with the view; this module maps it to words and to the classes of the style sheet:
+  ``ok``, ``warn``, ``crit``, ``idle``.
 """
 
 import heapq
@@ -31,7 +33,7 @@ from exporter.web.view import (
 
 
 class Markup(str):
-    """HTML that is finished. Only this module, and constants, make it."""
+    """HTML that is already escaped."""
 
     __slots__ = ()
 
@@ -63,6 +65,10 @@ def join(*children: str | None, separator: str = "") -> Markup:
     """Return the children one after the other; what is None or empty is left out."""
     texts = (child if isinstance(child, Markup) else _text(child) for child in children if child)
     return Markup(_text(separator).join(texts))
+
+
+def _time(epoch: float, words: str) -> Markup:
+    return tag("span", words, title=humanize.moment(epoch))
 
 
 def _text(value: str) -> str:
@@ -108,32 +114,24 @@ _CURRENCY_WORDS: Final = (
 
 def target_card(target: TargetView, *, now: float, anchor: str) -> Markup:
     """Return the card of `target`; `anchor` is its id on the page."""
-    rows = [_resource(resource, now) for resource in _worst(target.resources)]
+    shown: Iterable[ResourceView] = target.resources
+    if len(target.resources) > _MOST_ROWS:  # those next to their limits first
+        shown = heapq.nlargest(_MOST_ROWS, shown, key=lambda one: one.ratio or 0.0)
+    rows = [_resource(resource, now) for resource in shown]
+    left_out = sum(max(len(all_) - _MOST_ROWS, 0) for all_ in (target.resources, target.costs))
     return tag(
         "article",
         _header(target),
-        *_trouble(target),
+        *_reasons(target),
         *rows,
         None if rows or target.costs else _nothing(target),
         *(_cost(cost) for cost in target.costs[:_MOST_ROWS]),
-        _left_out(target),
+        tag("p", f"{left_out:,} more: see /api/v1/targets.", class_="empty") if left_out else None,
         _footer(target, now),
         _details(target, now),
         class_="card",
         id=anchor,
     )
-
-
-def _worst(resources: tuple[ResourceView, ...]) -> Iterable[ResourceView]:
-    """Return the resources in their order, or, of too many, those next to their limits first."""
-    if len(resources) <= _MOST_ROWS:
-        return resources
-    return heapq.nlargest(_MOST_ROWS, resources, key=lambda one: one.ratio or 0.0)
-
-
-def _left_out(target: TargetView) -> Markup | None:
-    more = sum(max(len(all_) - _MOST_ROWS, 0) for all_ in (target.resources, target.costs))
-    return tag("p", f"{more:,} more: see /api/v1/targets.", class_="empty") if more else None
 
 
 def colour(ratio: float) -> str:
@@ -180,7 +178,7 @@ def _header(target: TargetView) -> Markup:
     )
 
 
-def _trouble(target: TargetView) -> Iterator[Markup]:
+def _reasons(target: TargetView) -> Iterator[Markup]:
     for collector in target.collectors:
         if collector.reason:
             yield tag("p", f"{collector.collector}: {_error(collector)}", class_="why crit")
@@ -199,27 +197,24 @@ def _nothing(target: TargetView) -> Markup:
 
 def _resource(resource: ResourceView, now: float) -> Markup:
     name = f"{resource.account} · {resource.resource}" if resource.account else resource.resource
+    ratio = resource.ratio
     return tag(
         "div",
         tag(
             "div",
             tag("span", name, class_="name"),
             tag("span", *_amounts(resource), class_="num"),
-            tag("span", _share(resource.ratio), class_=f"pct {_colour_of(resource.ratio)}"),
+            tag(
+                "span",
+                "" if ratio is None else humanize.percent(ratio),
+                class_=f"pct {'' if ratio is None else colour(ratio)}",
+            ),
             class_="line",
         ),
-        _bar(resource) if resource.ratio is not None else None,
-        tag("div", *_more(resource, now), class_="sub"),
+        None if ratio is None else _bar(resource, ratio),
+        tag("div", join(*_notes(resource, now), separator=" · "), class_="sub"),
         class_="row",
     )
-
-
-def _colour_of(ratio: float | None) -> str:
-    return "" if ratio is None else colour(ratio)
-
-
-def _share(ratio: float | None) -> str:
-    return "" if ratio is None else humanize.percent(ratio)
 
 
 def _amounts(resource: ResourceView) -> Iterator[Markup]:
@@ -236,34 +231,28 @@ def _amount(resource: ResourceView, value: float) -> str:
     return humanize.amount(value, resource.kind, resource.unit)
 
 
-def _bar(resource: ResourceView) -> Markup:
-    ratio = resource.ratio or 0.0
+def _bar(resource: ResourceView, ratio: float) -> Markup:
+    """Return the bar: what is used, lighter what is projected, and a mark at its end."""
+
+    def part(share: float, class_: str) -> Markup:
+        width = min(max(share, 0.0), 1.0) * 100
+        return tag("rect", width=f"{width:.2f}%", height="100%", class_=class_)
+
     expected = resource.projected_ratio
+    mark = None
+    if expected is not None and 0 < expected < 1:
+        mark = tag("rect", x=f"{expected * 100:.2f}%", width="2", height="100%", class_="end")
     label = f"{resource.resource}: {humanize.percent(ratio)} of the limit"
     return tag(
         "svg",
         tag("title", label),
-        _part(expected, f"more {colour(expected)}") if expected is not None else None,
-        _part(ratio, colour(ratio)),
-        _end(expected) if expected is not None and 0 < expected < 1 else None,
+        None if expected is None else part(expected, f"more {colour(expected)}"),
+        part(ratio, colour(ratio)),
+        mark,
         class_="bar",
         role="img",
         aria_label=label,
     )
-
-
-def _part(ratio: float, kind: str) -> Markup:
-    width = min(max(ratio, 0.0), 1.0) * 100
-    return tag("rect", width=f"{width:.2f}%", height="100%", class_=kind)
-
-
-def _end(ratio: float) -> Markup:
-    return tag("rect", x=f"{ratio * 100:.2f}%", width="2", height="100%", class_="end")
-
-
-def _more(resource: ResourceView, now: float) -> Iterator[Markup]:
-    notes = [note for note in _notes(resource, now) if note]
-    yield join(*notes, separator=" · ")
 
 
 def _notes(resource: ResourceView, now: float) -> Iterator[str | None]:
@@ -378,10 +367,6 @@ def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:
     return tag("table", tag("tr", *(tag("th", head) for head in heads)), *rows)
 
 
-def _time(epoch: float, words: str) -> Markup:
-    return tag("span", words, title=humanize.moment(epoch))
-
-
 MOST_CARDS: Final = 200
 _MOST_LINKS: Final = 12
 _BATCH: Final = 100
@@ -422,12 +407,18 @@ def status_page(view: StatusView, *, telemetry_path: str) -> Iterator[str]:
     yield _top(view, telemetry_path)
     yield '<main class="in">'
     yield _tiles(len(view.targets), overview)
-    yield join(_reload_note(view), _attention(shown), _cut_note(view.targets, shown))
+    yield join(
+        _reload_note(view),
+        _attention(shown),
+        None if few else _note_of_cut(len(shown), len(view.targets)),
+    )
     yield '<section class="cards">'
     for place, target in enumerate(shown):
-        yield target_card(target, now=view.now, anchor=_anchor(place))
+        yield target_card(target, now=view.now, anchor=f"t{place}")
     yield "</section>"
-    yield join(None if shown else _no_targets(), _foot(view))
+    if not shown:
+        yield tag("p", "No targets are configured.", class_="empty")
+    yield _foot(view)
     yield "</main></body></html>\n"
 
 
@@ -489,7 +480,7 @@ def _reload_note(view: StatusView) -> Markup | None:
 
 def _attention(shown: list[TargetView]) -> Markup | None:
     worst = [
-        tag("a", f"{target.account} ({target_state(target)})", href=f"#{_anchor(place)}")
+        tag("a", f"{target.account} ({target_state(target)})", href=f"#t{place}")
         for place, target in enumerate(shown)
         if grade(target) >= Grade.RED
     ]
@@ -505,19 +496,13 @@ def _attention(shown: list[TargetView]) -> Markup | None:
     )
 
 
-def _cut_note(targets: tuple[TargetView, ...], shown: list[TargetView]) -> Markup | None:
-    if len(shown) == len(targets):
-        return None
+def _note_of_cut(shown: int, count: int) -> Markup:
     return tag(
         "div",
-        f"The {len(shown)} targets that need a look first, of {len(targets):,}. All of them: ",
+        f"The {shown} targets that need a look first, of {count:,}. All of them: ",
         tag("a", _API, href=_relative(_API)),
         class_="note",
     )
-
-
-def _no_targets() -> Markup:
-    return tag("p", "No targets are configured.", class_="empty")
 
 
 def _foot(view: StatusView) -> Markup:
@@ -534,7 +519,3 @@ def _foot(view: StatusView) -> Markup:
 def _relative(link: str) -> str:
     """Return `link` as seen from the page: a proxy may show it below any path."""
     return f".{link}"
-
-
-def _anchor(place: int) -> str:
-    return f"t{place}"

@@ -1,4 +1,4 @@
-"""The style sheet of the status page, and the policy that allows it and nothing else."""
+"""The style sheet and icon of the status page, and the policy that allows nothing else."""
 
 import base64
 import hashlib
@@ -92,12 +92,9 @@ td.t{white-space:nowrap}
 """
 
 
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
+_CSS_HASH: Final = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
 POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_hash(CSS)}'; img-src data:; base-uri 'none';"
+    f"default-src 'none'; style-src 'sha256-{_CSS_HASH}'; img-src data:; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
-"""Scripts, fonts, frames and every other origin are out; the one style sheet and icon are in."""
+"""The Content-Security-Policy: this style sheet and icon; no script, font, frame, other origin."""

@@ -145,7 +145,7 @@ def worst_ratio(target: TargetView) -> float:
 
 
 def grade(target: TargetView) -> Grade:
-    """Say how `target` is: the worst of its polls and its resources."""
+    """Return the grade of `target`: the worst of its health, its wait and its ratios."""
     if target.health.failed:
         return Grade.DOWN
     ratio = worst_ratio(target)

@@ -21,8 +21,7 @@ from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import PrefixCache
 from exporter.web import routes
 from exporter.web.address import parse_address
-from exporter.web.connection import Route
-from exporter.web.routes import Dispatcher
+from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.bench import shape
 from tests.support.callback_timer import CallbackTimer

@@ -11,7 +11,7 @@ import pytest
 from exporter.app.engine import PRUNED_EVERY
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.target import Plan
-from exporter.store.ledger import GATHER
+from exporter.store.file_ledger import GATHER
 from tests.support.metered_vendor import DEFINITION
 from tests.support.schedule import DAY
 from tests.support.simulation import Clock, Process, plan_from, reply, simulated

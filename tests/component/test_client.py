@@ -13,8 +13,8 @@ from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import BasicAuth, DigestAuth, QueryAuth
 from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, PageNumber
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Format
-from exporter.model.definition.request import Param
 from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Exchange, Reason
 from exporter.model.reading import RateLimit

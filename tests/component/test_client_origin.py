@@ -6,8 +6,8 @@ import pytest
 
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.model.definition.paging import NextUrl
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Accounts, Collector
-from exporter.model.definition.request import Param
 from exporter.model.definition.rows import Rows
 from exporter.model.outcome import Reason
 from exporter.model.target import Target

@@ -11,7 +11,7 @@ from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, TokenAuth
 from exporter.model.definition.paging import NextUrl
-from exporter.model.definition.request import Param
+from exporter.model.definition.params import Param
 from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Exchange, Reason
 from exporter.model.target import Target

@@ -18,6 +18,7 @@ import bcrypt
 import pytest
 
 from tests.support.hostile_clients import Measured, daemon, request, status_of, unread
+from tests.support.processes import until
 
 HOLD = 0.15
 """Seconds of CPU: three times the promise."""
@@ -175,6 +176,7 @@ def test_clients_that_do_not_read_are_cut_off_and_logged_once(tmp_path: Path) ->
     with daemon(tmp_path, targets=LARGE) as live:
         # More than the system buffers for a client: the rest would stay for a minute.
         with unread(live, 40, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n") as clients:
+            until(lambda: established(live) > 40, what="all clients accepted")
             deadline = time.monotonic() + 30
             while established(live) > 5 and time.monotonic() < deadline:
                 time.sleep(0.5)

@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model.events import Event
-from exporter.store.ledger import TIDY_EVERY, Batch, Key, Ledger, LedgerFile
+from exporter.store import sqlite
+from exporter.store.file_ledger import FileLedger
+from exporter.store.ledger import Restored
 from exporter.store.readings import ReadingCache
-from exporter.store.sqlite import ReadingRecord, Record, Restored
+from exporter.store.sqlite import Batch, Write
+from exporter.store.state_file import TIDY_EVERY, StateFile
 from tests.support.ledgers import NOW, PAUSE, a_point, a_reading, oks, opened, restored, until
 
 
@@ -47,14 +52,18 @@ async def test_what_was_saved_is_there_after_a_restart(file: Path) -> None:
         }
         assert found.schedule == {"job": b"1"}
         assert found.written_at == NOW
-        assert await ledger.history("a", "f") == {("", "bandwidth"): ((NOW, 1.0), (NOW + 60, 2.0))}
+    assert (await restored(file, a="f")).histories == {
+        "a": {("", "bandwidth"): ((NOW, 1.0), (NOW + 60, 2.0))}
+    }
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 3))))
 def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
-    async def live_and_restored() -> None:
+    async def live_and_restored(folder: str) -> None:
         board, again = ReadingCache(), ReadingCache()
-        ledger = Ledger("", emit=lambda event: None, wall=lambda: NOW, pause=PAUSE)
+        ledger = FileLedger(
+            f"{folder}/state.db", emit=lambda event: None, wall=lambda: NOW, pause=PAUSE
+        )
         for turn, (target, collector, used) in enumerate(polls):
             at = NOW + turn
             if used == 0:
@@ -64,8 +73,8 @@ def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
                 board.accept(target, a_reading(used, collector), at)
                 ledger.save_reading(target, "f", a_reading(used, collector), at)
             if used == 3:
-                assert await ledger.flush()
-        assert await ledger.flush()
+                assert await ledger.settle(10.0)
+        assert await ledger.settle(10.0)
         for target, readings in (await ledger.load({"a": "f", "b": "f"})).readings.items():
             for reading, at in readings:
                 again.accept(target, reading, at)
@@ -80,7 +89,8 @@ def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
                     board.last_success(target, c) for c in ages
                 ]
 
-    asyncio.run(live_and_restored())
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(live_and_restored(folder))
 
 
 async def test_records_gather_and_are_written_soon_without_being_asked(file: Path) -> None:
@@ -103,11 +113,11 @@ async def test_saving_does_not_wait_for_the_disk(file: Path) -> None:
             ledger.save_reading("a", "f", a_reading(used), NOW)
         assert time.perf_counter() - started < 0.5
         gate.set()
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert (await restored(file, a="f")).readings == {"a": ((a_reading(999), NOW),)}
 
 
-def held(ledger: Ledger) -> threading.Event:
+def held(ledger: FileLedger) -> threading.Event:
     """Make the disk wait for a word."""
     gate = threading.Event()
     write = ledger._file.write
@@ -126,7 +136,7 @@ async def test_what_came_due_while_the_disk_was_slow_is_written_without_another_
     async with opened(file, pause=0.2) as ledger:
         gate = held(ledger)
         ledger.save_schedule({"job": b"1"})
-        await until(lambda: ledger._flight)
+        await until(lambda: ledger._batch)
         ledger.save_schedule({"job": b"2"})
         await until(lambda: ledger._overdue)
         gate.set()
@@ -141,7 +151,7 @@ async def test_closing_waits_for_the_batch_that_is_being_written(file: Path) -> 
         gate = held(ledger)
         ledger.save_schedule({"job": b"1"})
         async with asyncio.TaskGroup() as group:
-            group.create_task(ledger.flush())
+            group.create_task(ledger.settle(10.0))
             await asyncio.sleep(0.01)
             ledger.save_schedule({"other": b"2"})
             group.create_task(ledger.close())
@@ -156,19 +166,19 @@ async def test_flushes_at_the_same_time_share_the_writing(file: Path) -> None:
         write = ledger._file.write
 
         def counted(batch: Batch) -> int:
-            sizes.append(len(batch.records))
+            sizes.append(len(batch.writes))
             return write(batch)
 
         ledger._file.write = counted  # type: ignore[method-assign]
 
         async def save_and_flush(number: int) -> None:
             ledger.save_schedule({f"job {number}": b"1"})
-            assert await ledger.flush()
+            assert await ledger.settle(10.0)
 
         async with asyncio.TaskGroup() as group:
             for number in range(50):
                 group.create_task(save_and_flush(number))
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
         assert sum(sizes) == 50
         assert len(sizes) == 2  # the first alone, then all that had come meanwhile
     assert len((await restored(file)).schedule) == 50
@@ -178,20 +188,12 @@ async def test_a_flush_that_is_cancelled_harms_nobody(file: Path) -> None:
     async with opened(file, pause=60.0) as ledger:
         ledger.save_schedule({"job": b"1"})
         async with asyncio.TaskGroup() as group:
-            gone = group.create_task(ledger.flush())
-            stays = group.create_task(ledger.flush())
+            gone = group.create_task(ledger.settle(10.0))
+            stays = group.create_task(ledger.settle(10.0))
             await asyncio.sleep(0)
             gone.cancel()
         assert stays.result()
         assert gone.cancelled()
-
-
-async def test_history_holds_what_was_saved_just_before(file: Path) -> None:
-    async with opened(file, pause=60.0) as ledger:
-        ledger.save_reading("a", "f", a_reading(), NOW)
-        ledger.save_history([a_point(1.0)])
-        assert await ledger.history("a", "f") == {("", "bandwidth"): ((NOW, 1.0),)}
-        assert await ledger.history("a", "other") == {}
 
 
 async def test_a_forgotten_target_does_not_come_back(file: Path) -> None:
@@ -202,13 +204,6 @@ async def test_a_forgotten_target_does_not_come_back(file: Path) -> None:
     assert (await restored(file, a="f")).readings == {}
 
 
-async def test_without_a_file_the_process_remembers() -> None:
-    async with opened("") as ledger:
-        ledger.save_reading("a", "f", a_reading(), NOW)
-        ledger.save_history([a_point(1.0)])
-        assert await ledger.history("a", "f") == {("", "bandwidth"): ((NOW, 1.0),)}
-
-
 async def test_closing_writes_the_rest_and_leaves_one_file(file: Path) -> None:
     async with opened(file, pause=60.0) as ledger:
         ledger.save_reading("a", "f", a_reading(), NOW)
@@ -216,7 +211,7 @@ async def test_closing_writes_the_rest_and_leaves_one_file(file: Path) -> None:
         await ledger.close()
         assert time.perf_counter() - started < 1.0
         ledger.save_reading("a", "f", a_reading(2), NOW)  # too late, and no harm
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
         assert await ledger.load({"a": "f"}) == Restored()
         await ledger.close()
     assert {path.name for path in file.parent.iterdir()} == {"state.db", "state.db.lock"}
@@ -249,18 +244,20 @@ class Clock:
         return self.now
 
 
-def test_tidying_takes_one_round_an_hour_also_when_the_clock_goes_back() -> None:
+def test_tidying_takes_one_round_an_hour_also_when_the_clock_goes_back(file: Path) -> None:
     clock = Clock()
-    ledger_file = LedgerFile("", clock, print)
-    reading: dict[Key, Record] = {("reading",): ReadingRecord("a", "f", a_reading(), NOW)}
+    state_file = StateFile(str(file), clock, print)
+    save: Write = partial(
+        sqlite.save_reading, target="a", fingerprint="f", reading=a_reading(), at=NOW
+    )
     ancient = (a_point(1.0, NOW - 36 * 86_400),)
 
     def left(at: float) -> int:
         """Add an ancient point and tell whether it is still there after the batch."""
         clock.now = at
-        ledger_file.write(Batch(reading, ancient, 0))
+        state_file.write(Batch({("reading",): save}, ancient, 0))
         return int(
-            ledger_file.ask(lambda c: c.execute("SELECT count(*) FROM history").fetchone())[0]
+            state_file.ask(lambda c: c.execute("SELECT count(*) FROM history").fetchone())[0]
         )
 
     assert left(NOW) == 0
@@ -269,13 +266,15 @@ def test_tidying_takes_one_round_an_hour_also_when_the_clock_goes_back() -> None
     assert left(NOW + TIDY_EVERY) == 0
     assert left(NOW + TIDY_EVERY + 1) == 1
     assert left(NOW - TIDY_EVERY) == 0
-    ledger_file.close()
+    state_file.close()
 
 
-def test_an_error_that_is_not_the_files_is_handed_on() -> None:
-    ledger_file = LedgerFile("", lambda: NOW, print)
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        ledger_file.ask(lambda c: c.execute("SELECT * FROM nowhere"))
-    assert ledger_file.is_open
-    ledger_file.close()
-    assert not ledger_file.is_open
+def test_an_error_that_is_not_the_files_is_handed_on(file: Path) -> None:
+    state_file = StateFile(str(file), lambda: NOW, print)
+    for _ in range(3):
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            state_file.ask(lambda c: c.execute("SELECT * FROM nowhere"))
+    assert state_file.ask(lambda c: c.execute("SELECT 1").fetchone()) == (1,)
+    state_file.close()
+    # Only the file that was there before could have been at fault.
+    assert len(list(file.parent.glob("*.corrupt-*"))) == 1

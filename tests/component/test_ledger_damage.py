@@ -13,8 +13,10 @@ import msgspec
 import pytest
 
 from exporter.model.events import Event, LedgerNote
-from exporter.schedule.persistence import BudgetMemo, JobMemo, assemble, budget_key, job_key
-from exporter.store.sqlite import PointRecord, Restored
+from exporter.schedule.budget import Budget
+from exporter.schedule.persistence import budget_key, job_key, read_schedule
+from exporter.schedule.state import JobState
+from exporter.store.ledger import PointRecord, Restored
 from tests.support.ledgers import NOW, a_reading, oks, opened
 
 TARGETS = tuple(f"target-{number}" for number in range(12))
@@ -22,11 +24,11 @@ PRINTS = dict.fromkeys(TARGETS, "f")
 SCHEDULE = {
     **{
         job_key(name, "usage"): msgspec.msgpack.encode(
-            JobMemo(target=name, collector="usage", due=NOW + 300, started=NOW, calls=2.0)
+            JobState(due=NOW + 300, interval=300.0, started=NOW, calls=2.0)
         )
         for name in TARGETS
     },
-    budget_key("host#key"): msgspec.msgpack.encode(BudgetMemo(key="host#key", until=NOW + 900)),
+    budget_key("host#key"): msgspec.msgpack.encode(Budget(until=NOW + 900)),
 }
 WRONG = ("text", b"\xff\xfe", None, 2**62, -1, 1e308, float("inf"), -1e18, "", b"")
 """Values that no column of the file is meant to hold, or not of this size."""
@@ -60,7 +62,7 @@ async def good(tmp_path: Path) -> Path:
                 for turn in range(40, 0, -1)
             )
         ledger.save_schedule(SCHEDULE)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     return file
 
 
@@ -74,7 +76,7 @@ async def lived_through(file: Path) -> tuple[Restored, list[Event]]:
         ledger.save_history(
             PointRecord(name, "f", "", "bandwidth", NOW + 1, 1.0) for name in TARGETS
         )
-        assert await ledger.flush(), events
+        assert await ledger.settle(10.0), events
     return found, events
 
 
@@ -216,13 +218,18 @@ async def test_a_log_or_an_index_that_was_left_behind_harms_nothing(good: Path, 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, -1e300])
 def test_a_row_with_a_number_that_cannot_be_is_good_for_nothing(number: float) -> None:
     rows: dict[str, bytes] = {}
-    for field in ("due", "started", "calls", "since", "period_end"):
-        memo = {"target": "a", "collector": "b", "due": NOW, field: number}
-        rows[job_key(field, "b")] = msgspec.msgpack.encode(memo)
-    rows[budget_key("x")] = msgspec.msgpack.encode({"key": "x", "tokens": number})
-    snapshot, useless = assemble(rows, NOW)
-    assert snapshot.jobs == ()
-    assert snapshot.budgets == ()
+    for field in ("due", "started", "calls", "period_end"):
+        state = {"due": NOW, "interval": 300.0, field: number}
+        rows[job_key(field, "b")] = msgspec.msgpack.encode(state)
+    streak = {"reason": "auth", "detail": "", "since": number, "failures": 1, "alike": 1}
+    failing = {"due": NOW, "interval": 300.0, "streak": streak}
+    rows[job_key("streak", "b")] = msgspec.msgpack.encode(failing)
+    rows[budget_key("x")] = msgspec.msgpack.encode({"tokens": number})
+    window = {"limit": None, "remaining": number, "reset": None, "seen_at": NOW}
+    rows[budget_key("y")] = msgspec.msgpack.encode({"window": window})
+    snapshot, useless = read_schedule(rows, NOW)
+    assert snapshot.states == {}
+    assert snapshot.budgets == {}
     assert set(useless) == set(rows)
 
 
@@ -237,7 +244,7 @@ async def test_a_bug_of_ours_sets_one_file_aside_and_not_one_a_try(
     async with opened(good, events) as ledger:
         for turn in range(5):
             ledger.save_schedule({"job": bytes([turn])})
-            await ledger.flush()
+            await ledger.settle(10.0)
             await asyncio.sleep(0.05)
     assert len(list(good.parent.glob("good.db.corrupt-*"))) <= 1
 
@@ -247,7 +254,7 @@ async def test_any_name_is_a_name(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     async with opened(file) as ledger:
         ledger.save_schedule({"job": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert file.exists()
     async with opened(file) as ledger:
         assert (await ledger.load({})).schedule == {"job": b"1"}
@@ -283,7 +290,7 @@ async def test_a_place_that_cannot_be_used_costs_persistence_alone(
     async with opened(file, events) as ledger:
         assert await ledger.load({"a": "f"}) == Restored()
         ledger.save_schedule({"job": b"1"})
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
     assert oks(events) == [False]
 
 
@@ -295,7 +302,7 @@ async def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
     events: list[Event] = []
     async with opened(link, events) as ledger:
         ledger.save_schedule({"job": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert link.is_symlink()
     names: Sequence[str] = [path.name for path in real.parent.glob("*.corrupt-*")]
     assert names == ["real.db.corrupt-20251115T120000Z"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store.sqlite import APPLICATION_ID, MIGRATIONS, open_database, set_aside, transaction
+from exporter.store.sqlite import APPLICATION_ID, MIGRATIONS, transaction
+from exporter.store.state_file import open_database, set_aside
 
 NOW = 1_763_208_000.0
 STAMP = "20251115T120000Z"
@@ -51,13 +52,6 @@ def test_every_commit_is_synced_in_wal_mode(file: Path) -> None:
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
-    connection.close()
-
-
-def test_an_empty_path_is_memory() -> None:
-    connection, notice = open_database("", NOW)
-    assert connection.execute("SELECT count(*) FROM readings").fetchone() == (0,)
-    assert notice == ""
     connection.close()
 
 

@@ -23,8 +23,10 @@ import pytest
 from exporter.kernel.units import Kind
 from exporter.model.events import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
-from exporter.store.ledger import Ledger
-from exporter.store.sqlite import PointRecord, load_state, open_database
+from exporter.store.file_ledger import FileLedger
+from exporter.store.ledger import PointRecord
+from exporter.store.sqlite import load_state
+from exporter.store.state_file import open_database
 
 ROOT = Path(__file__).parents[2]
 SLOTS = 12
@@ -77,7 +79,7 @@ def a_reading(number: int) -> Reading:
 
 
 async def write_for_ever(path: str, pipe: int) -> None:
-    ledger = Ledger(path, emit=print, wall=lambda: NOW)
+    ledger = FileLedger(path, emit=print, wall=lambda: NOW)
     restored = await ledger.load(FINGERPRINTS)
     number = int(restored.schedule.get("number", b"0"))
     while True:
@@ -169,7 +171,7 @@ async def fill(path: str) -> dict[str, object]:
 
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, most))
-    ledger = Ledger(path, emit=note, wall=lambda: NOW, pause=0.02)
+    ledger = FileLedger(path, emit=note, wall=lambda: NOW, pause=0.02)
     await ledger.load({})
     saved = 0
     while not oks:

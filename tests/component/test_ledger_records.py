@@ -1,7 +1,10 @@
 """What is written comes back; what is another account's does not; what is old gets thin."""
 
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,16 +15,9 @@ from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Item, Known, Money, Note, Reading, Unlimited, Usage
 from exporter.store import sqlite
-from exporter.store.sqlite import (
-    ForgetRecord,
-    PointRecord,
-    ReadingRecord,
-    Record,
-    RenewalRecord,
-    Restored,
-    ScheduleRecord,
-    open_database,
-)
+from exporter.store.ledger import History, PointRecord, Restored
+from exporter.store.sqlite import Batch, Write
+from exporter.store.state_file import open_database
 
 NOW = 1_763_208_000.0
 HOUR = 3600.0
@@ -79,27 +75,55 @@ def a_point(
 
 
 @pytest.fixture
-def ledger() -> Iterator[sqlite3.Connection]:
-    connection, _ = open_database("", NOW)
+def ledger(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection, _ = open_database(str(tmp_path / "state.db"), NOW)
     yield connection
     connection.close()
 
 
+def a_success(target: str, fingerprint: str, reading: Reading, at: float) -> Write:
+    return partial(
+        sqlite.save_reading, target=target, fingerprint=fingerprint, reading=reading, at=at
+    )
+
+
+def a_renewal(target: str, collector: str, at: float) -> Write:
+    return partial(sqlite.renew, target=target, collector=collector, at=at)
+
+
+def a_row(key: str, value: bytes | None) -> Write:
+    return partial(sqlite.save_schedule_row, key=key, value=value)
+
+
+def a_removal(target: str) -> Write:
+    return partial(sqlite.forget, target=target)
+
+
 def write(
     ledger: sqlite3.Connection,
-    *batch: Record,
-    points: list[PointRecord] | None = None,
+    *writes: Write,
+    points: Sequence[PointRecord] = (),
     now: float = NOW,
 ) -> int:
-    return sqlite.write(ledger, batch, points or [], now)
+    numbered: dict[tuple[str, ...], Write] = {
+        (str(number),): one for number, one in enumerate(writes)
+    }
+    return sqlite.write(ledger, Batch(numbered, tuple(points), 0), now)
 
 
 def load(ledger: sqlite3.Connection, **fingerprints: str) -> Restored:
     return sqlite.load_state(ledger, fingerprints)
 
 
+def history_of(
+    ledger: sqlite3.Connection, since: float = 0.0, step: float = 0.0, **fingerprints: str
+) -> History:
+    prints = fingerprints or {"a": "f"}
+    return sqlite.load_state(ledger, prints, since, step).histories.get("a", {})
+
+
 def points_of(ledger: sqlite3.Connection, step: float = 0.0) -> tuple[tuple[float, float], ...]:
-    return sqlite.load_history(ledger, "a", "f", 0.0, step).get(("", "b"), ())
+    return history_of(ledger, step=step).get(("", "b"), ())
 
 
 # ------------------------------------------------------------------------------------ readings
@@ -107,10 +131,11 @@ def points_of(ledger: sqlite3.Connection, step: float = 0.0) -> tuple[tuple[floa
 
 @given(reading=READING, at=st.floats(0.0, NOW))
 def test_every_reading_comes_back_as_it_was(reading: Reading, at: float) -> None:
-    connection, _ = open_database("", NOW)
-    assert write(connection, ReadingRecord("a", "f", reading, at)) == 0
-    assert load(connection, a="f").readings == {"a": ((reading, at),)}
-    connection.close()
+    with tempfile.TemporaryDirectory() as folder:
+        connection, _ = open_database(f"{folder}/state.db", NOW)
+        assert write(connection, a_success("a", "f", reading, at)) == 0
+        assert load(connection, a="f").readings == {"a": ((reading, at),)}
+        connection.close()
 
 
 def test_an_empty_ledger_restores_nothing(ledger: sqlite3.Connection) -> None:
@@ -119,45 +144,43 @@ def test_an_empty_ledger_restores_nothing(ledger: sqlite3.Connection) -> None:
 
 def test_the_last_reading_of_each_collector_is_kept(ledger: sqlite3.Connection) -> None:
     quotas = a_reading(collector="quotas")
-    write(ledger, ReadingRecord("a", "f", a_reading(1), NOW), ReadingRecord("a", "f", quotas, NOW))
-    write(ledger, ReadingRecord("a", "f", a_reading(2), NOW + 60), now=NOW + 61)
+    write(ledger, a_success("a", "f", a_reading(1), NOW), a_success("a", "f", quotas, NOW))
+    write(ledger, a_success("a", "f", a_reading(2), NOW + 60), now=NOW + 61)
     restored = load(ledger, a="f")
     assert set(restored.readings["a"]) == {(quotas, NOW), (a_reading(2), NOW + 60)}
     assert restored.written_at == NOW + 61
 
 
 def test_a_renewal_moves_the_age_alone(ledger: sqlite3.Connection) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW))
-    write(ledger, RenewalRecord("a", "usage", NOW + 60), RenewalRecord("b", "usage", NOW))
+    write(ledger, a_success("a", "f", a_reading(), NOW))
+    write(ledger, a_renewal("a", "usage", NOW + 60), a_renewal("b", "usage", NOW))
     assert load(ledger, a="f", b="f").readings == {"a": ((a_reading(), NOW + 60),)}
 
 
 def test_values_of_another_account_do_not_come_back(ledger: sqlite3.Connection) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=[a_point(NOW)])
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=[a_point(NOW)])
     assert load(ledger, a="other").readings == {}
-    assert sqlite.load_history(ledger, "a", "other", 0.0, 0.0) == {}
+    assert history_of(ledger, a="other") == {}
     assert load(ledger, a="f").readings
 
 
 def test_a_target_that_became_another_forgets_all_it_had(ledger: sqlite3.Connection) -> None:
-    quotas = ReadingRecord("a", "f", a_reading(collector="quotas"), NOW)
-    write(ledger, quotas, ReadingRecord("a", "f", a_reading(1), NOW), points=[a_point(NOW)])
-    write(ledger, ReadingRecord("a", "other", a_reading(2), NOW))
+    quotas = a_success("a", "f", a_reading(collector="quotas"), NOW)
+    write(ledger, quotas, a_success("a", "f", a_reading(1), NOW), points=[a_point(NOW)])
+    write(ledger, a_success("a", "other", a_reading(2), NOW))
     assert load(ledger, a="other").readings == {"a": ((a_reading(2), NOW),)}
     assert ledger.execute("SELECT count(*) FROM history").fetchone() == (0,)
 
 
 def test_unknown_targets_are_not_read_but_stay(ledger: sqlite3.Connection) -> None:
-    write(
-        ledger, ReadingRecord("a", "f", a_reading(), NOW), ReadingRecord("b", "f", a_reading(), NOW)
-    )
+    write(ledger, a_success("a", "f", a_reading(), NOW), a_success("b", "f", a_reading(), NOW))
     assert list(load(ledger, b="f").readings) == ["b"]
     assert list(load(ledger, a="f").readings) == ["a"]
 
 
 def test_a_forgotten_target_is_gone(ledger: sqlite3.Connection) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=[a_point(NOW)])
-    write(ledger, ForgetRecord("a"), ForgetRecord("never there"), points=[a_point(NOW + 1)])
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=[a_point(NOW)])
+    write(ledger, a_removal("a"), a_removal("never there"), points=[a_point(NOW + 1)])
     assert load(ledger, a="f").readings == {}
     assert points_of(ledger) == ()
 
@@ -165,7 +188,7 @@ def test_a_forgotten_target_is_gone(ledger: sqlite3.Connection) -> None:
 def test_a_field_of_a_newer_version_is_ignored_and_one_of_an_older_has_its_default(
     ledger: sqlite3.Connection,
 ) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW))
+    write(ledger, a_success("a", "f", a_reading(), NOW))
     usage = {
         "resource": "seats",
         "kind": "quantity",
@@ -199,9 +222,7 @@ def test_a_field_of_a_newer_version_is_ignored_and_one_of_an_older_has_its_defau
 def test_a_row_that_cannot_be_understood_is_skipped_and_counted(
     ledger: sqlite3.Connection, content: object
 ) -> None:
-    write(
-        ledger, ReadingRecord("a", "f", a_reading(), NOW), ReadingRecord("b", "f", a_reading(), NOW)
-    )
+    write(ledger, a_success("a", "f", a_reading(), NOW), a_success("b", "f", a_reading(), NOW))
     ledger.execute("DROP TABLE readings")
     ledger.execute("CREATE TABLE readings (target, collector, at, reading, crc)")
     rows = [(1, "usage", NOW, content), (2, "usage", NOW, msgspec.msgpack.encode(a_reading()))]
@@ -216,8 +237,8 @@ def test_a_record_that_no_disk_can_take_does_not_stop_the_others(
 ) -> None:
     refused = write(
         ledger,
-        ReadingRecord("lone \ud800", "f", a_reading(), NOW),
-        ReadingRecord("a", "f", a_reading(), NOW),
+        a_success("lone \ud800", "f", a_reading(), NOW),
+        a_success("a", "f", a_reading(), NOW),
         points=[a_point(NOW, resource="\ud800"), a_point(NOW)],
     )
     assert refused == 2
@@ -229,9 +250,9 @@ def test_a_record_that_no_disk_can_take_does_not_stop_the_others(
 
 
 def test_rows_of_the_schedule_come_back_byte_by_byte(ledger: sqlite3.Connection) -> None:
-    write(ledger, ScheduleRecord("job a", b"\x00\xff"), ScheduleRecord("job b", b""))
-    write(ledger, ScheduleRecord("job a", b"new"), ScheduleRecord("budget", b"1"))
-    write(ledger, ScheduleRecord("budget", None), ScheduleRecord("never there", None))
+    write(ledger, a_row("job a", b"\x00\xff"), a_row("job b", b""))
+    write(ledger, a_row("job a", b"new"), a_row("budget", b"1"))
+    write(ledger, a_row("budget", None), a_row("never there", None))
     assert load(ledger).schedule == {"job a": b"new", "job b": b""}
 
 
@@ -242,22 +263,20 @@ def test_points_come_back_by_account_and_resource_in_order(ledger: sqlite3.Conne
     other = PointRecord("a", "f", "team", "seats", NOW, 5.0)
     write(
         ledger,
-        ReadingRecord("a", "f", a_reading(), NOW),
+        a_success("a", "f", a_reading(), NOW),
         points=[a_point(NOW, 1), a_point(NOW + 60, 2), other, a_point(NOW + 120, 4)],
     )
-    assert sqlite.load_history(ledger, "a", "f", 0.0, 0.0) == {
+    assert history_of(ledger) == {
         ("", "b"): ((NOW, 1.0), (NOW + 60, 2.0), (NOW + 120, 4.0)),
         ("team", "seats"): ((NOW, 5.0),),
     }
-    assert sqlite.load_history(ledger, "a", "f", NOW + 60, 0.0) == {
-        ("", "b"): ((NOW + 60, 2.0), (NOW + 120, 4.0))
-    }
+    assert history_of(ledger, NOW + 60) == {("", "b"): ((NOW + 60, 2.0), (NOW + 120, 4.0))}
 
 
 def test_the_last_point_of_each_step_stands_for_it(ledger: sqlite3.Connection) -> None:
     start = NOW // HOUR * HOUR
     points = [a_point(start + minute * 60.0, minute) for minute in range(150)]
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=points)
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=points)
     assert points_of(ledger, HOUR) == (
         (start + 59 * 60, 59.0),
         (start + 119 * 60, 119.0),
@@ -269,31 +288,30 @@ def test_the_histories_of_all_targets_are_loaded_on_demand(ledger: sqlite3.Conne
     points = [a_point(NOW - HOUR, 1), a_point(NOW, 2), PointRecord("b", "f", "", "b", NOW, 3.0)]
     write(
         ledger,
-        ReadingRecord("a", "f", a_reading(), NOW),
-        ReadingRecord("b", "f", a_reading(), NOW),
-        ReadingRecord("c", "f", a_reading(), NOW),
+        a_success("a", "f", a_reading(), NOW),
+        a_success("b", "f", a_reading(), NOW),
+        a_success("c", "f", a_reading(), NOW),
         points=points,
     )
     prints = {"a": "f", "b": "other", "c": "f"}
     assert sqlite.load_state(ledger, prints).histories == {}
     assert sqlite.load_state(ledger, prints, NOW).histories == {"a": {("", "b"): ((NOW, 2.0),)}}
     prints["b"] = "f"
-    for name, found in sqlite.load_state(ledger, prints, 0.0, 60.0).histories.items():
-        assert found == sqlite.load_history(ledger, name, "f", 0.0, 60.0)
-    assert list(sqlite.load_state(ledger, prints, 0.0).histories) == ["a", "b"]
+    assert sqlite.load_state(ledger, prints, 0.0, 60.0).histories == {
+        "a": {("", "b"): ((NOW - HOUR, 1.0), (NOW, 2.0))},
+        "b": {("", "b"): ((NOW, 3.0),)},
+    }
 
 
 def test_a_point_without_a_reading_of_its_target_is_dropped(ledger: sqlite3.Connection) -> None:
     write(ledger, points=[a_point(NOW)])
-    write(
-        ledger, ReadingRecord("a", "f", a_reading(), NOW), points=[a_point(NOW, fingerprint="old")]
-    )
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=[a_point(NOW, fingerprint="old")])
     assert points_of(ledger) == ()
     assert load(ledger, a="f").readings
 
 
 def test_a_value_that_does_not_change_costs_two_points(ledger: sqlite3.Connection) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW))
+    write(ledger, a_success("a", "f", a_reading(), NOW))
     for minute, used in enumerate([1, 5, 5, 5, 5, 5, 6]):
         write(ledger, points=[a_point(NOW + minute, used)])
     assert points_of(ledger) == ((NOW, 1.0), (NOW + 1, 5.0), (NOW + 5, 5.0), (NOW + 6, 6.0))
@@ -302,7 +320,7 @@ def test_a_value_that_does_not_change_costs_two_points(ledger: sqlite3.Connectio
 def test_points_from_a_clock_that_was_wrong_go_when_it_is_put_right(
     ledger: sqlite3.Connection,
 ) -> None:
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW))
+    write(ledger, a_success("a", "f", a_reading(), NOW))
     write(ledger, points=[a_point(NOW, 1), a_point(NOW + HOUR, 2), a_point(NOW + HOUR, 3)])
     assert points_of(ledger) == ((NOW, 1.0), (NOW + HOUR, 3.0))
     write(ledger, points=[a_point(NOW + 60, 4)])
@@ -315,7 +333,7 @@ def test_history_is_thinned_to_the_last_of_each_hour_and_ends_after_35_days(
     start = NOW - 40 * DAY
     steps = int(40 * DAY / 600)
     points = [a_point(start + step * 600.0, float(step)) for step in range(steps)]
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=points)
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=points)
     assert sqlite.tidy(ledger, NOW, 0, 10) is None
     kept = points_of(ledger)
     old = [at for at, _ in kept if at < (NOW - 2 * DAY) // HOUR * HOUR]
@@ -331,7 +349,7 @@ def test_history_is_thinned_to_the_last_of_each_hour_and_ends_after_35_days(
 
 def test_tidying_goes_on_where_it_stopped(ledger: sqlite3.Connection) -> None:
     points = [a_point(NOW - 40 * DAY, resource=f"r{n}") for n in range(5)]
-    write(ledger, ReadingRecord("a", "f", a_reading(), NOW), points=points)
+    write(ledger, a_success("a", "f", a_reading(), NOW), points=points)
     after: int | None = 0
     left = []
     while after is not None:
@@ -343,8 +361,8 @@ def test_tidying_goes_on_where_it_stopped(ledger: sqlite3.Connection) -> None:
 def test_a_target_that_nobody_polled_for_35_days_is_deleted(ledger: sqlite3.Connection) -> None:
     write(
         ledger,
-        ReadingRecord("old", "f", a_reading(), NOW - 36 * DAY),
-        ReadingRecord("a", "f", a_reading(), NOW - 34 * DAY),
+        a_success("old", "f", a_reading(), NOW - 36 * DAY),
+        a_success("a", "f", a_reading(), NOW - 34 * DAY),
     )
     sqlite.tidy(ledger, NOW, 0, 10)
     assert list(load(ledger, old="f", a="f").readings) == ["a"]
@@ -356,8 +374,8 @@ def test_collectors_and_resources_that_are_no_more_are_deleted_after_35_days(
     off = msgspec.structs.replace(a_reading(), collector="off")
     write(
         ledger,
-        ReadingRecord("a", "f", off, NOW - 36 * DAY),
-        ReadingRecord("a", "f", a_reading(), NOW),
+        a_success("a", "f", off, NOW - 36 * DAY),
+        a_success("a", "f", a_reading(), NOW),
         points=[a_point(NOW - 36 * DAY, resource="gone"), a_point(NOW)],
     )
     sqlite.tidy(ledger, NOW, 0, 10)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from exporter.model.events import Event
-from exporter.store.ledger import GATHER, Batch, Ledger, NoLedger
+from exporter.store.file_ledger import GATHER, FileLedger
+from exporter.store.ledger import NoLedger
+from exporter.store.sqlite import Batch
 from tests.support.ledgers import opened, restored, until
 
 
@@ -17,13 +19,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
 
 
-def counted(ledger: Ledger) -> list[int]:
+def counted(ledger: FileLedger) -> list[int]:
     """Return the list that will hold the size of every batch that is written."""
     sizes: list[int] = []
     write = ledger._file.write
 
     def counting(batch: Batch) -> int:
-        sizes.append(len(batch.records))
+        sizes.append(len(batch.writes))
         return write(batch)
 
     ledger._file.write = counting  # type: ignore[method-assign]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from exporter.model.events import Event
-from exporter.store.ledger import Batch, Ledger
-from exporter.store.sqlite import Restored
+from exporter.store.file_ledger import FileLedger
+from exporter.store.ledger import Restored
+from exporter.store.sqlite import Batch
 from tests.support.ledgers import NOW, PAUSE, a_point, a_reading, oks, opened, restored, until
 
 
@@ -24,9 +25,14 @@ def events() -> list[Event]:
 # ------------------------------------------------------------------------------------- trouble
 
 
-async def pages(ledger: Ledger, limit: int) -> None:
+async def pages(ledger: FileLedger, limit: int) -> None:
     """Make the disk as large as `limit` pages of 4 kB."""
-    await ledger._ask(lambda c: c.execute(f"PRAGMA max_page_count = {limit}").fetchone(), None)
+    await ledger._loop.run_in_executor(
+        ledger._thread,
+        lambda: ledger._file.ask(
+            lambda c: c.execute(f"PRAGMA max_page_count = {limit}").fetchone()
+        ),
+    )
 
 
 async def test_a_full_disk_is_told_once_and_once_when_it_is_over(
@@ -35,20 +41,20 @@ async def test_a_full_disk_is_told_once_and_once_when_it_is_over(
     async with opened(file, events) as ledger:
         await ledger.load({})
         ledger.save_schedule({"small": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
         await pages(ledger, 20)
         ledger.save_schedule({"large": b"x" * 200_000})
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
         for turn in range(20):
             ledger.save_schedule({f"row {turn}": b"1", "latest": bytes([turn])})
             ledger.save_reading("a", "f", a_reading(turn), NOW)
             await asyncio.sleep(PAUSE)
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
         assert oks(events) == [False]
         assert ledger.troubles == 1
         await pages(ledger, 10_000)
         await until(lambda: len(events) == 2)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert oks(events) == [False, True]
     trouble = str(events[0])
     assert f"{file}: database or disk is full. Values stay in memory" in trouble
@@ -63,11 +69,11 @@ async def test_reading_goes_on_while_the_disk_is_full(file: Path, events: list[E
     async with opened(file, events) as ledger:
         ledger.save_reading("a", "f", a_reading(), NOW)
         ledger.save_history([a_point(1.0)])
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
         await pages(ledger, 20)
         ledger.save_schedule({"large": b"x" * 200_000})
-        assert not await ledger.flush()
-        assert await ledger.history("a", "f") == {("", "bandwidth"): ((NOW, 1.0),)}
+        assert not await ledger.settle(10.0)
+        assert (await ledger.load({"a": "f"})).readings == {"a": ((a_reading(), NOW),)}
 
 
 async def test_a_place_that_cannot_be_written_costs_persistence_alone(
@@ -78,8 +84,7 @@ async def test_a_place_that_cannot_be_written_costs_persistence_alone(
     async with opened(blocked / "state.db", events) as ledger:
         assert await ledger.load({"a": "f"}) == Restored()
         ledger.save_reading("a", "f", a_reading(1), NOW)
-        assert not await ledger.flush()
-        assert await ledger.history("a", "f") == {}
+        assert not await ledger.settle(10.0)
         assert oks(events) == [False]
         blocked.unlink()
         ledger.save_reading("a", "f", a_reading(2), NOW)
@@ -109,7 +114,7 @@ async def test_what_is_saved_in_trouble_is_written_by_the_last_try_at_the_end(
     blocked.touch()
     async with opened(blocked / "state.db", events, pause=30.0) as ledger:
         ledger.save_schedule({"job": b"1"})
-        assert not await ledger.flush()
+        assert not await ledger.settle(10.0)
         blocked.unlink()
     assert (await restored(blocked / "state.db")).schedule == {"job": b"1"}
 
@@ -136,7 +141,7 @@ async def test_records_that_no_disk_can_take_are_counted(file: Path) -> None:
     async with opened(file) as ledger:
         ledger.save_reading("lone \ud800", "f", a_reading(), NOW)
         ledger.save_reading("a", "f", a_reading(), NOW)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
         assert ledger.refused == 1
     assert (await restored(file, a="f")).readings == {"a": ((a_reading(), NOW),)}
 
@@ -160,7 +165,7 @@ async def test_a_foreign_file_is_set_aside_and_the_ledger_starts_anew(
     async with opened(file, events) as ledger:
         assert await ledger.load({"a": "f"}) == Restored()
         ledger.save_reading("a", "f", a_reading(), NOW)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
         assert ledger.troubles == 1
     assert oks(events) == [False, True]
     aside = file.with_name("state.db.corrupt-20251115T120000Z")
@@ -179,6 +184,6 @@ async def test_a_file_that_breaks_while_it_is_open_is_set_aside(
         overwrite_from(file, 40_000)
         assert await ledger.load({}) == Restored()
         ledger.save_schedule({"job": b"1"})
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     assert oks(events) == [False, True]
     assert (await restored(file)).schedule == {"job": b"1"}

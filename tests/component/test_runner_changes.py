@@ -9,7 +9,7 @@ import pytest
 from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Poll, Reason, Unchanged
 from exporter.schedule.job import Job
-from exporter.schedule.persistence import JobMemo, Snapshot
+from exporter.schedule.persistence import Snapshot
 from tests.support.schedule import (
     DAY,
     EPOCH,
@@ -171,13 +171,13 @@ async def test_what_one_poll_changed_can_be_written_down_at_once() -> None:
     world = World(*jobs, emit=write)
     world.outcomes["one"] = [a_failure(Reason.RATE_LIMITED, 1000.0)]
     await world.run(50.0)
-    assert [memo.key for memo in written["one"].budgets] == ["host#key"]
-    assert written["two"].budgets == ()
+    assert list(written["one"].budgets) == ["host#key"]
+    assert written["two"].budgets == {}
     parts = written.values()
     whole = Snapshot(
         at=max(part.at for part in parts),
-        jobs=tuple(memo for part in parts for memo in part.jobs),
-        budgets=tuple(memo for part in parts for memo in part.budgets),
+        states={key: state for part in parts for key, state in part.states.items()},
+        budgets={key: budget for part in parts for key, budget in part.budgets.items()},
     )
     again = await restarted(world, whole, *jobs)
     await again.run(1100.0)
@@ -214,19 +214,19 @@ async def test_a_crash_loop_cannot_poll_more_often_than_the_interval() -> None:
 
 
 async def test_the_start_of_a_poll_is_told_before_it_runs() -> None:
-    told: list[JobMemo] = []
+    told: list[Snapshot] = []
 
     def started(name: str) -> None:
         assert name not in world.starts
-        told.extend(world.runner.snapshot_of(name).jobs)
+        told.append(world.runner.snapshot_of(name))
 
     world = World(a_job(), started=started)
     await world.run(5.0)
     began = world.starts["video"][0]
-    (memo,) = told
-    assert (memo.target, memo.collector) == ("video", "usage")
-    assert memo.due == pytest.approx(EPOCH + began + 300.0)
-    assert memo.started == pytest.approx(EPOCH + began)
+    (snapshot,) = told
+    state = snapshot.states["video", "usage"]
+    assert state.due == pytest.approx(EPOCH + began + 300.0)
+    assert state.started == pytest.approx(EPOCH + began)
 
 
 async def test_after_a_long_sleep_overdue_polls_are_spread() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from exporter.model.events import Event
-from exporter.store.ledger import Ledger
-from exporter.store.sqlite import Restored, StateInUseError
+from exporter.store.file_ledger import FileLedger
+from exporter.store.ledger import Restored, StateInUseError
 from tests.support.adjustable_clock import adjustable_clock
 from tests.support.cli_process import exporter as command
 from tests.support.engine_harness import plan_of, running
@@ -35,7 +35,7 @@ def events() -> list[Event]:
 
 
 @contextlib.contextmanager
-def hung(ledger: Ledger) -> Iterator[threading.Event]:
+def hung(ledger: FileLedger) -> Iterator[threading.Event]:
     """Let whatever is asked of the file hang until the event is set."""
     gate = threading.Event()
     ask = ledger._file.ask
@@ -51,8 +51,8 @@ def hung(ledger: Ledger) -> Iterator[threading.Event]:
         gate.set()
 
 
-def ledger_of(file: Path, events: list[Event], stalled: float = 0.1) -> Ledger:
-    return Ledger(str(file), emit=events.append, wall=lambda: NOW, pause=PAUSE, stalled=stalled)
+def ledger_of(file: Path, events: list[Event], stalled: float = 0.1) -> FileLedger:
+    return FileLedger(str(file), emit=events.append, wall=lambda: NOW, pause=PAUSE, stalled=stalled)
 
 
 # ------------------------------------------------------------------------ a disk that hangs
@@ -90,11 +90,10 @@ async def test_a_disk_that_hangs_later_is_told_once_and_used_again(
         ledger.save_schedule({"job": b"2"})
         began = time.monotonic()
         assert not await ledger.settle(5.0)
-        assert await ledger.history("a", "f") == {}
         assert time.monotonic() - began < 3.0
         gate.set()
         await until(lambda: len(events) == 2)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     await ledger.close()
     assert oks(events) == [False, True]
     assert (await restored(file)).schedule == {"job": b"2"}
@@ -154,7 +153,7 @@ async def test_a_file_that_is_lost_is_begun_anew_and_told_once(
     file: Path, events: list[Event], what: str
 ) -> None:
     anew: list[bool] = []
-    ledger = Ledger(
+    ledger = FileLedger(
         str(file),
         emit=events.append,
         wall=lambda: NOW,
@@ -163,7 +162,7 @@ async def test_a_file_that_is_lost_is_begun_anew_and_told_once(
     )
     await ledger.load({})
     ledger.save_reading("a", "f", a_reading(1), NOW)
-    assert await ledger.flush()
+    assert await ledger.settle(10.0)
     if what == "file":
         for path in file.parent.glob("state.db*"):
             path.unlink()
@@ -176,7 +175,7 @@ async def test_a_file_that_is_lost_is_begun_anew_and_told_once(
         copy.replace(file)
     for turn in range(3):
         ledger.save_reading("b", "f", a_reading(turn), NOW)
-        assert await ledger.flush()
+        assert await ledger.settle(10.0)
     await until(lambda: anew)
     await ledger.close()
     assert anew == [True]
@@ -224,7 +223,7 @@ async def test_a_second_ledger_on_the_file_is_refused(file: Path, events: list[E
         second.save_schedule({"second": b"1"})
         await second.close()
         first.save_schedule({"first": b"1"})
-        assert await first.flush()
+        assert await first.settle(10.0)
     assert events == []
     assert (await restored(file)).schedule == {"first": b"1"}
 

@@ -7,9 +7,9 @@ import bcrypt
 import pytest
 from aiohttp import web
 
-from exporter.web import access, connection
-from exporter.web import access as passwords
-from exporter.web.connection import Route
+from exporter.web import access
+from exporter.web.response import text_response
+from exporter.web.routes import Route
 from tests.support.serving import ask, serving
 from tests.support.web_config_folder import WebConfigFolder
 
@@ -19,7 +19,7 @@ def hashed(password: str) -> str:
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return connection.text_response("hello")
+    return text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello), "/-/healthy": Route(handler=hello)}
@@ -35,21 +35,21 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 async def test_without_users_everybody_passes(web_config: WebConfigFolder) -> None:
-    async with serving(ROUTES, guard=web_config.gate("")) as port:
+    async with serving(ROUTES, access=web_config.control("")) as port:
         assert (await ask(port, "/")).status == 200
 
 
 async def test_a_password_opens_every_address_and_none_is_open_without(
     web_config: WebConfigFolder,
 ) -> None:
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         for path in (*ROUTES, "/nowhere"):
             refused = await ask(port, path)
             assert (refused.status, refused.headers["www-authenticate"]) == (401, "Basic")
             assert (await ask(port, path, headers=basic("alice", "wonder"))).status in {200, 404}
         assert (await ask(port, "/", method="POST")).status == 401
-    gate.close()
+    control.close()
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ async def test_a_password_opens_every_address_and_none_is_open_without(
     ],
 )
 async def test_anything_else_is_401(web_config: WebConfigFolder, headers: dict[str, str]) -> None:
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=headers)).status == 401
-    gate.close()
+    control.close()
 
 
 async def test_a_password_is_checked_once_whether_good_or_bad(
@@ -85,50 +85,50 @@ async def test_a_password_is_checked_once_whether_good_or_bad(
         checked.append(password)
         return compare(password, against)
 
-    monkeypatch.setattr(passwords, "_bcrypt", counting)
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_bcrypt", counting)
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         for password in ("wonder", "wonder", "other", "other"):
             await ask(port, "/", headers=basic("alice", password))
         await ask(port, "/", headers=basic("nobody", "wonder"))
     assert checked == [b"wonder", b"other", b"wonder"]
-    gate.close()
+    control.close()
 
 
 async def test_only_so_many_good_passwords_are_remembered(
     web_config: WebConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passwords, "_REMEMBERED", 1)
-    gate = web_config.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_MOST_GOOD", 1)
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port:
         for user, password in (("a", "b"), ("c", "d"), ("a", "b")):
             assert (await ask(port, "/", headers=basic(user, password))).status == 200
-    assert len(gate._passwords._good) == 1
-    gate.close()
+    assert len(control._passwords._good) == 1
+    control.close()
 
 
 async def test_a_changed_password_ends_the_old_one_at_once(web_config: WebConfigFolder) -> None:
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
         web_config.write(f"basic_auth_users: {{alice: {hashed('another')}}}  # changed")
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 401
         assert (await ask(port, "/", headers=basic("alice", "another"))).status == 200
-    gate.close()
+    control.close()
 
 
 async def test_a_broken_file_leaves_the_old_users_and_is_told_once(
     web_config: WebConfigFolder,
 ) -> None:
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         web_config.write("basic_auth_users: {alice: plain}")
         for _ in range(3):
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             assert (await ask(port, "/")).status == 401
     (complaint,) = web_config.complaints
     assert "basic_auth_users.alice: not a bcrypt hash" in complaint
-    gate.close()
+    control.close()
 
 
 async def test_guesses_do_not_hold_up_who_is_known(
@@ -142,9 +142,9 @@ async def test_guesses_do_not_hold_up_who_is_known(
             release.wait(10)
         return compare(password, against)
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    gate = web_config.gate(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
-    async with serving(ROUTES, guard=gate) as port:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    control = web_config.control(f"basic_auth_users: {{alice: {hashed('wonder')}}}")
+    async with serving(ROUTES, access=control) as port:
         assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
         async with asyncio.TaskGroup() as group:
             guesses = [
@@ -154,7 +154,7 @@ async def test_guesses_do_not_hold_up_who_is_known(
             assert (await ask(port, "/", headers=basic("alice", "wonder"))).status == 200
             release.set()
     assert {guess.result().status for guess in guesses} == {401}
-    gate.close()
+    control.close()
 
 
 async def test_checks_of_other_users_take_turns(
@@ -168,23 +168,23 @@ async def test_checks_of_other_users_take_turns(
         checked.append(password)
         return password == b"d"
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    gate = web_config.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port, asyncio.TaskGroup() as group:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
             for number in range(40)
         ]
-        while len(gate._passwords._checks) < 40:  # noqa: ASYNC110 - until all of them wait
+        while len(control._passwords._checks) < 40:  # noqa: ASYNC110 - until all of them wait
             await asyncio.sleep(0.001)
         scraper = group.create_task(ask(port, "/", headers=basic("c", "d")))
-        while len(gate._passwords._checks) < 41:  # noqa: ASYNC110 - as above
+        while len(control._passwords._checks) < 41:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)
         release.set()
         assert (await scraper).status == 200
     assert {guess.result().status for guess in guesses} == {401}
     assert checked.index(b"d") <= 2
-    gate.close()
+    control.close()
 
 
 async def test_too_many_checks_are_refused_to_who_has_most_of_them(
@@ -196,10 +196,10 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
         release.wait(10)
         return password == b"d"
 
-    monkeypatch.setattr(passwords, "_bcrypt", slow)
-    monkeypatch.setattr(passwords, "_WAITING", 20)
-    gate = web_config.gate(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
-    async with serving(ROUTES, guard=gate) as port, asyncio.TaskGroup() as group:
+    monkeypatch.setattr(access, "_bcrypt", slow)
+    monkeypatch.setattr(access, "_MOST_WAITING", 20)
+    control = web_config.control(f"basic_auth_users: {{a: {hashed('b')}, c: {hashed('d')}}}")
+    async with serving(ROUTES, access=control) as port, asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(ask(port, "/", headers=basic("a", str(number))))
             for number in range(40)
@@ -212,15 +212,15 @@ async def test_too_many_checks_are_refused_to_who_has_most_of_them(
         release.set()
         assert (await scraper).status == 200
     assert sorted(guess.result().status for guess in guesses) == [401] * 19 + [503] * 21
-    gate.close()
+    control.close()
 
 
 async def test_headers_of_the_file_are_on_every_answer(web_config: WebConfigFolder) -> None:
-    gate = web_config.gate(
+    control = web_config.control(
         "http_server_config:\n  headers:\n"
         "    Strict-Transport-Security: max-age=60\n    X-Frame-Options: sameorigin\n"
     )
-    async with serving(ROUTES, guard=gate) as port:
+    async with serving(ROUTES, access=control) as port:
         for path in ("/", "/nowhere"):
             answer = await ask(port, path)
             assert answer.headers["strict-transport-security"] == "max-age=60"
@@ -228,10 +228,10 @@ async def test_headers_of_the_file_are_on_every_answer(web_config: WebConfigFold
 
 
 async def test_the_rate_limit_is_429_before_passwords(web_config: WebConfigFolder) -> None:
-    gate = web_config.gate(
+    control = web_config.control(
         f"rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users: {{a: {hashed('b')}}}"
     )
-    async with serving(ROUTES, guard=gate) as port:
+    async with serving(ROUTES, access=control) as port:
         statuses = [(await ask(port, "/")).status for _ in range(3)]
     assert statuses == [401, 401, 429]
-    gate.close()
+    control.close()

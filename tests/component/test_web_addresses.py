@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from exporter.web import routes
-from exporter.web.connection import CHANGE_METHODS, Route
 from exporter.web.negotiate import Format
-from exporter.web.routes import Body, metrics_handler
+from exporter.web.routes import CHANGE_METHODS, Body, Route, metrics_handler
 from tests.support.serving import Answer, ask, serving
 
 TEXT = b"# TYPE usage_up gauge\nusage_up 1\n"

@@ -7,10 +7,9 @@ import pytest
 from aiohttp import web
 
 from exporter.kernel.override import override
-from exporter.web import connection
 from exporter.web.address import Address, CannotListen, parse_address
-from exporter.web.connection import Route
-from exporter.web.routes import Dispatcher
+from exporter.web.response import text_response
+from exporter.web.routes import CHANGE_METHODS, Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.support.serving import LOOPBACK, Broken, ask, parse, serving
 
@@ -18,7 +17,7 @@ CANARY = "canary-5f1e"
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return connection.text_response("hello")
+    return text_response("hello")
 
 
 async def hang(request: web.BaseRequest) -> web.StreamResponse:
@@ -34,7 +33,7 @@ ROUTES = {
     "/": Route(handler=hello),
     "/hang": Route(handler=hang),
     "/crash": Route(handler=crash),
-    "/change": Route(handler=hello, methods=connection.CHANGE_METHODS),
+    "/change": Route(handler=hello, methods=CHANGE_METHODS),
 }
 
 

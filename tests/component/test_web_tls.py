@@ -10,17 +10,16 @@ import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
-from exporter.web import connection
 from exporter.web.access import AccessControl
-from exporter.web.connection import Route
-from exporter.web.routes import Dispatcher
+from exporter.web.response import text_response
+from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 from tests.support.serving import LOOPBACK, Answer, Broken, ask, parse, serving
 from tests.support.web_config_folder import WebConfigFolder
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
-    return connection.text_response("hello")
+    return text_response("hello")
 
 
 ROUTES = {"/": Route(handler=hello)}
@@ -37,15 +36,15 @@ STRICT = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyCl
 
 
 @asynccontextmanager
-async def listening(gate: AccessControl) -> AsyncIterator[int]:
+async def listening(control: AccessControl) -> AsyncIterator[int]:
     broken = Broken()
-    server = WebServer(Dispatcher(ROUTES, failed=broken.report, guard=gate), grace=0.2)
-    (address,) = await server.start([LOOPBACK], tls=gate.context)
+    server = WebServer(Dispatcher(ROUTES, failed=broken.report, access=control), grace=0.2)
+    (address,) = await server.start([LOOPBACK], tls=control.context)
     try:
         yield address.port
     finally:
         await server.stop()
-        gate.close()
+        control.close()
     assert broken == []
 
 
@@ -65,13 +64,13 @@ async def ask_tls(port: int, context: ssl.SSLContext, name: str = "exporter.test
 
 async def test_tls_is_spoken_with_the_certificate_of_the_file(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    async with listening(web_config.gate(TLS)) as port:
+    async with listening(web_config.control(TLS)) as port:
         assert (await ask_tls(port, web_config.client())).text == "hello\n"
 
 
 async def renewed(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    async with listening(web_config.gate(TLS)) as port:
+    async with listening(web_config.control(TLS)) as port:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=web_config.client(), server_hostname="exporter.test"
         )
@@ -100,9 +99,9 @@ async def test_half_a_renewal_leaves_the_old_pair_until_the_other_half_comes(
     web_config: WebConfigFolder,
 ) -> None:
     web_config.issue("exporter.test")
-    gate = web_config.gate(TLS)
+    control = web_config.control(TLS)
     old = (web_config.folder / "key.pem").read_bytes()
-    async with listening(gate) as port:
+    async with listening(control) as port:
         web_config.issue("renewed.test")
         new = (web_config.folder / "key.pem").read_bytes()
         (web_config.folder / "key.pem").write_bytes(old)
@@ -117,7 +116,7 @@ async def test_half_a_renewal_leaves_the_old_pair_until_the_other_half_comes(
 async def test_a_client_certificate_is_asked_for_and_checked(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
     stranger = trustme.CA()
-    async with listening(web_config.gate(STRICT)) as port:
+    async with listening(web_config.control(STRICT)) as port:
         assert (await ask_tls(port, web_config.client("prometheus.test"))).status == 200
         with pytest.raises(REFUSED):
             await ask_tls(port, web_config.client())
@@ -129,7 +128,7 @@ async def test_a_client_certificate_is_asked_for_and_checked(web_config: WebConf
 
 async def test_a_stricter_policy_holds_without_a_restart(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    async with listening(web_config.gate(TLS)) as port:
+    async with listening(web_config.control(TLS)) as port:
         assert (await ask_tls(port, web_config.client())).status == 200
         web_config.write(STRICT)
         with pytest.raises(REFUSED):
@@ -145,8 +144,8 @@ async def test_only_allowed_names_pass(
     web_config: WebConfigFolder, allowed: str, status: int
 ) -> None:
     web_config.issue("exporter.test")
-    gate = web_config.gate(STRICT + f'  client_allowed_sans: ["{allowed}"]\n')
-    async with listening(gate) as port:
+    control = web_config.control(STRICT + f'  client_allowed_sans: ["{allowed}"]\n')
+    async with listening(control) as port:
         answer = await ask_tls(port, web_config.client("prometheus.test", "::1"))
     assert answer.status == status
 
@@ -156,7 +155,7 @@ async def test_a_client_without_a_certificate_has_no_allowed_name(
 ) -> None:
     web_config.issue("exporter.test")
     text = STRICT.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
-    async with listening(web_config.gate(text + "  client_allowed_sans: [a]\n")) as port:
+    async with listening(web_config.control(text + "  client_allowed_sans: [a]\n")) as port:
         assert (await ask_tls(port, web_config.client())).status == 403
 
 
@@ -165,7 +164,7 @@ async def test_without_a_ca_file_the_systems_authorities_are_asked(
 ) -> None:
     web_config.issue("exporter.test")
     text = TLS + "  client_auth_type: VerifyClientCertIfGiven\n"
-    async with listening(web_config.gate(text)) as port:
+    async with listening(web_config.control(text)) as port:
         assert (await ask_tls(port, web_config.client())).status == 200
 
 
@@ -176,7 +175,7 @@ async def test_versions_suites_and_curves_are_kept_to(web_config: WebConfigFolde
         " TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]\n"
         "  curve_preferences: [CurveP384]\n  prefer_server_cipher_suites: false\n"
     )
-    async with listening(web_config.gate(text)) as port:
+    async with listening(web_config.control(text)) as port:
         _, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=web_config.client(), server_hostname="exporter.test"
         )
@@ -194,7 +193,7 @@ async def test_versions_suites_and_curves_are_kept_to(web_config: WebConfigFolde
 
 async def test_tls_is_not_switched_off_while_running(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    async with listening(web_config.gate(TLS)) as port:
+    async with listening(web_config.control(TLS)) as port:
         web_config.write("")
         assert (await ask_tls(port, web_config.client())).status == 200
     assert "cannot be switched on or off" in web_config.complaints[0]
@@ -202,9 +201,9 @@ async def test_tls_is_not_switched_off_while_running(web_config: WebConfigFolder
 
 async def test_tls_is_not_switched_on_while_running(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    gate = web_config.gate("")
-    assert gate.context is None
-    async with serving(ROUTES, guard=gate) as port:
+    control = web_config.control("")
+    assert control.context is None
+    async with serving(ROUTES, access=control) as port:
         web_config.write(TLS)
         assert (await ask(port, "/")).status == 200
     assert "cannot be switched on or off" in web_config.complaints[0]
@@ -212,7 +211,7 @@ async def test_tls_is_not_switched_on_while_running(web_config: WebConfigFolder)
 
 async def test_a_plain_request_to_the_tls_port_does_no_harm(web_config: WebConfigFolder) -> None:
     web_config.issue("exporter.test")
-    async with listening(web_config.gate(TLS)) as port:
+    async with listening(web_config.control(TLS)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert b"200" not in await reader.read()
@@ -235,10 +234,10 @@ def test_a_file_that_is_no_pem_or_missing_is_named(
     wanted = words.format(folder=web_config.folder)
     (web_config.folder / spoil).write_text("no pem")
     with pytest.raises(OSError, match=wanted):
-        web_config.gate(STRICT)
+        web_config.control(STRICT)
     (web_config.folder / spoil).unlink()
     with pytest.raises(OSError, match=wanted + "no such file or directory"):
-        web_config.gate(STRICT)
+        web_config.control(STRICT)
 
 
 def test_a_key_with_a_password_is_refused_and_asks_nobody(web_config: WebConfigFolder) -> None:
@@ -252,4 +251,4 @@ def test_a_key_with_a_password_is_refused_and_asks_nobody(web_config: WebConfigF
         )
     )
     with pytest.raises(OSError, match="the key has a password"):
-        web_config.gate(TLS)
+        web_config.control(TLS)

@@ -314,39 +314,47 @@ def test_the_schema_that_a_file_names_exists(path: Path) -> None:
 # --------------------------------------------------------------------------------- architecture
 
 
-def test_every_room_of_the_house_is_told_and_no_other() -> None:
-    told = {
-        code(row[0])[0].rstrip("/")
-        for row in rows(ARCHITECTURE, "room", "lives here", "may know", "must never")
+PACKAGES = rows(ARCHITECTURE, "package", "modules", "holds", "may import", "must never")
+
+
+def modules_in(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")}
+
+
+def test_the_architecture_names_every_package_and_no_other() -> None:
+    package = ROOT / "exporter"
+    there = {
+        f"{path.parent.relative_to(package)}/"
+        for path in package.rglob("__init__.py")
+        if path.parent != package
     }
-    package = ROOT / "exporter"
-    there = {path.parent.name for path in package.glob("*/__init__.py")}
-    there |= {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
-    assert told == there
+    assert {code(row[0])[0] for row in PACKAGES} == there | modules_in(package)
 
 
-def modules_named() -> list[str]:
-    """Return ``room/module.py`` and ``room.module`` as the architecture writes them."""
-    return sorted(
-        {
-            span
-            for span in code(prose(ARCHITECTURE))
-            if re.fullmatch(r"[a-z_]+/([a-z_]+(\.py)?/?)?", span)
-            or (re.fullmatch(r"[a-z_]+\.[a-z_]+", span) and not span.endswith((".py", ".toml")))
-        }
-    )
+@pytest.mark.parametrize("row", PACKAGES, ids=lambda row: code(row[0])[0])
+def test_the_architecture_names_every_module_and_no_other(row: list[str]) -> None:
+    assert code(row[1]) == sorted(modules_in(ROOT / "exporter" / code(row[0])[0]))
 
 
-@pytest.mark.parametrize("span", modules_named())
-def test_every_module_that_the_architecture_names_exists(span: str) -> None:
-    package = ROOT / "exporter"
-    if "/" in span:
-        assert (package / span).exists()
-        return
-    module, _, name = span.partition(".")
-    inside = package / f"{module}.py"
-    is_there = inside.exists() and f"def {name}(" in inside.read_text("utf-8")
-    assert is_there or (package / module / f"{name}.py").exists()
+def names_told() -> list[str]:
+    """Return `fetch.client.Client.fetch` and the like as the architecture writes them."""
+    tops = {path.stem for path in (ROOT / "exporter").iterdir()} - {"__init__"}
+    spans = {span for span in code(prose(ARCHITECTURE)) if re.fullmatch(r"\w+(\.\w+)+", span)}
+    return sorted(span for span in spans if span.partition(".")[0] in tops)
+
+
+@pytest.mark.parametrize("name", names_told())
+def test_every_name_in_the_architecture_exists(name: str) -> None:
+    parts = f"exporter.{name}".split(".")
+    last = max(i for i in range(len(parts)) if find_spec_of(parts[: i + 1]))
+    found: Any = import_module(".".join(parts[: last + 1]))
+    for part in parts[last + 1 :]:
+        found = getattr(found, part)
+
+
+def find_spec_of(parts: list[str]) -> bool:
+    path = ROOT.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def test_every_contract_is_told_and_no_other() -> None:

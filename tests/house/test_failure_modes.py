@@ -1,4 +1,4 @@
-"""docs/failure-modes.md tells of everything that can go wrong, and each row's test is there."""
+"""docs/failure-modes.md covers every failure reason and fault, and the test of each row exists."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and "tests/"
 KNOWN = (
     "Limits and the price of polling",
     "Hanging, dying, blocking",
-    "Clients that mean harm, or do not know better",
+    "Hostile and broken clients",
     "Names, connections and proxies",
     "Stale, vanished and zero values",
     "Limits, percentages, periods, late data",
@@ -24,7 +24,7 @@ KNOWN = (
     "Duplicates, cardinality, memory",
     "Secrets",
 )
-"""What others have failed at, by kind."""
+"""Known failures of other exporters, by kind."""
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.ratelimit import rate_limit_of, wait_of
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.model.definition.ratelimit import RateLimitRules, ResetKind
 from tests.support.vendor import NOW
 
@@ -49,7 +49,7 @@ THROTTLINGS = st.builds(
 def test_a_wait_is_finite_and_not_negative(
     headers: tuple[tuple[str, str], ...], throttling: RateLimitRules
 ) -> None:
-    seconds = wait_of(headers, NOW, throttling)
+    seconds = read_rate_limit(headers, NOW, throttling).wait
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 
 
@@ -57,7 +57,7 @@ def test_a_wait_is_finite_and_not_negative(
 def test_a_rate_is_finite_and_not_negative(
     headers: tuple[tuple[str, str], ...], throttling: RateLimitRules
 ) -> None:
-    told = rate_limit_of(headers, NOW, throttling)
+    told = read_rate_limit(headers, NOW, throttling).rate
     if told is not None:
         numbers = (told.limit, told.remaining, told.reset_at)
         assert any(number is not None for number in numbers[:2])
@@ -68,5 +68,5 @@ def test_a_rate_is_finite_and_not_negative(
 def test_retry_after_is_a_floor(headers: tuple[tuple[str, str], ...], seconds: int) -> None:
     told = (*headers, ("retry-after", str(seconds)))
     others = [name for name, _ in headers if name.startswith("retry-after-ms")]
-    found = wait_of(told, NOW, RateLimitRules())
+    found = read_rate_limit(told, NOW, RateLimitRules()).wait
     assert others or (found is not None and found >= seconds)

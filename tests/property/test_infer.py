@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.authoring.infer import Sample, Unusable, read_sample
+from exporter.authoring.sample import Sample, Unusable, read_sample
 from exporter.model.outcome import Failure
 from exporter.model.reading import Known, Reading
 from tests.support.drafting import compiled, drafted, learned

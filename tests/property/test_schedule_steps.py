@@ -11,18 +11,17 @@ from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.schedule import budget, state
 from exporter.schedule.budget import (
-    FRESH,
+    NOTHING_KNOWN,
     RESET_MARGIN,
     Budget,
-    Settlement,
     Window,
     hold,
-    settle,
-    spend,
+    poll_ended,
+    poll_started,
 )
 from exporter.schedule.job import BudgetLimits
-from exporter.schedule.persistence import Clocks, Snapshot, recall, take_snapshot
-from exporter.schedule.state import JITTER, FailureStreak, JobState, Tick, backoff
+from exporter.schedule.persistence import read_schedule, recalled, schedule_rows, snapshot
+from exporter.schedule.state import JITTER, Clocks, FailureStreak, JobState, PollEnd, backoff
 from tests.support.schedule import EPOCH, a_job, a_poll
 
 failures = st.integers(0, 10**9)
@@ -80,8 +79,8 @@ def test_no_pressure_undercuts_the_minimum_or_exceeds_the_interval(
     interval: float, minimum: float, data_cadence: float | None, ratio: float | None
 ) -> None:
     job = a_job(interval=interval, min_interval=minimum, data_cadence=data_cadence, adaptive=True)
-    paced = state.paced_interval(job, ratio)
-    assert minimum <= paced <= max(interval, minimum)
+    pace_cause = state.paced_interval(job, ratio)
+    assert minimum <= pace_cause <= max(interval, minimum)
 
 
 @given(st.integers(1, 100), st.sampled_from([60.0, 900.0, 3600.0, 86_400.0]), st.floats(0, 4e9))
@@ -109,14 +108,14 @@ def test_no_failure_brings_the_next_poll_before_the_minimum_or_the_told_wait(
 ) -> None:
     minimum, wait = min(paces), outcome.wait
     job = a_job(interval=max(paces), min_interval=minimum)
-    trouble = FailureStreak(
-        reason=outcome.reason, detail="", since=0.0, failures=count, alike=count
+    streak = FailureStreak(reason=outcome.reason, detail="", since=0.0, failures=count, alike=count)
+    before = msgspec.structs.replace(state.new_state(job, 0.0), streak=streak if count else None)
+    end = PollEnd(now=took, wall=EPOCH + took, started=0.0, chance=chance)
+    poll = a_poll(job, outcome)
+    after, _ = budget.poll_ended(
+        budget.NOTHING_KNOWN, BudgetLimits(), poll, end, cost=1.0, spent=1.0
     )
-    before = msgspec.structs.replace(state.fresh(job, 0.0), trouble=trouble if count else None)
-    facts = Settlement(now=took, wall=EPOCH + took, chance=chance, cost=1.0, spent=1.0)
-    after, _ = budget.settle(budget.FRESH, BudgetLimits(), a_poll(job, outcome), facts)
-    tick = Tick(now=took, wall=EPOCH + took, started=0.0, until=after.until, chance=chance)
-    stepped, _ = state.step(job, before, a_poll(job, outcome), tick)
+    stepped, _ = state.poll_ended(job, before, poll, end, budget_wait=after.until)
     due = max(stepped.due, after.until)
     assert due >= minimum
     assert due <= took + max(job.interval, 86_400.0) * (1.0 + JITTER)
@@ -135,16 +134,16 @@ polls = st.lists(st.tuples(st.floats(0.0, 30.0), st.integers(1, 5)), min_size=1,
 def test_no_span_of_time_holds_more_requests_than_the_declared_rate_allows(
     rate: float, burst: int, polls: list[tuple[float, int]]
 ) -> None:
-    terms = BudgetLimits(rate=rate, burst=float(burst))
-    budget, now, made = FRESH, 0.0, [(0.0, 0)]
+    limits = BudgetLimits(rate=rate, burst=float(burst))
+    budget, now, made = NOTHING_KNOWN, 0.0, [(0.0, 0)]
     for pause, cost in polls:
         now += pause
-        held = hold(budget, terms, now, cost=cost, pledged=0.0)
+        held = hold(budget, limits, now, cost=cost, in_flight=0.0)
         if held is not None:
             assert held.until > now
             now = held.until
-            assert hold(budget, terms, now, cost=cost, pledged=0.0) is None
-        budget = spend(budget, terms, now, cost=cost, pledged=0.0, demand=1.0)
+            assert hold(budget, limits, now, cost=cost, in_flight=0.0) is None
+        budget = poll_started(budget, limits, now, cost=cost, in_flight=0.0, demand=1.0)
         made.append((now, cost))
     dearest = max(cost for _, cost in polls)
     for first in range(len(made)):
@@ -165,27 +164,28 @@ def test_no_span_of_time_holds_more_requests_than_the_declared_rate_allows(
 def test_the_reserve_is_never_touched_by_our_doing(
     limit: int, reserve: float, demand: float, turns: list[tuple[float, int]]
 ) -> None:
-    terms = BudgetLimits(reserve=reserve)
+    limits = BudgetLimits(reserve=reserve)
     kept = min(math.floor(reserve * limit), limit - 1)
     remaining, reset, now = limit, 600.0, 0.0
-    budget = FRESH
+    budget = NOTHING_KNOWN
     for pause, others in turns:
         now += pause
-        held = hold(budget, terms, now, cost=1.0, pledged=0.0)
+        held = hold(budget, limits, now, cost=1.0, in_flight=0.0)
         if held is not None:
             now = held.until
             assert now <= reset + RESET_MARGIN + 1e-6
         if now >= reset:
             remaining, reset = limit, reset + 600.0
-        if held is not None and hold(budget, terms, now, cost=1.0, pledged=0.0):
+        if held is not None and hold(budget, limits, now, cost=1.0, in_flight=0.0):
             continue
         if budget.window is not None:
             assert remaining - 1 >= kept
-        budget = spend(budget, terms, now, cost=1.0, pledged=0.0, demand=demand)
+        budget = poll_started(budget, limits, now, cost=1.0, in_flight=0.0, demand=demand)
         remaining = max(0, remaining - 1 - others)  # the answer tells of the others' requests
         rate = RateLimit(limit=limit, remaining=remaining, reset_at=EPOCH + reset)
-        facts = Settlement(now=now, wall=EPOCH + now, chance=0.0, cost=1.0, spent=1.0)
-        budget, _ = settle(budget, terms, a_poll(a_job(), Unchanged(), rate=rate), facts)
+        end = PollEnd(now=now, wall=EPOCH + now, started=now)
+        poll = a_poll(a_job(), Unchanged(), rate=rate)
+        budget, _ = poll_ended(budget, limits, poll, end, cost=1.0, spent=1.0)
 
 
 numbers = st.none() | floors
@@ -201,27 +201,28 @@ outcomes = st.just(Unchanged()) | st.builds(
 def test_whatever_a_vendor_says_polls_go_on_within_a_day(
     answers: list[tuple[Failure | Unchanged, RateLimit | None, float]], chance: float
 ) -> None:
-    terms = BudgetLimits(rate=1.0, burst=2.0)
-    budget, now = FRESH, 0.0
+    limits = BudgetLimits(rate=1.0, burst=2.0)
+    budget, now = NOTHING_KNOWN, 0.0
     for outcome, rate, took in answers:
-        held = hold(budget, terms, now, cost=1.0, pledged=0.0)
+        held = hold(budget, limits, now, cost=1.0, in_flight=0.0)
         steps = 0
         while held is not None:
             assert now < held.until <= now + 86_401.0
             now, steps = held.until, steps + 1
             assert steps < 10
-            held = hold(budget, terms, now, cost=1.0, pledged=0.0)
-        budget = spend(budget, terms, now, cost=1.0, pledged=0.0, demand=0.01)
+            held = hold(budget, limits, now, cost=1.0, in_flight=0.0)
+        budget = poll_started(budget, limits, now, cost=1.0, in_flight=0.0, demand=0.01)
         now += took
-        facts = Settlement(now=now, wall=EPOCH + now, chance=chance, cost=1.0, spent=2.0)
-        budget, _ = settle(budget, terms, a_poll(a_job(), outcome, rate=rate), facts)
+        end = PollEnd(now=now, wall=EPOCH + now, started=now, chance=chance)
+        poll = a_poll(a_job(), outcome, rate=rate)
+        budget, _ = poll_ended(budget, limits, poll, end, cost=1.0, spent=2.0)
 
 
 # ------------------------------------------------------------------------------------- the restart
 
 
 times = st.integers(0, 10**9).map(lambda milliseconds: milliseconds / 1000.0)
-troubles = st.builds(
+streaks = st.builds(
     FailureStreak,
     reason=reasons,
     detail=st.text(max_size=9),
@@ -233,26 +234,26 @@ states = st.builds(
     JobState,
     due=times,
     interval=st.just(0.0),
-    started=times | st.just(-math.inf),
-    trouble=st.none() | troubles,
+    started=times,
+    streak=st.none() | streaks,
     last_success=st.none() | times,
     calls=st.floats(1.0, 99.0),
     period_end=st.none() | times,
 )
 windows = st.builds(
-    Window, limit=st.none() | times, remaining=times, reset=st.none() | times, seen=times
+    Window, limit=st.none() | times, remaining=times, reset=st.none() | times, seen_at=times
 )
 all_budgets = st.builds(
     Budget,
     until=times | st.just(-math.inf),
-    why=st.none() | st.sampled_from(WaitCause),
-    strikes=st.integers(0, 99),
-    refusals=st.integers(0, 99),
+    cause=st.none() | st.sampled_from(WaitCause),
+    throttlings=st.integers(0, 99),
+    rejections=st.integers(0, 99),
     tokens=st.none() | st.floats(-99.0, 99.0),
-    stamp=times,
+    tokens_at=times,
     window=st.none() | windows,
     next_start=times | st.just(-math.inf),
-    recovered=times | st.just(-math.inf),
+    recovery_end=times | st.just(-math.inf),
 )
 
 
@@ -267,9 +268,10 @@ def rounded(thing: object) -> object:
 def test_what_is_remembered_is_what_was(
     kept: JobState, budget: Budget, now: float, passed: float
 ) -> None:
-    memo = take_snapshot([], {("a", "b"): kept}, {"c": budget}, Clocks(now=now, wall=EPOCH))
-    written = msgspec.json.decode(msgspec.json.encode(memo), type=Snapshot)
-    again = recall(written, Clocks(now=now + passed, wall=EPOCH + passed))
+    rows = schedule_rows(snapshot({("a", "b"): kept}, {"c": budget}, Clocks(now=now, wall=EPOCH)))
+    written, useless = read_schedule(rows, EPOCH)
+    assert useless == ()
+    again = recalled(written, Clocks(now=now + passed, wall=EPOCH + passed))
     assert rounded(again.states["a", "b"]) == rounded(kept)
-    found = again.budgets.get("c", FRESH)
-    assert rounded(found) == rounded(msgspec.structs.replace(budget, paced=None))
+    found = again.budgets.get("c", NOTHING_KNOWN)
+    assert rounded(found) == rounded(budget)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.model.outcome import Failure, Reason
-from exporter.store.ledger import GATHER
+from exporter.store.file_ledger import GATHER
 from tests.support.schedule import DAY
 from tests.support.simulation import reply
 

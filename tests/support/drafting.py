@@ -7,8 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from exporter.app.replay import target_for
-from exporter.authoring.infer import Sample, infer
+from exporter.authoring.infer import infer
 from exporter.authoring.new import text_of
+from exporter.authoring.sample import Sample
 from exporter.config.plan import compile_text
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.mapping.read import read_payload

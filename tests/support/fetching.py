@@ -12,9 +12,10 @@ from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import Clock, compile_template
 from exporter.model.definition.auth import Auth, HeaderAuth, NoAuth
+from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Accounts, Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
-from exporter.model.definition.request import Argument, ArrayStyle, Json, Param, Request
+from exporter.model.definition.request import Argument, ArrayStyle, Json, Request
 from exporter.model.outcome import Failure, Fetched, Payload
 from exporter.model.target import Http, LiteralSecret, SecretSource, Target
 from tests.support.vendor import NOW

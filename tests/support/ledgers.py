@@ -9,8 +9,10 @@ from pathlib import Path
 from exporter.kernel.units import Kind
 from exporter.model.events import Event, LedgerTrouble
 from exporter.model.reading import Reading, Usage
-from exporter.store.ledger import Ledger
-from exporter.store.sqlite import PointRecord, Restored, load_state, open_database
+from exporter.store.file_ledger import FileLedger
+from exporter.store.ledger import PointRecord, Restored
+from exporter.store.sqlite import load_state
+from exporter.store.state_file import open_database
 
 NOW = 1_763_208_000.0
 PAUSE = 0.01
@@ -28,10 +30,10 @@ def a_point(used: float, at: float = NOW) -> PointRecord:
 @asynccontextmanager
 async def opened(
     file: Path | str, events: list[Event] | None = None, *, pause: float = PAUSE
-) -> AsyncIterator[Ledger]:
+) -> AsyncIterator[FileLedger]:
     """Without `events` there must be none."""
     told = [] if events is None else events
-    ledger = Ledger(str(file), emit=told.append, wall=lambda: NOW, pause=pause)
+    ledger = FileLedger(str(file), emit=told.append, wall=lambda: NOW, pause=pause)
     try:
         yield ledger
     finally:
@@ -44,7 +46,7 @@ async def restored(file: Path, **fingerprints: str) -> Restored:
     connection, aside = open_database(str(file), NOW)
     assert aside == ""
     with contextlib.closing(connection):
-        return load_state(connection, fingerprints)
+        return load_state(connection, fingerprints, since=0.0)
 
 
 async def until(condition: Callable[[], object]) -> None:

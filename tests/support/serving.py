@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 
 from exporter.web.address import Address
-from exporter.web.connection import Route
-from exporter.web.routes import Access, Dispatcher
+from exporter.web.routes import Access, Dispatcher, Route
 from exporter.web.server import WebServer
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -43,14 +42,14 @@ async def serving(
     routes: Mapping[str, Route],
     *,
     broken: Broken | None = None,
-    guard: Access | None = None,
+    access: Access | None = None,
     read_headers: float = 5.0,
     slowest: float = 10.0,
     grace: float = 0.2,
 ) -> AsyncIterator[int]:
     """Serve `routes` and give the port."""
     report = (broken if broken is not None else Broken()).report
-    dispatch = Dispatcher(routes, failed=report, guard=guard, slowest=slowest)
+    dispatch = Dispatcher(routes, failed=report, access=access, slowest=slowest)
     server = WebServer(dispatch, read_headers=read_headers, grace=grace)
     (address,) = await server.start([LOOPBACK])
     try:

@@ -23,7 +23,7 @@ from exporter.kernel.override import override
 from exporter.model.events import Event
 from exporter.model.outcome import Failure
 from exporter.model.target import Http, Plan, Rejected
-from exporter.store.ledger import Ledger
+from exporter.store.file_ledger import FileLedger
 from tests.support.parsed_exposition import ParsedExposition
 from tests.support.schedule import EPOCH, CalendarLoop
 
@@ -84,12 +84,12 @@ class Wires:
         pass
 
 
-def _spare_the_disk(ledger: Ledger) -> None:
+def _spare_the_disk(ledger: FileLedger) -> None:
     """Let nobody wait until the bytes are on the disk: in these tests no plug is pulled."""
     file, opened = ledger._file, ledger._file._open
 
     def open_() -> sqlite3.Connection:
-        is_new = not file.is_open
+        is_new = file._connection is None
         connection = opened()
         if is_new:
             connection.execute("PRAGMA synchronous = OFF")
@@ -120,7 +120,7 @@ class Process:
         self.engine = Engine(plan, world)
         client = self.engine._client
         client._world = msgspec.structs.replace(client._world, send=Wires(vendor).send)
-        if isinstance(self.engine._ledger, Ledger):
+        if isinstance(self.engine._ledger, FileLedger):
             _spare_the_disk(self.engine._ledger)
         self._running: asyncio.Task[None] | None = None
 
@@ -136,11 +136,11 @@ class Process:
     async def kill(self) -> None:
         """End as by SIGKILL: what was not written yet is lost."""
         ledger = self.engine._ledger
-        if isinstance(ledger, Ledger):
+        if isinstance(ledger, FileLedger):
             ledger._closed = True
             ledger._cancel_timer()
         await self._end()
-        if isinstance(ledger, Ledger):
+        if isinstance(ledger, FileLedger):
             ledger._file.close()
         self.engine.shelf.close()
 

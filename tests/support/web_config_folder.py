@@ -30,7 +30,7 @@ class WebConfigFolder:
         (self.folder / "cert.pem").write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.folder / "key.pem")
 
-    def gate(self, text: str) -> AccessControl:
+    def control(self, text: str) -> AccessControl:
         self.write(text)
         return AccessControl(
             str(self.folder / "web.yaml"), clock=Clock(), complain=self.complaints.append

@@ -29,12 +29,12 @@ from exporter.model.definition.paging import (
     PagingText,
     compile_paging,
 )
+from exporter.model.definition.params import Credential, CredentialText, Param, ParamText
 from exporter.model.definition.parsers import (
     DurationStr,
     NameStr,
     PathOrPaths,
     PathStr,
-    ScalarField,
     Strict,
     TemplateScope,
     TemplateStr,
@@ -42,8 +42,6 @@ from exporter.model.definition.parsers import (
 from exporter.model.definition.period import Period, PeriodText
 from exporter.model.definition.ratelimit import RateLimitRules, ThrottlingText
 from exporter.model.definition.request import (
-    Credential,
-    Param,
     Request,
     RequestText,
     compile_request,
@@ -225,33 +223,6 @@ def compile_collector(
         conditional=text.conditional,
         max_bytes=parsers.parse_size(place / "max_size", text.max_size),
     )
-
-
-class ParamText(Strict, kw_only=True, frozen=True):
-    """A parameter that targets set."""
-
-    description: Annotated[str, Meta(description="What it is, for people.")] = ""
-    required: Annotated[bool, Meta(description="A target must set it.")] = False
-    default: Annotated[
-        ScalarField | UnsetType, Meta(description="Its value where a target says nothing.")
-    ] = UNSET
-    pattern: Annotated[
-        str | UnsetType, Meta(description="A regular expression that the whole value must match.")
-    ] = UNSET
-    choices: Annotated[list[str], Meta(description="The values that it may have.")] = field(
-        default_factory=list
-    )
-    multiple: Annotated[bool, Meta(description="A target may give a list.")] = False
-    unless: Annotated[
-        list[NameStr],
-        Meta(description="Parameters that take the default's place: with one, it does not count."),
-    ] = field(default_factory=list)
-
-
-class CredentialText(Strict, kw_only=True, frozen=True):
-    """A secret that targets set."""
-
-    description: Annotated[str, Meta(description="What it is and where to get it.")] = ""
 
 
 class AccountsText(Strict, kw_only=True, frozen=True):

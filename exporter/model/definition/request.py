@@ -5,7 +5,6 @@ Requests, paging and success rules of collectors, as text.
 Requests and collectors.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
@@ -17,32 +16,6 @@ from exporter.kernel.problems import ErrorLocation
 from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import ScalarField, Strict, TemplateScope, TemplateStr
-
-
-class Param(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter that a target sets: ``params.<name>`` in templates.
-
-    Set to "" it is left out even where it has a default.
-    ``multiple`` lets a target give a list; each value then becomes one value of the query argument.
-    ``unless`` names the parameters that take the place of the default: a target that sets one of
-    them goes without it.
-    """
-
-    name: str
-    description: str
-    required: bool = False
-    default: Template | None = None  # may hold dates: {month.start:date}
-    pattern: re.Pattern[str] | None = None
-    choices: tuple[str, ...] = ()
-    multiple: bool = False
-    unless: tuple[str, ...] = ()
-
-
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that a target sets: ``credentials.<name>`` in templates of the authentication."""
-
-    name: str
-    description: str
 
 
 class ArrayStyle(StrEnum):

@@ -22,7 +22,7 @@ async def until_ready(daemon: Daemon) -> None:
 async def test_it_is_not_ready_before_the_start_and_after_the_end() -> None:
     options = Options(listen=("127.0.0.1:0",))
     clock = asyncio.get_running_loop().time
-    telling = Observability(
+    observability = Observability(
         options, stream=io.StringIO(), wall=lambda: NOW, clock=clock, redactor=Redactor()
     )
     world = World(
@@ -33,7 +33,7 @@ async def test_it_is_not_ready_before_the_start_and_after_the_end() -> None:
         emit=lambda event: None,
     )
     plan = Plan(targets={})
-    daemon = Daemon(plan, options, load=lambda: plan, world=world, telling=telling)
+    daemon = Daemon(plan, options, load=lambda: plan, world=world, observability=observability)
     assert daemon.not_ready() == "it is starting"
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run())

@@ -24,14 +24,14 @@ def thawed() -> Iterator[None]:
 
 
 def test_garbage_that_was_frozen_goes_after_some_reloads() -> None:
-    heap = GcTuning()
+    gc_tuning = GcTuning()
     ring = Ring()
     witness = weakref.ref(ring)
-    heap.rest()
+    gc_tuning.freeze()
     del ring
     for _ in range(SWEEP_EVERY - 1):
-        heap.reloaded()
+        gc_tuning.reloaded()
     gc.collect()
-    assert witness() is not None  # nobody looks at what is frozen
-    heap.reloaded()
+    assert witness() is not None  # what is frozen is not collected
+    gc_tuning.reloaded()
     assert witness() is None

@@ -1,10 +1,10 @@
 """What is rendered once holds until the target or the day changes, and no longer."""
 
-from exporter.fetch.exchange import Prepared, clock_of
+from exporter.fetch.exchange import Prepared
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import HeaderAuth
+from exporter.model.definition.params import Param
 from exporter.model.definition.period import Period
-from exporter.model.definition.request import Param
 from tests.support.fetching import a_collector, a_definition, a_request, a_target, argument
 from tests.support.vendor import NOW
 
@@ -73,9 +73,9 @@ def test_a_billing_day_comes_from_the_parameters() -> None:
     definition = a_definition(params={"day": day}, period=billing_day("{params.day}"))
     for given, expected in (("5", 5), ("31", 31), ("99", 31), ("0", 1), ("first", 1), ("", 1)):
         target = a_target(definition=definition, params={"day": (given,)})
-        assert clock_of(target, NOW).anchor_day == expected
+        assert target.clock(NOW).anchor_day == expected
 
 
 def test_without_a_billing_day_months_start_on_the_first() -> None:
-    assert clock_of(a_target(), NOW).anchor_day == 1
-    assert clock_of(a_target(definition=a_definition(period=Period())), NOW).anchor_day == 1
+    assert a_target().clock(NOW).anchor_day == 1
+    assert a_target(definition=a_definition(period=Period())).clock(NOW).anchor_day == 1

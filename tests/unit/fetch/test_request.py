@@ -12,16 +12,15 @@ from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
-    TemplateValues,
     draft_request,
     follow,
-    known_values,
     merged,
     to_http_request,
     uses_account,
 )
-from exporter.kernel.templates import compile_template
-from exporter.model.definition.request import ArrayStyle, Json, Param, Request
+from exporter.kernel.templates import TemplateValues, compile_template
+from exporter.model.definition.params import Param
+from exporter.model.definition.request import ArrayStyle, Json, Request
 from exporter.model.target import Http, Target
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target, argument
 
@@ -42,8 +41,8 @@ def params(**values: Any) -> Mapping[str, Param]:
 
 def drafted(request: Request, target: Target | None = None, *, account: str | None = None) -> Draft:
     target = target or a_target("https://api.example.com/v1/")
-    values = known_values(target, CLOCK)
-    values = values if account is None else values.with_account(account)
+    values = target.values(CLOCK)
+    values = values if account is None else values.with_texts({"account.id": account})
     return draft_request(request, target, values, CLOCK)
 
 
@@ -314,13 +313,13 @@ def test_several_values_outside_of_arguments_are_joined_by_commas() -> None:
     target = a_target(
         "https://x.io", definition=a_definition(params=params(ids=None)), params={"ids": ("a", "b")}
     )
-    assert known_values(target, CLOCK) == TemplateValues(
+    assert target.values(CLOCK) == TemplateValues(
         texts={"params.ids": "a,b"}, several={"params.ids": ("a", "b")}
     )
 
 
 def test_parameters_that_are_not_declared_are_not_known() -> None:
-    assert known_values(a_target(params={"stray": ("1",)}), CLOCK).texts == {}
+    assert a_target(params={"stray": ("1",)}).values(CLOCK).texts == {}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.fetch.request import draft_request, known_values
-from exporter.model.definition.request import Param
+from exporter.fetch.request import draft_request
+from exporter.model.definition.params import Param
 from tests.support.fetching import CLOCK, a_definition, a_request, a_target
 
 PARAMS = {name: Param(name=name, description="") for name in ("auth_url", "org")}
@@ -14,7 +14,7 @@ def url(path: str, **params: str) -> str:
         definition=a_definition(params=PARAMS),
         params={name: (text,) for name, text in params.items()},
     )
-    return draft_request(a_request(path), target, known_values(target, CLOCK), CLOCK).url
+    return draft_request(a_request(path), target, target.values(CLOCK), CLOCK).url
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.fetch.http import Lines
-from exporter.fetch.ratelimit import rate_limit_of, retry_after, wait_of
+from exporter.fetch.ratelimit import read_rate_limit
 from exporter.model.definition.ratelimit import RateLimitRules, ResetKind
 from exporter.model.reading import RateLimit
 from tests.support.vendor import NOW
@@ -26,6 +26,18 @@ THOUSANDEYES = RateLimitRules(
 def lines(headers: Mapping[str, str] | None = None, **more: str) -> Lines:
     named = {name.replace("_", "-"): text for name, text in more.items()}
     return tuple((name.lower(), text) for name, text in {**(headers or {}), **named}.items())
+
+
+def retry_after(lines: Lines, now: float) -> float | None:
+    return read_rate_limit(lines, now, USUAL).retry_after
+
+
+def wait_of(lines: Lines, now: float, rules: RateLimitRules) -> float | None:
+    return read_rate_limit(lines, now, rules).wait
+
+
+def rate_limit_of(lines: Lines, now: float, rules: RateLimitRules) -> RateLimit | None:
+    return read_rate_limit(lines, now, rules).rate
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])

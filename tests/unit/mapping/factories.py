@@ -7,9 +7,10 @@ from exporter.kernel.templates import compile_template
 from exporter.kernel.units import find_unit
 from exporter.mapping.read import read_payload
 from exporter.model.definition.auth import NoAuth
+from exporter.model.definition.params import Param
 from exporter.model.definition.period import Period
 from exporter.model.definition.provider import Collector, Definition, Format
-from exporter.model.definition.request import Param, Request
+from exporter.model.definition.request import Request
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import Join, Rows, Step
 from exporter.model.definition.values import How, Instant, Reduce, UnitRule, Value
@@ -157,9 +158,12 @@ def param(name: str, default: str | None = None) -> Param:
 
 
 def target(*rules: Resource | Cost | Items, **more: object) -> Target:
-    """Make a target. `definition` takes the definition's own fields."""
+    """Make a target. `definition` takes the definition's own fields; what is set is declared."""
     own = more.pop("definition", {})
     assert isinstance(own, dict)
+    params = more.get("params", {})
+    assert isinstance(params, dict)
+    own = {**own, "params": {name: param(name) for name in params} | own.get("params", {})}
     more = {"name": "main", "items": True, **more}
     return Target(
         definition=definition(*rules, **own),

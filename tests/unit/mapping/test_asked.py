@@ -20,9 +20,9 @@ def test_values_are_parameters_then_defaults_then_the_account() -> None:
     }
     found = asked("acct", given={"a": ("one", "two"), "e": ("",)}, params=known)
     assert found.values == {
-        "params.a": "one",
+        "params.a": "one,two",
         "params.b": "2026-11-01",
-        "params.c": "one-c",
+        "params.c": "one,two-c",
         "account.id": "acct",
     }
 

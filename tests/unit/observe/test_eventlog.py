@@ -16,7 +16,7 @@ from exporter.model.events import (
     WaitCut,
 )
 from exporter.model.outcome import Reason, Unchanged
-from exporter.observe.logs import EventLog
+from exporter.observe.eventlog import EventLog
 from tests.support.events import NOON, a_failure, a_poll, finished
 
 
@@ -123,7 +123,7 @@ def test_a_changed_answer_is_said_once() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.observe.logs._REMEMBERED", 2)
+    monkeypatch.setattr("exporter.observe.eventlog._REMEMBERED", 2)
     journal = Journal()
     for detail in ("a", "b", "c", "a"):
         journal.note(SchemaNote(**WHO, reason="new_key", detail=detail))

@@ -1,3 +1,6 @@
+import re
+
+from exporter.kernel.problems import traceback_line, type_and_place
 from exporter.observe import logs
 
 
@@ -22,19 +25,25 @@ def test_an_exception_is_described_with_what_it_came_from() -> None:
 
 def test_local_variables_are_not_shown() -> None:
     error = failing("canary-5f1e")
-    assert "canary" not in logs.describe(error) + logs.place(error)
+    assert "canary" not in logs.describe(error) + traceback_line(error)
 
 
 def test_the_place_is_the_last_frames_innermost_first() -> None:
-    place = logs.place(failing("x"))
+    place = traceback_line(failing("x"))
     assert place.startswith("unit/observe/test_faults.py:")
     assert " refuse < " in place
     assert place.endswith(" failing")
 
 
+def test_type_and_place_are_those_of_the_innermost_frame_without_the_text() -> None:
+    described = type_and_place(failing("x"))
+    assert re.fullmatch(r"ValueError in refuse \(unit/observe/test_faults\.py:\d+\)", described)
+    assert type_and_place(TimeoutError()) == "TimeoutError"
+
+
 def test_an_exception_without_words_or_frames_is_its_type() -> None:
     assert logs.describe(TimeoutError()) == "TimeoutError"
-    assert logs.place(TimeoutError()) == ""
+    assert traceback_line(TimeoutError()) == ""
 
 
 def test_a_group_shows_what_it_holds() -> None:

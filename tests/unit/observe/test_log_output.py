@@ -27,7 +27,7 @@ class Pipe:
         self.stream = open(writer, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - closed below
         self.dropped: list[int] = []
         self.output = Output(self.stream, dropped=self.dropped.append)
-        self.output.say_dropped_with(lambda count: f"dropped={count}")
+        self.output.report_dropped_with(lambda count: f"dropped={count}")
         self.text = b""
 
     def read_on(self) -> None:
@@ -130,7 +130,7 @@ def test_a_full_disk_costs_lines_which_are_told_of_when_there_is_room(
     dropped: list[int] = []
     with path.open("w") as stream:
         output = Output(stream, dropped=dropped.append)
-        output.say_dropped_with(lambda count: f"dropped={count}")
+        output.report_dropped_with(lambda count: f"dropped={count}")
         output.line("four")
         deadline = time.monotonic() + 10
         while not dropped and time.monotonic() < deadline:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from exporter.schedule.state import above, backoff
+from exporter.schedule.state import backoff, padded
 
 
 def test_the_wait_doubles_with_each_failure_up_to_the_cap() -> None:
@@ -32,10 +32,10 @@ def test_the_cap_wins_over_the_floor() -> None:
 
 
 def test_a_long_wait_is_spread_by_half_a_minute_at_most() -> None:
-    assert above(36_000.0, 1.0) == 36_031.0
+    assert padded(36_000.0, 1.0) == 36_031.0
 
 
 @pytest.mark.parametrize("nothing", [0.0, -5.0, math.nan, -math.inf])
 def test_a_floor_that_says_nothing_is_none(nothing: float) -> None:
-    assert above(nothing, 0.5) == 0.0
+    assert padded(nothing, 0.5) == 0.0
     assert backoff(1, 0.0, floor=nothing, base=30.0, cap=600.0) == 30.0

@@ -13,11 +13,11 @@ from exporter.model.outcome import Failure, Reason, Unchanged
 from exporter.model.reading import Reading, Usage
 from exporter.schedule import state
 from exporter.schedule.job import Job
-from exporter.schedule.state import JobState, StateEvent, Tick
+from exporter.schedule.state import JobState, PollEnd, StateEvent
 from tests.support.schedule import DAY, EPOCH, a_failure, a_job, a_poll, a_reading
 
 JOB = a_job()
-NEW = state.fresh(JOB, 0.0)
+NEW = state.new_state(JOB, 0.0)
 
 
 def step_both(
@@ -32,9 +32,9 @@ def step_both(
     ratio: float | None = None,
 ) -> tuple[JobState, tuple[StateEvent, ...]]:
     now = started + took
-    tick = Tick(now=now, wall=EPOCH + now, started=started, until=until, chance=0.0, ratio=ratio)
+    end = PollEnd(now=now, wall=EPOCH + now, started=started)
     poll = a_poll(job, outcome, at=EPOCH + started, requests=requests)
-    return state.step(job, before, poll, tick)
+    return state.poll_ended(job, before, poll, end, budget_wait=until, ratio=ratio)
 
 
 def step(
@@ -45,7 +45,7 @@ def step(
 
 def dues(reason: Reason, count: int, job: Job = JOB) -> list[float]:
     """Return the gaps between polls that all fail for `reason`, each at once."""
-    now, gaps, current = 0.0, [], state.fresh(job, 0.0)
+    now, gaps, current = 0.0, [], state.new_state(job, 0.0)
     for _ in range(count):
         current = step(current, a_failure(reason), now, job=job)
         gaps.append(current.due - now)
@@ -114,10 +114,10 @@ def test_a_wait_that_the_vendor_told_is_a_floor_for_any_failure() -> None:
 
 
 def test_a_hundred_thousand_failures_overflow_nothing() -> None:
-    trouble = state.FailureStreak(
+    streak = state.FailureStreak(
         reason=Reason.TIMEOUT, detail="", since=0.0, failures=100_000, alike=100_000
     )
-    before = msgspec.structs.replace(NEW, trouble=trouble)
+    before = msgspec.structs.replace(NEW, streak=streak)
     for reason in Reason:
         assert step(before, a_failure(reason), 0.0).due <= DAY
 
@@ -149,7 +149,7 @@ def test_a_target_that_is_back_tells_how_long_it_was_down() -> None:
             provider="example", target="video", collector="usage", failures=2, down_for=900.0
         ),
     )
-    assert after.trouble is None
+    assert after.streak is None
     assert step_both(after, Unchanged(), 1200.0)[1] == ()
 
 
@@ -171,7 +171,7 @@ def test_the_next_poll_of_a_throttled_target_is_told_as_it_will_be() -> None:
 
 
 def test_the_first_gap_is_stretched_once() -> None:
-    before = state.fresh(JOB, 0.0, settle=50.0)
+    before = state.new_state(JOB, 0.0, settle=50.0)
     first = step(before, Unchanged(), 0.0)
     assert first.due == 350.0
     assert step(first, Unchanged(), 350.0).due == 650.0
@@ -189,7 +189,7 @@ def test_the_number_of_requests_is_learned_at_once_and_unlearned_slowly() -> Non
 
 def test_an_adaptive_job_comes_sooner_near_its_limit_and_slows_down_when_it_fails() -> None:
     job = a_job(interval=600.0, adaptive=True)
-    after = step(state.fresh(job, 0.0), a_reading(), 0.0, job=job, ratio=0.95)
+    after = step(state.new_state(job, 0.0), a_reading(), 0.0, job=job, ratio=0.95)
     assert (after.due, after.interval) == (150.0, 150.0)
     unchanged = step(after, Unchanged(), 150.0, job=job)
     assert unchanged.due == 300.0
@@ -209,7 +209,7 @@ def test_the_end_of_the_period_is_remembered_for_a_used_up_quota() -> None:
 
 def test_a_daily_poll_comes_after_the_data_changes() -> None:
     job = a_job(interval=DAY, data_cadence=DAY)
-    after = step(state.fresh(job, 0.0), Unchanged(), 0.0, job=job)
+    after = step(state.new_state(job, 0.0), Unchanged(), 0.0, job=job)
     due = EPOCH + after.due
     assert due % DAY < 300.0
     assert DAY <= after.due < 2 * DAY
@@ -220,63 +220,70 @@ def test_a_daily_poll_comes_after_the_data_changes() -> None:
 
 def test_a_longer_interval_moves_the_next_poll_back_and_a_shorter_one_forward() -> None:
     before = step(NEW, Unchanged(), 100.0)
-    assert state.refit(a_job(interval=900.0), before, 150.0).due == 1000.0
-    assert state.refit(a_job(interval=60.0), before, 150.0).due == 160.0
+    assert state.interval_changed(a_job(interval=900.0), before, 150.0).due == 1000.0
+    assert state.interval_changed(a_job(interval=60.0), before, 150.0).due == 160.0
 
 
 def test_a_new_interval_does_not_end_a_back_off() -> None:
     before = step(NEW, a_failure(Reason.AUTH), 0.0)
-    assert state.refit(a_job(interval=60.0), before, 150.0).due == 900.0
-    assert state.refit(a_job(interval=60.0, min_interval=2000.0), before, 150.0).due == 2000.0
+    assert state.interval_changed(a_job(interval=60.0), before, 150.0).due == 900.0
+    assert (
+        state.interval_changed(a_job(interval=60.0, min_interval=2000.0), before, 150.0).due
+        == 2000.0
+    )
 
 
 def test_a_job_that_was_never_polled_keeps_its_first_time() -> None:
-    assert state.refit(a_job(interval=60.0), state.fresh(JOB, 40.0), 10.0).due == 40.0
-    assert state.refit(a_job(interval=20.0), state.fresh(JOB, 40.0), 10.0).due == 30.0
+    assert (
+        state.interval_changed(a_job(interval=60.0), state.new_state(JOB, 40.0), 10.0).due == 40.0
+    )
+    assert (
+        state.interval_changed(a_job(interval=20.0), state.new_state(JOB, 40.0), 10.0).due == 30.0
+    )
 
 
 @pytest.mark.parametrize("reason", [Reason.AUTH, Reason.FORBIDDEN])
 def test_a_new_secret_is_tried_at_once_where_the_old_was_refused(reason: Reason) -> None:
     job = a_job(min_interval=200.0)
     before = step(NEW, a_failure(reason), 0.0, job=job)
-    assert state.wake(job, before, 50.0).due == 50.0
-    assert state.wake(job, before, 0.25).due == 1.0
+    assert state.secret_changed(job, before, 50.0).due == 50.0
+    assert state.secret_changed(job, before, 0.25).due == 1.0
 
 
 def test_a_new_secret_of_a_healthy_target_is_tried_as_soon_as_the_provider_allows() -> None:
     job = a_job(min_interval=200.0)
     before = step(NEW, Unchanged(), 0.0, job=job)
-    assert state.wake(job, before, 50.0).due == 200.0
-    assert state.wake(job, before, 250.0).due == 250.0
-    assert state.wake(job, before, 400.0) is before
+    assert state.secret_changed(job, before, 50.0).due == 200.0
+    assert state.secret_changed(job, before, 250.0).due == 250.0
+    assert state.secret_changed(job, before, 400.0) is before
 
 
 def test_a_new_secret_changes_nothing_about_other_troubles() -> None:
     before = step(NEW, a_failure(Reason.CONNECT), 0.0)
-    assert state.wake(JOB, before, 50.0) is before
+    assert state.secret_changed(JOB, before, 50.0) is before
 
 
 def test_a_poll_that_we_cancelled_counts_as_a_request_and_as_nothing_else() -> None:
     job = a_job(min_interval=200.0)
     before = step(NEW, Unchanged(), 0.0, job=job)
-    after = state.cut_short(job, before, 300.0)
+    after = state.poll_cancelled(job, before, 300.0)
     assert (after.due, after.started, after.last_success) == (500.0, 300.0, EPOCH)
 
 
 def test_whoever_restarts_us_again_and_again_gets_no_more_polls() -> None:
     before = step(NEW, Unchanged(), 0.0)
-    assert state.stopped(JOB, before, 300.0).due == 600.0
+    assert state.process_stopped(JOB, before, 300.0).due == 600.0
     daily = a_job(interval=DAY)
-    assert state.stopped(daily, state.fresh(daily, 0.0), 10.0).due == 310.0
+    assert state.process_stopped(daily, state.new_state(daily, 0.0), 10.0).due == 310.0
 
 
 def test_a_process_that_ends_in_its_polls_does_not_try_a_refused_key_more_often() -> None:
     before = step(NEW, a_failure(Reason.AUTH), 0.0)
-    again = state.unended(before, 900.0)
+    again = state.process_died(before, 900.0)
     assert (again.due, again.started) == (900.0 + 3600.0, 900.0)
-    assert state.unended(again, 4500.0).due == 4500.0 + 21_600.0
-    assert state.stopped(JOB, before, 900.0).due == 900.0 + 900.0
-    assert state.unended(step(NEW, a_failure(Reason.HTTP_5XX), 0.0), 300.0).due == 600.0
+    assert state.process_died(again, 4500.0).due == 4500.0 + 21_600.0
+    assert state.process_stopped(JOB, before, 900.0).due == 900.0 + 900.0
+    assert state.process_died(step(NEW, a_failure(Reason.HTTP_5XX), 0.0), 300.0).due == 600.0
 
 
 @pytest.mark.parametrize(
@@ -303,20 +310,20 @@ def test_a_remembered_time_that_can_be_is_kept() -> None:
     before = step(NEW, a_failure(Reason.AUTH), 900.0)
     restored = state.restored(JOB, before, 1000.0)
     assert restored.due == before.due == 1800.0
-    assert restored.trouble == before.trouble
+    assert restored.streak == before.streak
 
 
 def test_a_cancelled_poll_does_not_come_sooner_than_it_was_due() -> None:
     waiting = msgspec.structs.replace(step(NEW, Unchanged(), 0.0), due=9000.0)
-    assert state.cut_short(JOB, waiting, 100.0).due == 9000.0
-    assert state.cut_short(a_job(min_interval=200.0), waiting, 8900.0).due == 9100.0
+    assert state.poll_cancelled(JOB, waiting, 100.0).due == 9000.0
+    assert state.poll_cancelled(a_job(min_interval=200.0), waiting, 8900.0).due == 9100.0
 
 
 def test_a_refused_key_waits_its_interval_where_that_is_longer_than_the_pause() -> None:
     daily = a_job(interval=DAY)
-    before = step(state.fresh(daily, 0.0), a_failure(Reason.AUTH), 0.0, job=daily)
-    assert state.unended(before, 1000.0).due == 1000.0 + DAY
-    assert state.stopped(daily, before, 1000.0).due == 1000.0 + DAY
+    before = step(state.new_state(daily, 0.0), a_failure(Reason.AUTH), 0.0, job=daily)
+    assert state.process_died(before, 1000.0).due == 1000.0 + DAY
+    assert state.process_stopped(daily, before, 1000.0).due == 1000.0 + DAY
 
 
 @pytest.mark.parametrize(
@@ -332,7 +339,7 @@ def test_a_healthy_job_is_due_within_its_interval_and_cadence_after_a_restart(
     settings: dict[str, Any], furthest: float
 ) -> None:
     job = a_job(**settings)
-    before = step(state.fresh(job, 0.0), Unchanged(), 0.0, job=job)
+    before = step(state.new_state(job, 0.0), Unchanged(), 0.0, job=job)
     far = msgspec.structs.replace(before, due=100_000.0)
     assert state.restored(job, far, 0.0).due == furthest
     near = msgspec.structs.replace(before, due=furthest - 1.0)

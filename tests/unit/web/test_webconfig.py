@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.yamlfile import parse_yaml
 from exporter.web import webconfig
 from exporter.web.address import BadWebConfig
 from exporter.web.webconfig import WebConfig
@@ -220,7 +219,7 @@ def test_a_hash_is_not_repeated_in_a_problem(tmp_path: Path) -> None:
 
 def understood(text: str) -> object:
     try:
-        return webconfig._convert(parse_yaml(text, "web.yaml", typed=False, required=False))
+        return webconfig.parse_web_config(text, "web.yaml")
     except BadWebConfig as bad:
         return bad.problems
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.access import Fresh
+from exporter.kernel.filestamp import FileBacked
 
 
 class WatchedFile:
@@ -27,8 +27,8 @@ class WatchedFile:
         self.path.write_text(text)
         os.utime(self.path, ns=(0, int(self.now * 1e9)))
 
-    def fresh(self) -> Fresh[str]:
-        return Fresh(self.make, clock=lambda: self.now, complain=self.complaints.append)
+    def fresh(self) -> FileBacked[str]:
+        return FileBacked(self.make, clock=lambda: self.now, complain=self.complaints.append)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_other_files_may_be_needed_after_a_change(tmp_path: Path) -> None:
         named = tmp_path / first.read_text()
         return named.read_text(), [str(first), str(named)]
 
-    fresh = Fresh(make, clock=lambda: now, complain=pytest.fail)
+    fresh = FileBacked(make, clock=lambda: now, complain=pytest.fail)
     first.write_text("second")
     now = 1.0
     assert fresh.get() == "second"

@@ -1,11 +1,19 @@
 """What waits for the disk: the latest of each, in order, within bounds."""
 
-from exporter.store.ledger import PendingWrites
-from exporter.store.sqlite import ForgetRecord, PointRecord, Record, ScheduleRecord
+from functools import cache, partial
+
+from exporter.store import sqlite
+from exporter.store.file_ledger import PendingWrites
+from exporter.store.ledger import PointRecord
+from exporter.store.sqlite import Write
 
 
-def a_row(key: str, value: bytes = b"1") -> Record:
-    return ScheduleRecord(key, value)
+@cache  # partials are equal only to themselves
+def a_row(key: str, value: bytes = b"1") -> Write:
+    return partial(sqlite.save_schedule_row, key=key, value=value)
+
+
+REMOVAL: Write = partial(sqlite.forget, target="t")
 
 
 def a_point(at: float) -> PointRecord:
@@ -18,8 +26,8 @@ def test_the_newer_record_takes_the_place_and_goes_to_the_end() -> None:
     waiting.put(("schedule", "b"), a_row("b"))
     waiting.put(("schedule", "a"), a_row("a", b"2"))
     batch = waiting.take()
-    assert list(batch.records.values()) == [a_row("b"), a_row("a", b"2")]
-    assert batch.number == 3
+    assert list(batch.writes.values()) == [a_row("b"), a_row("a", b"2")]
+    assert batch.count == 3
 
 
 def test_taking_begins_anew() -> None:
@@ -30,7 +38,7 @@ def test_taking_begins_anew() -> None:
     assert waiting
     assert waiting.take().points == (a_point(1),)
     assert not waiting
-    assert waiting.take().records == {}
+    assert waiting.take().writes == {}
 
 
 def test_a_batch_that_comes_back_stands_before_what_is_newer() -> None:
@@ -39,18 +47,18 @@ def test_a_batch_that_comes_back_stands_before_what_is_newer() -> None:
     waiting.put(("schedule", "b"), a_row("b", b"old"))
     waiting.extend([a_point(1)])
     batch = waiting.take()
-    waiting.put(("forget", "t"), ForgetRecord("t"))
+    waiting.put(("forget", "t"), REMOVAL)
     waiting.put(("schedule", "a"), a_row("a", b"new"))
     waiting.extend([a_point(2)])
     waiting.put_back(batch)
     again = waiting.take()
-    assert list(again.records.values()) == [
+    assert list(again.writes.values()) == [
         a_row("b", b"old"),
-        ForgetRecord("t"),
+        REMOVAL,
         a_row("a", b"new"),
     ]
     assert again.points == (a_point(1), a_point(2))
-    assert again.number == waiting.saved
+    assert again.count == waiting.count
 
 
 def test_only_so_many_points_wait_and_the_oldest_go() -> None:

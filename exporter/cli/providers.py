@@ -30,6 +30,7 @@ from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
 from exporter.model.definition.values import UnitRule
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, Role, read_roles
 from exporter.model.target import Rejected
 
 _GAP = 2  # blanks between two columns
@@ -282,6 +283,8 @@ def _page(definition: Definition, most: int | None) -> Iterator[str]:
         yield f"Documentation: {definition.documentation}"
     yield from _section("CREDENTIALS AND PARAMETERS")
     yield from wrapped(f"A target sets: {_needs(definition)}", most)
+    for auth in definition.auth:
+        yield from wrapped(f"Requests are signed {auth.describe()}", most)
     if definition.permission:
         yield from wrapped(f"Permission: {definition.permission}", most)
     if definition.credentials:
@@ -308,9 +311,9 @@ def _page(definition: Definition, most: int | None) -> Iterator[str]:
     )
     for collector in definition.collectors.values():
         yield ""
-        yield from _request(definition, collector)
+        yield from _request(definition, collector, most)
     yield from _section("WHAT IT PUBLISHES")
-    head = ["RESOURCE", "UNIT", "ROLES", "COLLECTOR"]
+    head = ["RESOURCE", "UNIT", "FAMILIES", "COLLECTOR"]
     yield from table(head, _published(definition), most)
     if definition.unconfirmed:
         yield from _section("NOT CONFIRMED")
@@ -341,32 +344,47 @@ def _asked(definition: Definition, collector: Collector) -> tuple[str, str, str,
     return collector.name, collector.title, format_duration(interval), calls
 
 
-def _request(definition: Definition, collector: Collector) -> Iterator[str]:
+def _request(definition: Definition, collector: Collector, most: int | None) -> Iterator[str]:
     """Yield a request with its arguments, as the definition writes them."""
     request = collector.request
     base = definition.base_url.text if definition.base_url is not None else "https://YOUR_HOST"
     path = request.path.text
     yield f"{collector.name}:"
     yield f"    {request.method} {path if path.startswith('http') else base + path}"
-    for argument in (*request.query, *request.item_query, *request.form):
-        values = ",".join(value.text for value in argument.values)
-        yield f"      {argument.name}={values}"
+    for group, condition in (
+        (request.query, ""),
+        (request.item_query, " (with items: true)"),
+        (request.form, ""),
+    ):
+        for argument in group:
+            values = ",".join(value.text for value in argument.values)
+            yield f"      {argument.name}={values}{condition}"
     for name, value in request.headers.items():
         yield f"      {name}: {value.text}"
+    for fact in filter(None, (collector.paging.describe(), collector.format.describe())):
+        yield from wrapped(f"    {fact}", most, "    ")
 
 
 def _published(definition: Definition) -> Iterator[tuple[str, str, str, str]]:
-    """Yield resource, unit, roles and collector of each rule."""
+    """Yield resource, unit, families and collector of each rule."""
     for rule in definition.resources:
-        names = ", ".join(_names(rule))
-        yield names, _unit(rule.unit), ", ".join(rule.roles()), rule.collector
+        unit = rule.unit.unit
+        kind = str(unit.kind) if unit is not None else "<kind>"
+        families = ", ".join(one.format(kind) for one in _families(rule, RESOURCE_ROLES))
+        yield ", ".join(_names(rule)), _unit(rule.unit), families, rule.collector
     for cost in definition.costs:
-        yield "spend", _currency(cost), ", ".join(cost.roles()), cost.collector
+        yield "spend", _currency(cost), ", ".join(_families(cost, COST_ROLES)), cost.collector
     for item in definition.items:
         own = item.used.unit if item.used is not None else None
-        unit = _unit(own or item.unit) if item.cost is None else _currency(item)
-        role = f"items by {item.group}" + ("" if item.always else " (with items: true)")
-        yield _pattern(item.resource), unit, role, item.collector
+        unit_text = _unit(own or item.unit) if item.cost is None else _currency(item)
+        what = f"items by {item.group}" + ("" if item.always else " (with items: true)")
+        yield _pattern(item.resource), unit_text, what, item.collector
+
+
+def _families(rule: Resource | Cost, roles: tuple[Role, ...]) -> list[str]:
+    """Return the families of the roles that are read; the rest is worked out of these."""
+    read = [role for role in read_roles(roles) if getattr(rule, role.key) is not None]
+    return [role.family or f"({role.key})" for role in read]
 
 
 def _unit(rule: UnitRule) -> str:

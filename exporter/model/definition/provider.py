@@ -148,11 +148,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     def optional_params(self) -> frozenset[str]:
         """Return the parameters that may have no value, as templates name them: ``params.NAME``."""
-        return frozenset(
-            f"params.{one.name}"
-            for one in self.params.values()
-            if not one.required and one.default is None
-        )
+        return frozenset(f"params.{one.name}" for one in self.params.values() if one.optional)
 
     def calls_per_day(self) -> float:
         """Return the requests a day of a target that sets only what it must; pages count as one."""

@@ -89,10 +89,6 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     period: Period | None = None
     known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
 
-    def roles(self) -> list[str]:
-        """Return the roles that are read."""
-        return [role for role in _RESOURCE_ROLES if getattr(self, role, None) is not None]
-
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one collector's answer, by currency.
@@ -112,10 +108,6 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     remaining: Value | None = None
     projected: Value | None = None
     period: Period | None = None
-
-    def roles(self) -> list[str]:
-        """Return the roles that are read."""
-        return [role for role in _COST_ROLES if getattr(self, role) is not None]
 
 
 class Items(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,7 +132,7 @@ def test_a_page_has_what_a_target_sets_and_what_comes_out(
     assert "A target sets: token or username + password; organization_id" in page
     assert "Documentation: https://" in page
     assert "Permission: " in page
-    assert re.search(r"^bandwidth +bytes +used", page, re.MULTILINE), page
+    assert re.search(r"^bandwidth +bytes +usage_bytes", page, re.MULTILINE), page
     assert re.search(r"^currency +.*default USD", page, re.MULTILINE)
     assert re.search(r"^[\d.]+ calls a day for a target", page, re.MULTILINE)
 

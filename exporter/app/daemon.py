@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 import msgspec
 
 from exporter.app.engine import Engine, World
-from exporter.app.observability import Observability, Observers
+from exporter.app.observability import Observability
 from exporter.app.once import Keys
 from exporter.app.options import Options
 from exporter.app.view import Viewer
@@ -171,9 +171,9 @@ class Daemon:
         self._sources = plan.sources
         self.problems: tuple[str, ...] = ()
         """The problems of the last reload; none if it was taken."""
-        self._emit = Observers(observability.observers(), observability.log)
+        self._emit = observability.emit
         self.engine = Engine(plan, msgspec.structs.replace(world, emit=self._emit))
-        observability.ask(self.engine.runner, self.engine.shelf)
+        observability.attach(self.engine.runner, self.engine.shelf)
 
     def catch_signals(self) -> None:
         """End at SIGTERM and SIGINT, reload at SIGHUP: from now on, the start included."""

@@ -1,19 +1,17 @@
-"""The readers of events, and the one way in to all of them.
+"""The readers of events, and the one way in to all of them: log, self-metrics, recent polls."""
 
-All that is told about the exporter: its log, its own metrics, the recent history.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from exporter import __version__
 from exporter.app.options import Options
+from exporter.kernel.problems import type_and_place
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import Event
 from exporter.model.target import Target
 from exporter.observe.eventlog import EventLog
-from exporter.observe.history import History
-from exporter.observe.logs import Form, Log, Output, log_stray_errors, set_up
+from exporter.observe.history import PollHistory
+from exporter.observe.logs import Form, Output, log_stray_errors, set_up
 from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 from exporter.schedule.runner import Runner
 from exporter.store.cache import ExpositionCache
@@ -21,29 +19,12 @@ from exporter.store.cache import ExpositionCache
 Observer = Callable[[Event], None]
 
 
-class Observers:
-    """Hands each event to every observer. One that fails is logged and left out of nothing."""
-
-    def __init__(self, observers: Sequence[Observer], log: Log) -> None:
-        self._observers = tuple(observers)
-        self._log = log
-
-    def __call__(self, event: Event) -> None:
-        """Tell everybody."""
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - a reader must not stop what it reads about
-                self._log.error(
-                    "an observer failed",
-                    observer=type(observer).__name__,
-                    told=type(event).__name__,
-                    err=type(error).__name__,
-                )
-
-
 class Observability:
-    """Made before the engine, so that what goes wrong while it is made can be told."""
+    """What tells people and Prometheus about the exporter.
+
+    Made before the engine, so that what goes wrong while that is made can be logged. `emit` hands
+    an event to every reader.
+    """
 
     def __init__(
         self,
@@ -56,11 +37,6 @@ class Observability:
     ) -> None:
         self.metrics = SelfMetrics(
             Build(version=__version__, revision=options.revision, branch=options.branch),
-            LiveValues(
-                backoffs=self._waits,
-                lateness=self._lateness,
-                series=self._series,
-            ),
             clock=clock,
             process=options.exporter_metrics,
         )
@@ -74,28 +50,31 @@ class Observability:
             counted=self.metrics.count_log_message,
         )
         self._undo = log_stray_errors(self.log) if self._output.is_of_process else None
-        self.history = History()
-        self._events = EventLog(self.log, clock=clock, polls=options.log_level == "debug")
-        self._runner: Runner
-        self._shelf: ExpositionCache
+        self.history = PollHistory()
+        event_log = EventLog(self.log, clock=clock, polls=options.log_level == "debug")
+        self._observers: tuple[Observer, ...] = (event_log, self.metrics, self.history)
 
-    def close(self) -> None:
-        """Write what waits to be written of the log, for a second at most; drop what follows."""
-        if self._undo is not None:
-            self._undo()
-        self._output.close()
+    def attach(self, runner: Runner, cache: ExpositionCache) -> None:
+        """Set what the self-metrics read at each scrape. To be called before the first one."""
+        self.metrics.live = LiveValues(
+            backoffs=runner.waits, lateness=runner.lateness, series=cache.series
+        )
 
-    def ask(self, runner: Runner, shelf: ExpositionCache) -> None:
-        """Say whom to ask at each scrape. To be called before the first one."""
-        self._runner = runner
-        self._shelf = shelf
-
-    def observers(self) -> tuple[Observer, ...]:
-        """Return the readers of events."""
-        return (self._events, self.metrics, self.history)
+    def emit(self, event: Event) -> None:
+        """Hand `event` to every reader. One that fails is logged, and the others get the event."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - a reader must not stop what it reads about
+                self.log.error(  # noqa: TRY400 - this log's exceptions are fields
+                    "an observer failed",
+                    observer=type(observer).__name__,
+                    event_type=type(event).__name__,
+                    err=type_and_place(error),
+                )
 
     def track(self, targets: Iterable[Target]) -> None:
-        """Make `targets` the ones that are told about."""
+        """Keep the history and the self-metrics of these targets alone."""
         targets = list(targets)
         self.history.keep([target.name for target in targets])
         self.metrics.track(
@@ -103,11 +82,8 @@ class Observability:
             for target in targets
         )
 
-    def _waits(self) -> Mapping[tuple[str, str], float]:
-        return self._runner.waits()
-
-    def _lateness(self) -> float:
-        return self._runner.lateness()
-
-    def _series(self) -> int:
-        return self._shelf.series()
+    def close(self) -> None:
+        """Write what waits to be written of the log, for a second at most; drop what follows."""
+        if self._undo is not None:
+            self._undo()
+        self._output.close()

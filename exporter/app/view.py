@@ -9,7 +9,7 @@ from exporter.mapping.status import UsageStatus
 from exporter.model.health import freshness, worst
 from exporter.model.reading import RateLimit
 from exporter.model.target import Target
-from exporter.observe.history import History
+from exporter.observe.history import PollHistory
 from exporter.schedule.status import BudgetStatus, JobStatus
 from exporter.web.response import TimeSlice
 from exporter.web.view import (
@@ -29,7 +29,7 @@ class Viewer:
     def __init__(
         self,
         engine: Engine,
-        history: History,
+        history: PollHistory,
         *,
         wall: Callable[[], float],
         problems: Callable[[], tuple[str, ...]],

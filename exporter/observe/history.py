@@ -1,7 +1,7 @@
-"""What happened lately to each target: kept so that successes cannot hide last night's error.
+"""The last polls of each target, for the status page.
 
-As blackbox_exporter keeps it: the last polls in one list, the last failures in one of their
-own, both short.
+Failures are kept apart, as blackbox_exporter does, so that successes cannot push last night's
+error out.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,7 @@ _SUCCESSES: Final = 2
 _FAILURES: Final = 5
 
 
-class Success(msgspec.Struct, frozen=True, gc=False):
+class SuccessfulPoll(msgspec.Struct, frozen=True, gc=False):
     """A poll that learned something, or that nothing changed. Epoch seconds, seconds."""
 
     at: float
@@ -33,14 +33,14 @@ class FailedPoll(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
-class Recent(msgspec.Struct, frozen=True):
+class RecentPolls(msgspec.Struct, frozen=True):
     """The newest polls of a target, newest first."""
 
-    successes: tuple[Success, ...] = ()
+    successes: tuple[SuccessfulPoll, ...] = ()
     failures: tuple[FailedPoll, ...] = ()
 
 
-class History:
+class PollHistory:
     """The last two successes and the last five failures of each target.
 
     Tuples and not deques: those take 760 bytes each, empty or not, and there may be 50,000
@@ -48,29 +48,30 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._successes: dict[str, tuple[Success, ...]] = {}
+        self._successes: dict[str, tuple[SuccessfulPoll, ...]] = {}
         self._failures: dict[str, tuple[FailedPoll, ...]] = {}
 
     def __call__(self, event: Event) -> None:
-        """Note the poll that `event` tells of, if it tells of one."""
+        """Keep the poll, if `event` is one."""
         if not isinstance(event, PollFinished):
             return
         poll = event.poll
         if isinstance(poll.outcome, Failure):
             failed = FailedPoll(poll.at, poll.collector, poll.outcome.reason, poll.outcome.detail)
-            older = self._failures.get(poll.target, ())
-            self._failures[poll.target] = (failed, *older[: _FAILURES - 1])
+            failures = self._failures.get(poll.target, ())
+            self._failures[poll.target] = (failed, *failures[: _FAILURES - 1])
         else:
-            done = Success(poll.at, poll.collector, poll.seconds)
-            before = self._successes.get(poll.target, ())
-            self._successes[poll.target] = (done, *before[: _SUCCESSES - 1])
+            done = SuccessfulPoll(poll.at, poll.collector, poll.seconds)
+            successes = self._successes.get(poll.target, ())
+            self._successes[poll.target] = (done, *successes[: _SUCCESSES - 1])
 
-    def recent(self, target: str) -> Recent:
-        """Return what is known of `target`: nothing, for a name that was never polled."""
-        return Recent(self._successes.get(target, ()), self._failures.get(target, ()))
+    def recent(self, target: str) -> RecentPolls:
+        """Return the last polls of `target`: none, for a name that was never polled."""
+        return RecentPolls(self._successes.get(target, ()), self._failures.get(target, ()))
 
     def keep(self, targets: Collection[str]) -> None:
         """Forget all targets but these."""
-        for memory in (self._successes, self._failures):
-            for name in memory.keys() - set(targets):
-                del memory[name]
+        kept = set(targets)
+        for polls in (self._successes, self._failures):
+            for name in polls.keys() - kept:
+                del polls[name]

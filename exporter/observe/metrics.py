@@ -244,9 +244,9 @@ class LiveValues(msgspec.Struct, frozen=True, kw_only=True):
     those; `lateness` how late polls start, in seconds; `series` how many are published.
     """
 
-    backoffs: Callable[[], Mapping[tuple[str, str], float]]
-    lateness: Callable[[], float]
-    series: Callable[[], int]
+    backoffs: Callable[[], Mapping[tuple[str, str], float]] = dict
+    lateness: Callable[[], float] = float
+    series: Callable[[], int] = int
 
 
 class SelfMetrics:
@@ -257,9 +257,14 @@ class SelfMetrics:
     """
 
     def __init__(
-        self, build: Build, live: LiveValues, *, clock: Callable[[], float], process: bool = True
+        self,
+        build: Build,
+        live: LiveValues = LiveValues(),  # noqa: B008 - it is immutable
+        *,
+        clock: Callable[[], float],
+        process: bool = True,
     ) -> None:
-        self._live = live
+        self.live = live
         self._clock = clock
 
         constant = CollectorRegistry()
@@ -401,7 +406,7 @@ class SelfMetrics:
             self._by_collector.touch(row, FAILURES)
 
     def _read_live_values(self) -> None:
-        waits = self._live.backoffs()
+        waits = self.live.backoffs()
         for key in self._waiting | waits.keys():
             row = self._accounts.get(key)
             left = round(max(waits.get(key, 0.0), 0.0), 3)
@@ -409,7 +414,7 @@ class SelfMetrics:
                 row.backoff = left
                 self._by_account.touch(row, BACKOFF)
         self._waiting = set(waits)
-        values = series, lateness = self._live.series(), self._live.lateness()
+        values = series, lateness = self.live.series(), self.live.lateness()
         if values != self._momentary_values:
             self._momentary_values = values
             self._series.set(series)

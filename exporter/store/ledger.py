@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.model.reading import Reading
 
-History: TypeAlias = Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
+StoredHistory: TypeAlias = Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
 """(account, resource): the points (epoch seconds, used), ascending."""
 
 
@@ -44,7 +44,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     readings: Mapping[str, tuple[tuple[Reading, float], ...]] = {}
-    histories: Mapping[str, History] = {}
+    histories: Mapping[str, StoredHistory] = {}
     schedule: Mapping[str, bytes] = {}
     written_at: float | None = None
     skipped: int = 0

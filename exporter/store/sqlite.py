@@ -26,7 +26,7 @@ from zlib import crc32
 import msgspec
 
 from exporter.model.reading import Reading
-from exporter.store.ledger import History, PointRecord, Restored
+from exporter.store.ledger import PointRecord, Restored, StoredHistory
 
 APPLICATION_ID = 0x75736167
 """Stands in the file's header ("usag"): a database of another program is not touched."""
@@ -488,8 +488,8 @@ def _is_finite(value: object) -> bool:
 
 def _histories(
     connection: sqlite3.Connection, fingerprints: Mapping[str, str], since: float, step: float
-) -> tuple[dict[str, History], int]:
-    found: dict[str, History] = {}
+) -> tuple[dict[str, StoredHistory], int]:
+    found: dict[str, StoredHistory] = {}
     skipped = 0
     if since == math.inf:
         return found, skipped
@@ -505,7 +505,7 @@ def _histories(
 
 def _history(
     connection: sqlite3.Connection, target: int, since: float, step: float
-) -> tuple[History, int]:
+) -> tuple[StoredHistory, int]:
     """Return the points of a target, and how many rows cannot be understood."""
     last, bucket = ("max(at)", "GROUP BY CAST(at / :step AS INTEGER)") if step else ("at", "")
     series = connection.execute(

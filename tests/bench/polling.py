@@ -86,8 +86,7 @@ async def engine(origin: str, state_file: str) -> float:
     )
 
     def emit(event: Event) -> None:
-        for observer in telling.observers():
-            observer(event)
+        telling.emit(event)
         if isinstance(event, PollFinished):
             next(polls)
 
@@ -99,7 +98,7 @@ async def engine(origin: str, state_file: str) -> float:
         emit=emit,
     )
     made = Engine(plan(origin, state_file), world)
-    telling.ask(made.runner, made.shelf)
+    telling.attach(made.runner, made.shelf)
     telling.track(made.plan.targets.values())
     await made.start()
     async with asyncio.TaskGroup() as group:

@@ -245,14 +245,14 @@ async def test_an_observer_that_fails_is_logged_and_stops_nothing(
         raise RuntimeError(f"{TOKEN} stood here")
 
     meter = MeteredVendor()
-    monkeypatch.setattr("exporter.observe.history.History.__call__", grumble)
+    monkeypatch.setattr("exporter.observe.history.PollHistory.__call__", grumble)
     async with meter.vendor:
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
             seen = await exporter.until(is_up)
             log = exporter.log
     assert seen.get("usage_exporter_polls_total", account="home") == 1
-    assert "observer=History" in log
+    assert "observer=PollHistory" in log
     assert TOKEN not in log
 
 

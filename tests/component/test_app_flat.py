@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.app.observability import Observability, Observers
+from exporter.app.observability import Observability
 from exporter.app.options import Options
 from exporter.demo.faults import FAULTS
 from exporter.demo.server import Script, VendorRequest, json_response
@@ -125,7 +125,7 @@ class Life:
         telling = Observability(
             options, stream=Sink(), wall=self.clock, clock=clock, redactor=Redactor()
         )
-        tell = Observers(telling.observers(), telling.log)
+        tell = telling.emit
 
         def emit(event: Event) -> None:
             if isinstance(event, PollFinished):
@@ -134,7 +134,7 @@ class Life:
             tell(event)
 
         process = Process(self.plan(0), self.vendor, wall=self.clock, emit=emit)
-        telling.ask(process.engine.runner, process.engine.shelf)
+        telling.attach(process.engine.runner, process.engine.shelf)
         telling.track(process.engine.plan.targets.values())
         await process.start()
         generation = 0

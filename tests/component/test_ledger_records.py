@@ -15,7 +15,7 @@ from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.model.reading import Item, Known, Money, Note, Reading, Unlimited, Usage
 from exporter.store import sqlite
-from exporter.store.ledger import History, PointRecord, Restored
+from exporter.store.ledger import PointRecord, Restored, StoredHistory
 from exporter.store.sqlite import Batch, Write
 from exporter.store.state_file import open_database
 
@@ -117,7 +117,7 @@ def load(ledger: sqlite3.Connection, **fingerprints: str) -> Restored:
 
 def history_of(
     ledger: sqlite3.Connection, since: float = 0.0, step: float = 0.0, **fingerprints: str
-) -> History:
+) -> StoredHistory:
     prints = fingerprints or {"a": "f"}
     return sqlite.load_state(ledger, prints, since, step).histories.get("a", {})
 

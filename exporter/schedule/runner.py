@@ -49,16 +49,13 @@ from exporter.schedule.queue import (
 from exporter.schedule.state import Clocks, PollEnd
 from exporter.schedule.status import JobStatus
 
-<<<<<<< HEAD
 _Result = TypeVar("_Result")
-=======
 BATCH = 256  # due items in one turn of the loop: after a long sleep it must not stand still
 CHECK_EVERY = 30.0  # seconds between two checks for a lost timer and hanging polls
 LATE_TIMER = 1.0  # seconds that the timer may be behind before that is a fault
 PAUSE = 5.0  # seconds until anything is polled after such a fault
 SUSPENDED = CHECK_EVERY + 10.0  # seconds without any check: the process did not run
 HUNG = 5.0  # seconds past its deadline after which a poll is cancelled once more
->>>>>>> main
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -116,13 +113,9 @@ class Runner:
     `poll` makes one attempt and returns how it ended; whatever else it does (raise, hang) is taken
     for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `random` gives
     numbers in [0, 1). `concurrency` bounds the polls at once, `per_budget` those of one budget.
-<<<<<<< HEAD
-    `seed` moves the phases of first polls. `started` is told the target of each poll that starts.
+    `seed` moves the phases of first polls. `started` gets the target of each poll that starts.
     `learn` takes in each poll that ended, before the next one is scheduled, and returns the highest
     ratio of used to limit that it speaks of: adaptive jobs come faster near a limit.
-=======
-    `seed` moves the phases of first polls. `started` gets the target of each poll that starts.
->>>>>>> main
 
     To be made inside the running loop. `swap` gives it work, before or during `run`.
     """
@@ -470,16 +463,12 @@ class Runner:
             self._table.note(entry, clocks.now)
             return
         entry.state, events = state.poll_ended(
-<<<<<<< HEAD
             job,
-            old,
-            ended.poll,
+            before,
+            poll,
             end,
-            budget_wait=lane.budget.until,
-            ratio=self._call(partial(self._learn, ended.poll)),
-=======
-            job, before, poll, end, budget_wait=queue.budget.until
->>>>>>> main
+            budget_wait=queue.budget.until,
+            ratio=self._call(partial(self._learn, poll)),
         )
         queue.demand += (entry.state.cost - before.cost) / job.interval
         self._table.note(entry, clocks.now)
@@ -544,13 +533,8 @@ class Runner:
     def _emit(self, event: Event) -> None:
         self._call(partial(self._listener, event))
 
-<<<<<<< HEAD
     def _call(self, callback: Callable[[], _Result]) -> _Result | None:
-        """Call somebody else's code: what it raises is reported, and stops nothing."""
-=======
-    def _call(self, callback: Callable[[], object]) -> None:
         """Call code that is not ours: its exceptions are reported to the loop, and ignored."""
->>>>>>> main
         try:
             return callback()
         except Exception as error:  # noqa: BLE001 - the runner outlives its listeners

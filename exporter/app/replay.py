@@ -46,7 +46,8 @@ from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
@@ -83,11 +84,11 @@ async def replay(
     readings: dict[str, Reading] = {}
     matches: list[RowMatch] = []
     async for name, payloads in _payloads(target, folder, at, recording, complaints):
-        found = trace(target.definition, name, payloads, items=target.items)
-        matches += found
-        misfits = [f"{name}: {text}" for text in _misfits(found)]
+        traced = trace(target.definition, name, payloads, items=target.items)
+        matches += traced
+        misfits = [f"{name}: {text}" for text in _misfits(traced)]
         complaints += misfits
-        for text, is_fault in _unmatched(one for one in found if one.rule != PERIOD):
+        for text, is_fault in _unmatched(one for one in traced if one.rule != PERIOD):
             (unmatched if is_fault else remarks).append(f"{name}: {text}")
         reading = read_payload(target, name, payloads, at)
         if isinstance(reading, Failure):
@@ -97,11 +98,11 @@ async def replay(
             complaints += [f"{name}: {note.reason}: {note.detail}" for note in reading.notes]
             readings[name] = reading
     complaints += [text for text, _ in _unmatched(_periods(matches))]
-    samples, notes = target_samples(target, readings, at)
+    found, notes = samples(target_status(target, readings, at))
     for note in notes:
         hint = " --at=TIME replays answers at their own time." * (note.reason == "period_over")
         complaints.append(f"{note.reason}: {note.detail}{hint}")
-    blocks = render(samples)
+    blocks = render(found)
     families = [family for family in FAMILIES if family.name in blocks]
     lines = [line for one in families for line in blocks[one.name].decode().splitlines()]
     complaints += _compared(folder / EXPECTED, lines)

@@ -87,7 +87,7 @@ class _Shown(msgspec.Struct, eq=False):
 
 
 class Publisher:
-    """Keeps the exposition up to date: after each poll, and when values grow stale or a period ends.
+    """Keeps the exposition current: after each poll, when values grow stale, when a period ends.
 
     ``statuses`` gives the jobs of a target, ``at`` calls back at an epoch. ``wall`` is the clock of
     epoch seconds.

@@ -1,15 +1,13 @@
-"""One payload in the light of its target: what the rules read from, and what they add to.
+"""What one rule of a definition reads from one payload: resources, costs and items alike.
 
-Money: what a cost's rule reads from an answer, by currency.
-
-Items: the parts of a resource or of the cost, one series each, the largest ones kept.
-
-Usages: what a resource's rule reads from an answer.
+One algorithm, three sections: the rule's rows are grouped into series (by name, by currency, by
+item), each role's numbers of a series are reduced to one in its base unit, and the series becomes a
+`Usage`, a `Money` or an `Item`. `_Section` holds what differs.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -50,13 +48,31 @@ from exporter.mapping.values import (
 from exporter.model.definition.period import Period
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import Row, Rows, RowScope, RowsError, row_scope
-from exporter.model.definition.values import Reduce, UnitRule, Value, Zero
+from exporter.model.definition.values import Reduce, UnitRule, Value
+from exporter.model.families import (
+    COST_ROLES,
+    ITEM_ROLES,
+    MEASURED,
+    MONEY,
+    RESOURCE_ROLES,
+    SHARE,
+    Role,
+    read_roles,
+)
 from exporter.model.reading import Item, Known, LimitFact, Money, Note, Unlimited, Usage
 from exporter.model.target import Target
 
 ROWS = " /"
 """What stands behind the place of rows in `Reading.matched`: ``results /``, with the paths of the
 row after it: ``results / bandwidth_used``."""
+OTHER = "other"
+"""The item that holds the sum of what ``top`` leaves out."""
+_SHOWN = 5  # new keys that a note names
+_MINOR = "minor"  # the unit whose size the currency decides
+_UNITS = {  # of numbers for which neither the role nor the rule says anything
+    SHARE: UnitRule(unit=Unit("ratio", Kind.RATIO, 1.0)),
+    MONEY: UnitRule(unit=find_unit("major")),
+}
 _ROLLED_OVER = (
     "one page tells of a period that ends at {}, another of one that begins at {}: their sum would "
     "be of neither. It ended while the pages were turned; the next poll reads the new one."
@@ -196,67 +212,257 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         ]
         return reduced(rule, rows, amounts)
 
-    def limit(
-        self, value: Value | None, numbers: dict[str, Amount], series: str
-    ) -> LimitFact | None:
-        """Return what the numbers of the roles ``limit`` and ``remaining`` say of the limit.
 
-        A limit below zero means nothing, and is noted: a vendor that begins to write -1 for
-        "unlimited" must not turn every ratio around.
-        """
-        fact = limit_fact(numbers.get("limit"), Zero.LIMIT if value is None else value.zero)
-        if isinstance(fact, Known) and fact.value < 0:
-            detail = f"{series}: {fact.value:g}. If it has a meaning, `unlimited` lists it."
-            self.notes.append(Note(reason="negative_limit", detail=detail))
-            return None
-        if fact is None and isinstance(numbers.get("remaining"), Unlimited):
-            return UNLIMITED
-        return fact
+Rule: TypeAlias = Resource | Cost | Items
+_Rule = TypeVar("_Rule", Resource, Cost, Items)
+_Read = TypeVar("_Read", Usage, Money, Item)
 
 
-_ROLES = ("cost", "base", "overage", "limit", "remaining", "projected")
-_ACCRUED = ("cost", "base", "overage")
-_MAJOR = UnitRule(unit=find_unit("major"))
-_MINOR = "minor"  # the unit whose size the currency decides
+class _Series(NamedTuple):
+    """What rows are grouped by. ``place`` names the series in an error."""
+
+    place: str = ""
+    resource: str = ""
+    item: str = ""
+    currency: str = ""
 
 
-def read_money(rule: Cost, scene: PayloadContext) -> list[Money]:
-    """Return one entry for each currency among the rows of `rule`. Raises Misfit."""
-    found = scene.rows(rule.rows)
-    if not found.rows:
-        return _of_no_rows(rule, scene) if found.present else []
+class _Number(NamedTuple):
+    """A role that a rule reads, and the unit of its numbers."""
+
+    role: Role
+    value: Value
+    unit: UnitRule
+
+
+class _Found(NamedTuple):
+    """The numbers of a series by the keys of their roles, in base units. `measure` is theirs."""
+
+    numbers: dict[str, float]
+    limit: LimitFact | None
+    measure: Measure | None
+
+
+class _Section(NamedTuple, Generic[_Rule, _Read]):
+    """What differs between resources, costs and items."""
+
+    roles: tuple[Role, ...]
+    groups: Callable[[_Rule, list[Row], PayloadContext], dict[_Series, list[Row]]]
+    build: Callable[
+        [_Rule, list[_Number], _Series, Sequence[Row], _Found, PayloadContext], _Read | None
+    ]
+
+
+def read_usages(rule: Resource, context: PayloadContext) -> list[Usage]:
+    """Return one usage for each name among the rows of `rule`. Raises MappingError."""
+    return _read(rule, _RESOURCES, context)
+
+
+def read_money(rule: Cost, context: PayloadContext) -> list[Money]:
+    """Return one entry for each currency among the rows of `rule`. Raises MappingError."""
+    return _read(rule, _COSTS, context)
+
+
+def read_items(rule: Items, context: PayloadContext) -> list[Item]:
+    """Return the parts that `rule` reads, largest first. Raises MappingError."""
+    found = _read(rule, _ITEMS, context)
+    found.sort(key=lambda one: (-one.value, one.resource, one.item, one.currency))
+    return found if rule.top is None else _largest(found, rule.top)
+
+
+def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext) -> list[_Read]:
+    numbers = []
+    for role in section.roles:
+        value: Value | None = getattr(rule, role.key)
+        if value is not None:
+            numbers.append(_Number(role, value, value.unit or _unit(rule, role)))
+    scope = context.rows(rule.rows)
+    if not scope.rows and not scope.present:
+        return []
     read = []
-    for code, rows in _by_currency(rule, found.rows, scene).items():
+    for series, rows in section.groups(rule, scope.rows, context).items():
         try:
-            one = _money(rule, code, rows, scene)
-        except MappingError as misfit:
-            raise misfit.at(code) if code else misfit from misfit.__cause__
-        if one is not None:
-            read.append(one)
-    scene.remember(rule.rows)
+            if scope.rows:
+                found = _found(rule, numbers, series, rows, context)
+            else:
+                found = _of_no_rows(rule, numbers, series)
+            if found.limit is not None or found.numbers:
+                one = section.build(rule, numbers, series, rows, found, context)
+                read += [] if one is None else [one]
+        except MappingError as error:
+            raise error.at(series.place) if series.place else error from error.__cause__
+    if scope.rows:
+        context.remember(rule.rows)
     return read
 
 
-def _by_currency(rule: Cost, rows: list[Row], scene: PayloadContext) -> dict[str, list[Row]]:
-    if not rule.currency:
-        return {currency_of((), rule.fixed_currency, None, scene): rows}
+def _unit(rule: Rule, role: Role) -> UnitRule:
+    return _UNITS[role.kinds] if isinstance(rule, Cost) or role.kinds != MEASURED else rule.unit
+
+
+def _found(
+    rule: Rule,
+    numbers: list[_Number],
+    series: _Series,
+    rows: list[Row],
+    context: PayloadContext,
+) -> _Found:
+    """Read every role. All amounts must be measured in one kind of unit."""
+    amounts: dict[str, Amount] = {}
+    common: Measure | None = None
+    known: dict[int, list[Measure]] = {}
+    zero = None
+    for role, value, unit in numbers:
+        try:
+            units = known.get(id(unit))
+            if units is None:
+                units = known[id(unit)] = measures(unit, rows, context.seen)
+            if role.kinds == MONEY:
+                units = _minor(units, series.currency)
+            amount = context.number(value, rows, units, rule.reduce)
+            if amount is not None and role.kinds == MONEY and not series.currency:
+                raise MappingError(value.paths[0].text, "there is money here, but no currency.")
+            if role.kinds == MEASURED:
+                common = common or units[0]
+                agreed(common, units[0])
+        except MappingError as error:
+            place = role.key if isinstance(rule, Resource | Cost) else ""
+            raise error.at(place) if place else error from error.__cause__
+        if role.is_limit:
+            zero = value.zero
+        if amount is not None:
+            amounts[role.key] = amount
+    limit = None
+    if zero is not None:
+        limit = limit_fact(amounts.pop("limit", None), zero)
+        if isinstance(limit, Known) and limit.value < 0:
+            # A vendor that begins to write -1 for "unlimited" must not turn every ratio around.
+            name = series.resource or series.currency
+            detail = f"{name}: {limit.value:g}. If it has a meaning, `unlimited` lists it."
+            context.notes.append(Note(reason="negative_limit", detail=detail))
+            return _Found(_floats(amounts), None, common)
+    if limit is None and isinstance(amounts.get("remaining"), Unlimited):
+        limit = UNLIMITED
+    return _Found(_floats(amounts), limit, common)
+
+
+def _floats(amounts: dict[str, Amount]) -> dict[str, float]:
+    return {key: amount for key, amount in amounts.items() if isinstance(amount, float)}
+
+
+def _minor(units: list[Measure], currency: str) -> list[Measure]:
+    """Return the units with the size that minor units (cents, yen) have in a currency."""
+    if not currency or all(one.unit.name != _MINOR for one in units):
+        return units
+    minor = Measure(Unit(_MINOR, Kind.MONEY, minor_factor(currency)), _MINOR)
+    return [minor if one.unit.name == _MINOR else one for one in units]
+
+
+def _of_no_rows(rule: Rule, numbers: list[_Number], series: _Series) -> _Found:
+    """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
+    totals = {
+        role.key: total
+        for role, value, _ in numbers
+        if role.accrues and (total := empty_total(value.reduce or rule.reduce)) is not None
+    }
+    if isinstance(rule, Cost):
+        return _Found(totals if series.currency else {}, None, None)
+    unit = next((unit for role, _, unit in numbers if role.key == "used"), rule.unit).unit
+    if unit is None:  # without a row there is no word for its unit
+        return _Found({}, None, None)
+    return _Found(totals, None, Measure(unit, unit.name))
+
+
+# ------------------------------------------------------------------------------------- resources
+
+
+def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
+    """Group rows by their common name. Two keys of one name are rows of one series."""
     groups: dict[str, list[Row]] = {}
-    for row in rows:
-        code = currency_of(rule.currency, rule.fixed_currency, row[0], scene)
-        groups.setdefault(code, []).append(row)
-    return groups
+    is_fixed = fixed(rule.name)
+    if is_fixed:
+        key = resource_name(rule.name, None, context.seen)
+        groups[rule.rename.get(key, key)] = rows
+    else:
+        for row in rows:
+            key = resource_name(rule.name, row[0], context.seen)
+            groups.setdefault(rule.rename.get(key, key), []).append(row)
+    if rule.known:
+        new = [key for key in groups if key not in rule.known]
+        if new:
+            shown = ", ".join(new[:_SHOWN]) + (", …" if len(new) > _SHOWN else "")
+            context.notes.append(Note(reason="new_key", detail=shown, count=len(new)))
+    if rule.only is not None:
+        groups = {key: of_key for key, of_key in groups.items() if key in rule.only}
+    most = context.target.max_series
+    context.dropped += max(len(groups) - most, 0)
+    return {
+        _Series("" if is_fixed else key, key): of_key
+        for key, of_key in itertools.islice(groups.items(), most)
+    }
 
 
-def currency_of(
-    paths: tuple[Selector, ...], fixed: Template | None, view: object, scene: PayloadContext
+def _usage(
+    rule: Resource,
+    numbers: list[_Number],
+    series: _Series,
+    rows: Sequence[Row],
+    found: _Found,
+    context: PayloadContext,
+) -> Usage:
+    measure = found.measure or measures(rule.unit, rows, context.seen)[0]
+    level = rule.level or series.resource in rule.levels
+    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
+    period, closed = context.billing(rule.period, rows, level=level, adds=sums)
+    more: dict[str, Any] = found.numbers
+    return Usage(
+        resource=series.resource,
+        kind=measure.unit.kind,
+        unit=measure.word,
+        account=context.account,
+        level=level,
+        limit=found.limit,
+        as_of=_as_of(rule, rows, context),
+        period=period,
+        closed=closed,
+        **more,
+    )
+
+
+def _as_of(rule: Resource, rows: Sequence[Row], context: PayloadContext) -> float | None:
+    if rule.as_of is None:
+        return None
+    try:
+        times = [instant_of(rule.as_of, row[0], context.seen) for row in rows]
+    except MappingError as error:
+        raise error.at("as_of") from error.__cause__
+    return max((time for time in times if time is not None), default=None)
+
+
+# ----------------------------------------------------------------------------------------- costs
+
+
+def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    if rule.currency and rows:
+        for row in rows:
+            code = _currency(rule.currency, rule.fixed_currency, row[0], context)
+            groups.setdefault(code, []).append(row)
+    else:
+        groups[_currency((), rule.fixed_currency, None, context)] = rows
+    return {_Series(code, currency=code): of_code for code, of_code in groups.items()}
+
+
+def _currency(
+    paths: tuple[Selector, ...], fixed_code: Template | None, view: object, context: PayloadContext
 ) -> str:
     """Return the ISO 4217 code of a row in capitals; "" where neither row nor rule names one.
 
-    Raises Misfit for a text that is no code: money is never guessed.
+    Raises MappingError for a text that is no code: money is never guessed.
     """
-    found = first_found(paths, view, scene.seen)
+    found = first_found(paths, view, context.seen)
     if found is None or found == "":
-        found = scene.asked.text(fixed, scene.target.definition.zone) or ""
+        found = context.asked.text(fixed_code, context.target.definition.zone) or ""
     code = found.strip().upper() if isinstance(found, str) else None
     if code is None or (code and not is_currency(code)):
         shown = f'"{clip(found, 20)}"' if isinstance(found, str) else quoted(found)
@@ -267,151 +473,71 @@ def currency_of(
     return code
 
 
-def charged(
-    value: Value, code: str, rows: Sequence[Row], otherwise: Reduce | None, scene: PayloadContext
-) -> Amount | None:
-    """Return an amount of money in major units. Raises Misfit for one without a currency."""
-    found = measures(value.unit or _MAJOR, rows, scene.seen)
-    if code and any(one.unit.name == _MINOR for one in found):
-        minor = Measure(Unit(_MINOR, Kind.MONEY, minor_factor(code)), _MINOR)
-        found = [minor if one.unit.name == _MINOR else one for one in found]
-    number = scene.number(value, rows, found, otherwise)
-    if number is not None and not code:
-        raise MappingError(value.paths[0].text, "there is money here, but no currency.")
-    return number
-
-
-def _money(rule: Cost, code: str, rows: list[Row], scene: PayloadContext) -> Money | None:
-    numbers: dict[str, Amount] = {}
-    for role in _ROLES:
-        value: Value | None = getattr(rule, role)
-        if value is None:
-            continue
-        try:
-            number = charged(value, code, rows, rule.reduce, scene)
-        except MappingError as misfit:
-            raise misfit.at(role) from misfit.__cause__
-        if number is not None:
-            numbers[role] = number
-    limit = scene.limit(rule.limit, numbers, code)
-    known = {
-        role: number
-        for role, number in numbers.items()
-        if isinstance(number, float) and role != "limit"
-    }
-    if limit is None and not known:
-        return None
-    return _stated(rule, code, rows, scene, known=known, limit=limit)
-
-
-def _of_no_rows(rule: Cost, scene: PayloadContext) -> list[Money]:
-    """Return 0 where no row was charged and the currency does not stand in the rows."""
-    code = currency_of((), rule.fixed_currency, None, scene)
-    totals: dict[str, float] = {}
-    for role in _ACCRUED:
-        value: Value | None = getattr(rule, role)
-        total = None if value is None else empty_total(value.reduce or rule.reduce)
-        if total is not None:
-            totals[role] = total
-    if not code or not totals:
-        return []
-    return [_stated(rule, code, (), scene, known=totals, limit=None)]
-
-
-def _stated(
+def _money(
     rule: Cost,
-    code: str,
+    numbers: list[_Number],
+    series: _Series,
     rows: Sequence[Row],
-    scene: PayloadContext,
-    *,
-    known: Mapping[str, float],
-    limit: LimitFact | None,
+    found: _Found,
+    context: PayloadContext,
 ) -> Money:
-    sums = len(scene.documents) > 1 and adds(rule, _ROLES)
-    period, closed = scene.billing(rule.period, rows, level=False, adds=sums)
+    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
+    period, closed = context.billing(rule.period, rows, level=False, adds=sums)
+    more: dict[str, Any] = found.numbers
     return Money(
-        currency=code,
-        account=scene.account,
-        cost=known.get("cost"),
-        base=known.get("base"),
-        overage=known.get("overage"),
-        limit=limit,
-        remaining=known.get("remaining"),
-        projected=known.get("projected"),
+        currency=series.currency,
+        account=context.account,
+        limit=found.limit,
         period=period,
         closed=closed,
+        **more,
     )
 
 
-OTHER = "other"
-"""The item that holds the sum of what ``top`` leaves out."""
+# ----------------------------------------------------------------------------------------- items
 
 
-class _Series(NamedTuple):
-    resource: str
-    item: str
-    currency: str
-
-
-def read_items(rule: Items, scene: PayloadContext) -> list[Item]:
-    """Return the parts that `rule` reads, largest first. Raises Misfit."""
-    rows = scene.rows(rule.rows).rows
+def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
     groups: dict[_Series, list[Row]] = {}
     cuts = 0
     for row in rows:
-        series, cut = _series(rule, row[0], scene)
+        view = row[0]
+        text, cut = label_at(rule.item, view, context.seen)
         cuts += cut
+        code = ""
+        if rule.cost is not None:
+            code = _currency(rule.currency, rule.fixed_currency, view, context)
+        resource = resource_name(rule.resource, view, context.seen)
+        if rule.lower:
+            text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
+        series = _Series(f'{resource}["{text}"]', resource, text, code)
         groups.setdefault(series, []).append(row)
     if cuts:
-        scene.notes.append(Note(reason="label_cut", detail=rule.group, count=cuts))
-    found = [one for series, rows in groups.items() if (one := _item(rule, series, rows, scene))]
-    if rows:
-        scene.remember(rule.rows)
-    found.sort(key=lambda one: (-one.value, one.resource, one.item, one.currency))
-    return found if rule.top is None else _largest(found, rule.top)
+        context.notes.append(Note(reason="label_cut", detail=rule.group, count=cuts))
+    return groups
 
 
-def _series(rule: Items, view: object, scene: PayloadContext) -> tuple[_Series, bool]:
-    text, cut = label_at(rule.item, view, scene.seen)
-    code = ""
-    if rule.cost is not None:
-        code = currency_of(rule.currency, rule.fixed_currency, view, scene)
-    resource = resource_name(rule.resource, view, scene.seen)
-    if rule.lower:
-        text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
-    return _Series(resource, text, code), cut
-
-
-def _item(rule: Items, series: _Series, rows: list[Row], scene: PayloadContext) -> Item | None:
-    try:
-        kind, value = _value(rule, series, rows, scene)
-    except MappingError as misfit:
-        raise misfit.at(f'{series.resource}["{series.item}"]') from misfit.__cause__
-    if not isinstance(value, float):
-        return None
+def _item(
+    rule: Items,
+    numbers: list[_Number],
+    series: _Series,
+    rows: Sequence[Row],
+    found: _Found,
+    context: PayloadContext,
+) -> Item:
+    ((_, value),) = found.numbers.items()
     return Item(
         resource=series.resource,
-        kind=kind,
+        kind=Kind.MONEY if found.measure is None else found.measure.unit.kind,
         group=rule.group,
         item=series.item,
         value=value,
-        account=scene.account,
+        account=context.account,
         currency=series.currency,
     )
 
 
-def _value(
-    rule: Items, series: _Series, rows: list[Row], scene: PayloadContext
-) -> tuple[Kind, Amount | None]:
-    if rule.cost is not None:
-        return Kind.MONEY, charged(rule.cost, series.currency, rows, rule.reduce, scene)
-    if rule.used is None:
-        return Kind.QUANTITY, None
-    found = measures(rule.used.unit or rule.unit, rows, scene.seen)
-    return found[0].unit.kind, scene.number(rule.used, rows, found, rule.reduce)
-
-
-def _largest(found: Sequence[Item], top: int) -> list[Item]:
+def _largest(found: Iterable[Item], top: int) -> list[Item]:
     """Keep the `top` items of each resource and unit; the rest becomes one, ``other``."""
     groups: dict[tuple[str, Kind, str], list[Item]] = {}
     for one in found:
@@ -429,166 +555,10 @@ def _largest(found: Sequence[Item], top: int) -> list[Item]:
     return kept
 
 
-_RESOURCES_ROLES = ("used", "limit", "remaining", "ratio", "projected", "next_period", "overage")
-_RESOURCES_ACCRUED = ("used", "overage")
-"""The roles of which no rows mean zero; of a limit or a projection they mean nothing."""
-_SHOWN = 5  # new keys that a note names
-_RATIO = "ratio"
-_WHOLE = UnitRule(unit=Unit("ratio", Kind.RATIO, 1.0))
-_Role: TypeAlias = tuple[str, Value, UnitRule]
+def _numeric(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    return tuple(role for role in read_roles(roles) if role.kinds)
 
 
-class _Numbers(NamedTuple):
-    by_role: dict[str, Amount]
-    measure: Measure
-
-
-def read_usages(rule: Resource, scene: PayloadContext) -> list[Usage]:
-    """Return one usage for each name among the rows of `rule`. Raises Misfit."""
-    found = scene.rows(rule.rows)
-    if not found.rows:
-        return _resources_of_no_rows(rule, scene) if found.present and fixed(rule.name) else []
-    roles = _roles(rule)
-    read = []
-    groups = _by_name(rule, found.rows, scene)
-    most = scene.target.max_series
-    scene.dropped += max(len(groups) - most, 0)
-    for series, rows in itertools.islice(groups.items(), most):
-        try:
-            usage = _usage(rule, roles, series, rows, scene)
-        except MappingError as misfit:
-            raise misfit if fixed(rule.name) else misfit.at(series) from misfit.__cause__
-        if usage is not None:
-            read.append(usage)
-    scene.remember(rule.rows)
-    return read
-
-
-def _by_name(rule: Resource, rows: list[Row], scene: PayloadContext) -> dict[str, list[Row]]:
-    """Group rows by their common name. Two keys of one name are rows of one series."""
-    groups: dict[str, list[Row]] = {}
-    if fixed(rule.name):
-        key = resource_name(rule.name, None, scene.seen)
-        groups[rule.rename.get(key, key)] = rows
-    else:
-        for row in rows:
-            key = resource_name(rule.name, row[0], scene.seen)
-            groups.setdefault(rule.rename.get(key, key), []).append(row)
-    if rule.known:
-        new = [key for key in groups if key not in rule.known]
-        if new:
-            shown = ", ".join(new[:_SHOWN]) + (", …" if len(new) > _SHOWN else "")
-            scene.notes.append(Note(reason="new_key", detail=shown, count=len(new)))
-    if rule.only is None:
-        return groups
-    return {key: rows for key, rows in groups.items() if key in rule.only}
-
-
-def _usage(
-    rule: Resource, roles: Sequence[_Role], series: str, rows: list[Row], scene: PayloadContext
-) -> Usage | None:
-    numbers, found = _numbers(rule, roles, rows, scene)
-    limit = scene.limit(rule.limit, numbers, series)
-    known = {
-        role: number
-        for role, number in numbers.items()
-        if isinstance(number, float) and role != "limit"
-    }
-    if limit is None and not known:
-        return None
-    return _resources_stated(rule, series, rows, scene, measure=found, known=known, limit=limit)
-
-
-def _resources_of_no_rows(rule: Resource, scene: PayloadContext) -> list[Usage]:
-    """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
-    totals: dict[str, float] = {}
-    for role in _RESOURCES_ACCRUED:
-        value: Value | None = getattr(rule, role)
-        total = None if value is None else empty_total(value.reduce or rule.reduce)
-        if total is not None:
-            totals[role] = total
-    unit = rule.unit if rule.used is None or rule.used.unit is None else rule.used.unit
-    if not totals or unit.unit is None:  # without a row there is no word for its unit
-        return []
-    measure = Measure(unit.unit, unit.unit.name)
-    series = next(iter(_by_name(rule, [], scene)), None)
-    if series is None:
-        return []
-    return [_resources_stated(rule, series, (), scene, measure=measure, known=totals, limit=None)]
-
-
-def _resources_stated(
-    rule: Resource,
-    series: str,
-    rows: Sequence[Row],
-    scene: PayloadContext,
-    *,
-    measure: Measure,
-    known: Mapping[str, float],
-    limit: LimitFact | None,
-) -> Usage:
-    level = rule.level or series in rule.levels
-    sums = len(scene.documents) > 1 and adds(rule, _RESOURCES_ROLES)
-    period, closed = scene.billing(rule.period, rows, level=level, adds=sums)
-    return Usage(
-        resource=series,
-        kind=measure.unit.kind,
-        unit=measure.word,
-        account=scene.account,
-        level=level,
-        used=known.get("used"),
-        limit=limit,
-        remaining=known.get("remaining"),
-        ratio=known.get("ratio"),
-        projected=known.get("projected"),
-        next_period=known.get("next_period"),
-        overage=known.get("overage"),
-        as_of=_as_of(rule, rows, scene),
-        period=period,
-        closed=closed,
-    )
-
-
-def _numbers(
-    rule: Resource, roles: Sequence[_Role], rows: list[Row], scene: PayloadContext
-) -> _Numbers:
-    """Read every role. All but the ratio must be measured in one kind of unit."""
-    numbers: dict[str, Amount] = {}
-    common: Measure | None = None
-    own: list[Measure] | None = None
-    for role, value, unit in roles:
-        try:
-            if unit is not rule.unit:
-                found = measures(unit, rows, scene.seen)
-            else:
-                found = own = own or measures(unit, rows, scene.seen)
-            number = scene.number(value, rows, found, rule.reduce)
-            if role != _RATIO:
-                common = common or found[0]
-                agreed(common, found[0])
-        except MappingError as misfit:
-            raise misfit.at(role) from misfit.__cause__
-        if number is not None:
-            numbers[role] = number
-    return _Numbers(numbers, common or measures(rule.unit, rows, scene.seen)[0])
-
-
-def _roles(rule: Resource) -> list[_Role]:
-    """Return the roles that `rule` has, each with its unit. A ratio's is not the resource's."""
-    found = []
-    for role in _RESOURCES_ROLES:
-        value: Value | None = getattr(rule, role)
-        if value is not None:
-            otherwise = _WHOLE if role == _RATIO else rule.unit
-            found.append((role, value, value.unit or otherwise))
-    return found
-
-
-def _as_of(rule: Resource, rows: Sequence[Row], scene: PayloadContext) -> float | None:
-    if rule.as_of is None:
-        return None
-    try:
-        times = [instant_of(rule.as_of, row[0], scene.seen) for row in rows]
-    except MappingError as misfit:
-        raise misfit.at("as_of") from misfit.__cause__
-    return max((time for time in times if time is not None), default=None)
+_RESOURCES = _Section(_numeric(RESOURCE_ROLES), _by_name, _usage)
+_COSTS = _Section(_numeric(COST_ROLES), _by_currency, _money)
+_ITEMS = _Section(_numeric(ITEM_ROLES), _by_item, _item)

@@ -29,7 +29,7 @@ from exporter.app.observability import Observability
 from exporter.app.once import Keys
 from exporter.app.options import Options
 from exporter.app.view import Viewer
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import changed, present
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor
@@ -81,7 +81,7 @@ async def serve(
         world = World(
             wall=time.time,
             clock=clock,
-            dice=random.SystemRandom().random,
+            random=random.SystemRandom().random,
             read_secret=Keys(SecretReader(os.environ), redactor).read,
             emit=lambda event: None,
         )

@@ -11,8 +11,7 @@ from functools import partial
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.config.connection import present_budget
-from exporter.config.files import SecretUnavailable
+from exporter.config.credentials import SecretUnavailable, present_budget
 from exporter.config.plan import diff_plans
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
@@ -113,13 +112,13 @@ PATIENCE = 0.5
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine needs of the outside.
 
-    ``wall`` gives epoch seconds, ``clock`` loop time, ``dice`` numbers in [0, 1); ``read_secret``
+    ``wall`` gives epoch seconds, ``clock`` loop time, ``random`` numbers in [0, 1); ``read_secret``
     the present value of a secret; ``emit`` gets every event.
     """
 
     wall: Callable[[], float]
     clock: Callable[[], float]
-    dice: Callable[[], float]
+    random: Callable[[], float]
     read_secret: Callable[[SecretSource], Secret]
     emit: Callable[[Event], None]
 
@@ -146,7 +145,7 @@ class Engine:
             poll=self._poll,
             emit=self._observe,
             wall=world.wall,
-            dice=world.dice,
+            random=world.random,
             concurrency=plan.concurrency,
             started=self._begin,
             learn=self._learn,

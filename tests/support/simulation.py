@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.app.engine import Engine, World
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
 from exporter.kernel.override import override
@@ -106,12 +106,12 @@ class Process:
         *,
         wall: Callable[[], float],
         emit: Callable[[Event], None],
-        dice: Callable[[], float] = lambda: 0.0,
+        random: Callable[[], float] = lambda: 0.0,
     ) -> None:
         world = World(
             wall=wall,
             clock=asyncio.get_running_loop().time,
-            dice=dice,
+            random=random,
             read_secret=SecretReader({}).read,
             emit=emit,
         )

@@ -7,7 +7,7 @@ from exporter.app.daemon import Daemon
 from exporter.app.engine import World
 from exporter.app.observability import Observability
 from exporter.app.options import Options
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.kernel.secrets import Redactor
 from exporter.model.target import Plan
 from tests.support.vendor import NOW
@@ -28,7 +28,7 @@ async def test_it_is_not_ready_before_the_start_and_after_the_end() -> None:
     world = World(
         wall=lambda: NOW,
         clock=clock,
-        dice=lambda: 0.0,
+        random=lambda: 0.0,
         read_secret=SecretReader({}).read,
         emit=lambda event: None,
     )

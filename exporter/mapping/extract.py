@@ -69,10 +69,8 @@ OTHER = "other"
 """The item that holds the sum of what ``top`` leaves out."""
 _SHOWN = 5  # new keys that a note names
 _MINOR = "minor"  # the unit whose size the currency decides
-_UNITS = {  # of numbers for which neither the role nor the rule says anything
-    SHARE: UnitRule(unit=Unit("ratio", Kind.RATIO, 1.0)),
-    MONEY: UnitRule(unit=find_unit("major")),
-}
+_WHOLE = UnitRule(unit=find_unit("ratio"))
+_MAJOR = UnitRule(unit=find_unit("major"))
 _ROLLED_OVER = (
     "one page tells of a period that ends at {}, another of one that begins at {}: their sum would "
     "be of neither. It ended while the pages were turned; the next poll reads the new one."
@@ -218,7 +216,7 @@ _Rule = TypeVar("_Rule", Resource, Cost, Items)
 _Read = TypeVar("_Read", Usage, Money, Item)
 
 
-class _Series(NamedTuple):
+class _Key(NamedTuple):
     """What rows are grouped by. ``place`` names the series in an error."""
 
     place: str = ""
@@ -235,22 +233,27 @@ class _Number(NamedTuple):
     unit: UnitRule
 
 
-class _Found(NamedTuple):
-    """The numbers of a series by the keys of their roles, in base units. `measure` is theirs."""
+class _Series(NamedTuple):
+    """The rows of one key, and what they come to.
 
+    `numbers` are in base units, by the keys of their roles. `measure` is the unit of the amounts,
+    None where there are none, or they are money. `adds`: a number is a sum of several pages.
+    """
+
+    key: _Key
+    rows: Sequence[Row]
     numbers: dict[str, float]
-    limit: LimitFact | None
-    measure: Measure | None
+    limit: LimitFact | None = None
+    measure: Measure | None = None
+    adds: bool = False
 
 
 class _Section(NamedTuple, Generic[_Rule, _Read]):
     """What differs between resources, costs and items."""
 
     roles: tuple[Role, ...]
-    groups: Callable[[_Rule, list[Row], PayloadContext], dict[_Series, list[Row]]]
-    build: Callable[
-        [_Rule, list[_Number], _Series, Sequence[Row], _Found, PayloadContext], _Read | None
-    ]
+    groups: Callable[[_Rule, list[Row], PayloadContext], dict[_Key, list[Row]]]
+    build: Callable[[_Rule, _Series, PayloadContext], _Read]
 
 
 def read_usages(rule: Resource, context: PayloadContext) -> list[Usage]:
@@ -271,83 +274,85 @@ def read_items(rule: Items, context: PayloadContext) -> list[Item]:
 
 
 def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext) -> list[_Read]:
-    numbers = []
-    for role in section.roles:
-        value: Value | None = getattr(rule, role.key)
-        if value is not None:
-            numbers.append(_Number(role, value, value.unit or _unit(rule, role)))
+    numbers = [
+        _Number(role, value, value.unit or _unit(rule, role))
+        for role in section.roles
+        if (value := getattr(rule, role.key)) is not None
+    ]
     scope = context.rows(rule.rows)
     if not scope.rows and not scope.present:
         return []
+    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
     read = []
-    for series, rows in section.groups(rule, scope.rows, context).items():
+    for key, rows in section.groups(rule, scope.rows, context).items():
         try:
             if scope.rows:
-                found = _found(rule, numbers, series, rows, context)
+                series = _series(rule, numbers, key, rows, context)
             else:
-                found = _of_no_rows(rule, numbers, series)
-            if found.limit is not None or found.numbers:
-                one = section.build(rule, numbers, series, rows, found, context)
-                read += [] if one is None else [one]
+                series = _of_no_rows(rule, numbers, key)
+            if series.limit is not None or series.numbers:
+                read.append(section.build(rule, series._replace(adds=sums), context))
         except MappingError as error:
-            raise error.at(series.place) if series.place else error from error.__cause__
+            raise error.at(key.place) if key.place else error from error.__cause__
     if scope.rows:
         context.remember(rule.rows)
     return read
 
 
 def _unit(rule: Rule, role: Role) -> UnitRule:
-    return _UNITS[role.kinds] if isinstance(rule, Cost) or role.kinds != MEASURED else rule.unit
+    """Return the unit of a number that names none: a share's and money's is not the rule's."""
+    if isinstance(rule, Cost) or role.kinds == MONEY:
+        return _MAJOR
+    return _WHOLE if role.kinds == SHARE else rule.unit
 
 
-def _found(
-    rule: Rule,
-    numbers: list[_Number],
-    series: _Series,
-    rows: list[Row],
-    context: PayloadContext,
-) -> _Found:
+def _series(
+    rule: Rule, numbers: list[_Number], key: _Key, rows: list[Row], context: PayloadContext
+) -> _Series:
     """Read every role. All amounts must be measured in one kind of unit."""
     amounts: dict[str, Amount] = {}
     common: Measure | None = None
     known: dict[int, list[Measure]] = {}
-    zero = None
     for role, value, unit in numbers:
         try:
             units = known.get(id(unit))
             if units is None:
                 units = known[id(unit)] = measures(unit, rows, context.seen)
             if role.kinds == MONEY:
-                units = _minor(units, series.currency)
-            amount = context.number(value, rows, units, rule.reduce)
-            if amount is not None and role.kinds == MONEY and not series.currency:
-                raise MappingError(value.paths[0].text, "there is money here, but no currency.")
-            if role.kinds == MEASURED:
+                units = _minor(units, key.currency)
+            elif role.kinds == MEASURED:
                 common = common or units[0]
+            amount = context.number(value, rows, units, rule.reduce)
+            if common is not None and role.kinds == MEASURED:
                 agreed(common, units[0])
         except MappingError as error:
-            place = role.key if isinstance(rule, Resource | Cost) else ""
-            raise error.at(place) if place else error from error.__cause__
-        if role.is_limit:
-            zero = value.zero
+            raise error if isinstance(rule, Items) else error.at(role.key) from error.__cause__
         if amount is not None:
             amounts[role.key] = amount
-    limit = None
-    if zero is not None:
-        limit = limit_fact(amounts.pop("limit", None), zero)
-        if isinstance(limit, Known) and limit.value < 0:
-            # A vendor that begins to write -1 for "unlimited" must not turn every ratio around.
-            name = series.resource or series.currency
-            detail = f"{name}: {limit.value:g}. If it has a meaning, `unlimited` lists it."
-            context.notes.append(Note(reason="negative_limit", detail=detail))
-            return _Found(_floats(amounts), None, common)
-    if limit is None and isinstance(amounts.get("remaining"), Unlimited):
-        limit = UNLIMITED
-    return _Found(_floats(amounts), limit, common)
+            if role.kinds == MONEY and not key.currency:
+                refused = MappingError(value.paths[0].text, "there is money here, but no currency.")
+                raise refused if isinstance(rule, Items) else refused.at(role.key)
+    limit = None if isinstance(rule, Items) else _limit(rule, amounts, key, context)
+    found = {name: one for name, one in amounts.items() if isinstance(one, float)}
+    return _Series(key, rows, found, limit, common)
 
 
-def _floats(amounts: dict[str, Amount]) -> dict[str, float]:
-    return {key: amount for key, amount in amounts.items() if isinstance(amount, float)}
+def _limit(
+    rule: Resource | Cost, amounts: dict[str, Amount], key: _Key, context: PayloadContext
+) -> LimitFact | None:
+    """Take the limit out of the amounts, and return what it and the remainder say of it.
+
+    A limit below zero means nothing, and is noted: a vendor that begins to write -1 for "unlimited"
+    must not turn every ratio around.
+    """
+    given = amounts.pop("limit", None)
+    limit = None if rule.limit is None else limit_fact(given, rule.limit.zero)
+    if isinstance(limit, Known) and limit.value < 0:
+        name = key.resource or key.currency
+        detail = f"{name}: {limit.value:g}. If it has a meaning, `unlimited` lists it."
+        context.notes.append(Note(reason="negative_limit", detail=detail))
+        return None
+    return UNLIMITED if limit is None and isinstance(amounts.get("remaining"), Unlimited) else limit
 
 
 def _minor(units: list[Measure], currency: str) -> list[Measure]:
@@ -358,7 +363,7 @@ def _minor(units: list[Measure], currency: str) -> list[Measure]:
     return [minor if one.unit.name == _MINOR else one for one in units]
 
 
-def _of_no_rows(rule: Rule, numbers: list[_Number], series: _Series) -> _Found:
+def _of_no_rows(rule: Rule, numbers: list[_Number], key: _Key) -> _Series:
     """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
     totals = {
         role.key: total
@@ -366,17 +371,17 @@ def _of_no_rows(rule: Rule, numbers: list[_Number], series: _Series) -> _Found:
         if role.accrues and (total := empty_total(value.reduce or rule.reduce)) is not None
     }
     if isinstance(rule, Cost):
-        return _Found(totals if series.currency else {}, None, None)
+        return _Series(key, (), totals if key.currency else {})
     unit = next((unit for role, _, unit in numbers if role.key == "used"), rule.unit).unit
-    if unit is None:  # without a row there is no word for its unit
-        return _Found({}, None, None)
-    return _Found(totals, None, Measure(unit, unit.name))
+    # Without a row there is no word for its unit.
+    measure = None if unit is None else Measure(unit, unit.name)
+    return _Series(key, (), {} if unit is None else totals, None, measure)
 
 
 # ------------------------------------------------------------------------------------- resources
 
 
-def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
+def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
     """Group rows by their common name. Two keys of one name are rows of one series."""
     groups: dict[str, list[Row]] = {}
     is_fixed = fixed(rule.name)
@@ -397,32 +402,24 @@ def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_
     most = context.target.max_series
     context.dropped += max(len(groups) - most, 0)
     return {
-        _Series("" if is_fixed else key, key): of_key
+        _Key("" if is_fixed else key, key): of_key
         for key, of_key in itertools.islice(groups.items(), most)
     }
 
 
-def _usage(
-    rule: Resource,
-    numbers: list[_Number],
-    series: _Series,
-    rows: Sequence[Row],
-    found: _Found,
-    context: PayloadContext,
-) -> Usage:
-    measure = found.measure or measures(rule.unit, rows, context.seen)[0]
-    level = rule.level or series.resource in rule.levels
-    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
-    period, closed = context.billing(rule.period, rows, level=level, adds=sums)
-    more: dict[str, Any] = found.numbers
+def _usage(rule: Resource, series: _Series, context: PayloadContext) -> Usage:
+    measure = series.measure or measures(rule.unit, series.rows, context.seen)[0]
+    level = rule.level or series.key.resource in rule.levels
+    period, closed = context.billing(rule.period, series.rows, level=level, adds=series.adds)
+    more: dict[str, Any] = series.numbers
     return Usage(
-        resource=series.resource,
+        resource=series.key.resource,
         kind=measure.unit.kind,
         unit=measure.word,
         account=context.account,
         level=level,
-        limit=found.limit,
-        as_of=_as_of(rule, rows, context),
+        limit=series.limit,
+        as_of=_as_of(rule, series.rows, context),
         period=period,
         closed=closed,
         **more,
@@ -442,7 +439,7 @@ def _as_of(rule: Resource, rows: Sequence[Row], context: PayloadContext) -> floa
 # ----------------------------------------------------------------------------------------- costs
 
 
-def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
+def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
     groups: dict[str, list[Row]] = {}
     if rule.currency and rows:
         for row in rows:
@@ -450,7 +447,7 @@ def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_
             groups.setdefault(code, []).append(row)
     else:
         groups[_currency((), rule.fixed_currency, None, context)] = rows
-    return {_Series(code, currency=code): of_code for code, of_code in groups.items()}
+    return {_Key(code, currency=code): of_code for code, of_code in groups.items()}
 
 
 def _currency(
@@ -473,21 +470,13 @@ def _currency(
     return code
 
 
-def _money(
-    rule: Cost,
-    numbers: list[_Number],
-    series: _Series,
-    rows: Sequence[Row],
-    found: _Found,
-    context: PayloadContext,
-) -> Money:
-    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
-    period, closed = context.billing(rule.period, rows, level=False, adds=sums)
-    more: dict[str, Any] = found.numbers
+def _money(rule: Cost, series: _Series, context: PayloadContext) -> Money:
+    period, closed = context.billing(rule.period, series.rows, level=False, adds=series.adds)
+    more: dict[str, Any] = series.numbers
     return Money(
-        currency=series.currency,
+        currency=series.key.currency,
         account=context.account,
-        limit=found.limit,
+        limit=series.limit,
         period=period,
         closed=closed,
         **more,
@@ -497,8 +486,8 @@ def _money(
 # ----------------------------------------------------------------------------------------- items
 
 
-def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Series, list[Row]]:
-    groups: dict[_Series, list[Row]] = {}
+def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
+    groups: dict[_Key, list[Row]] = {}
     cuts = 0
     for row in rows:
         view = row[0]
@@ -510,30 +499,23 @@ def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Ser
         resource = resource_name(rule.resource, view, context.seen)
         if rule.lower:
             text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
-        series = _Series(f'{resource}["{text}"]', resource, text, code)
-        groups.setdefault(series, []).append(row)
+        key = _Key(f'{resource}["{text}"]', resource, text, code)
+        groups.setdefault(key, []).append(row)
     if cuts:
         context.notes.append(Note(reason="label_cut", detail=rule.group, count=cuts))
     return groups
 
 
-def _item(
-    rule: Items,
-    numbers: list[_Number],
-    series: _Series,
-    rows: Sequence[Row],
-    found: _Found,
-    context: PayloadContext,
-) -> Item:
-    ((_, value),) = found.numbers.items()
+def _item(rule: Items, series: _Series, context: PayloadContext) -> Item:
+    (value,) = series.numbers.values()
     return Item(
-        resource=series.resource,
-        kind=Kind.MONEY if found.measure is None else found.measure.unit.kind,
+        resource=series.key.resource,
+        kind=Kind.MONEY if series.measure is None else series.measure.unit.kind,
         group=rule.group,
-        item=series.item,
+        item=series.key.item,
         value=value,
         account=context.account,
-        currency=series.currency,
+        currency=series.key.currency,
     )
 
 

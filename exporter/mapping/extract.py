@@ -80,7 +80,8 @@ _ROLLED_OVER = (
 class PayloadContext(msgspec.Struct, kw_only=True):
     """What one payload is read with. Notes and matched paths gather here.
 
-    `seen` are the paths of the present rule that gave something, as they stand in the definition.
+    `seen` are the paths of the present rule that gave something, as they stand in the definition;
+    `adds` says whether it sums several pages, which must then be of one period.
     `answered`: a list that a rule iterates was there, so that an answer without rows is an answer.
     `dropped`: series that were not even read, because there are more than the target may have.
     `left_out`: the rules whose optional list was not there; those expect nothing of an answer.
@@ -93,6 +94,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
     notes: list[Note] = msgspec.field(default_factory=list)
     matched: set[str] = msgspec.field(default_factory=set)
     seen: set[str] = msgspec.field(default_factory=set)
+    adds: bool = False
     answered: bool = False
     left_out: int = 0
     dropped: int = 0
@@ -126,13 +128,11 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             self.matched |= self.seen
         self.seen.clear()
 
-    def billing(
-        self, own: Period | None, rows: Sequence[Row], *, level: bool, adds: bool = False
-    ) -> Billing:
+    def billing(self, own: Period | None, rows: Sequence[Row], *, level: bool) -> Billing:
         """Return the period of a series: its rule's own, else for a flow the definition's.
 
         The paths of a rule's own period see what its other paths see, those of the definition's
-        the document. Of rows with different periods the latest counts; but a sum that `adds` pages
+        the document. Of rows with different periods the latest counts; but a sum of pages
         of two periods is the sum of neither: raises Misfit.
         """
         default = self.target.definition.period
@@ -142,7 +142,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             if len(rows) == 1 and self._is_rooted(own, rows[0]):
                 return self._kept((own, rows[0][1]), own, rows[0][0])
             found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
-            self._check(found, rows, adds=adds)
+            self._check(found, rows)
             return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
         if default is None or (level and own is None):
             return NO_PERIOD
@@ -150,12 +150,12 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             return self._kept((default, self.documents[0]), default, self.documents[0])
         documents = [row[1] for row in rows] or self.documents[-1:]
         found = [self._kept((default, document), default, document) for document in documents]
-        self._check(found, rows, adds=adds)
+        self._check(found, rows)
         return found[-1]
 
-    def _check(self, found: Sequence[Billing], rows: Sequence[Row], *, adds: bool) -> None:
+    def _check(self, found: Sequence[Billing], rows: Sequence[Row]) -> None:
         """Notice that a period ended while the pages were turned."""
-        if adds:
+        if self.adds:
             pages = [id(row[1]) for row in rows]
             seam = rolled_over([one.period for one in found], pages)
             if seam is not None:
@@ -216,7 +216,7 @@ _Rule = TypeVar("_Rule", Resource, Cost, Items)
 _Read = TypeVar("_Read", Usage, Money, Item)
 
 
-class _Key(NamedTuple):
+class _Key(msgspec.Struct, frozen=True, gc=False):
     """What rows are grouped by. ``place`` names the series in an error."""
 
     place: str = ""
@@ -225,19 +225,15 @@ class _Key(NamedTuple):
     currency: str = ""
 
 
-class _Number(NamedTuple):
-    """A role that a rule reads, and the unit of its numbers."""
-
-    role: Role
-    value: Value
-    unit: UnitRule
+_Number: TypeAlias = tuple[Role, Value, UnitRule]
+"""A role that a rule reads, and the unit of its numbers."""
 
 
-class _Series(NamedTuple):
+class _Series(msgspec.Struct, frozen=True, gc=False):
     """The rows of one key, and what they come to.
 
     `numbers` are in base units, by the keys of their roles. `measure` is the unit of the amounts,
-    None where there are none, or they are money. `adds`: a number is a sum of several pages.
+    None where there are none, or they are money.
     """
 
     key: _Key
@@ -245,7 +241,6 @@ class _Series(NamedTuple):
     numbers: dict[str, float]
     limit: LimitFact | None = None
     measure: Measure | None = None
-    adds: bool = False
 
 
 class _Section(NamedTuple, Generic[_Rule, _Read]):
@@ -275,14 +270,16 @@ def read_items(rule: Items, context: PayloadContext) -> list[Item]:
 
 def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext) -> list[_Read]:
     numbers = [
-        _Number(role, value, value.unit or _unit(rule, role))
+        (role, value, value.unit or _unit(rule, role))
         for role in section.roles
         if (value := getattr(rule, role.key)) is not None
     ]
     scope = context.rows(rule.rows)
     if not scope.rows and not scope.present:
         return []
-    sums = len(context.documents) > 1 and adds(rule.reduce, (one.value for one in numbers))
+    context.adds = len(context.documents) > 1 and adds(
+        rule.reduce, (value for _, value, _ in numbers)
+    )
     read = []
     for key, rows in section.groups(rule, scope.rows, context).items():
         try:
@@ -291,7 +288,7 @@ def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext)
             else:
                 series = _of_no_rows(rule, numbers, key)
             if series.limit is not None or series.numbers:
-                read.append(section.build(rule, series._replace(adds=sums), context))
+                read.append(section.build(rule, series, context))
         except MappingError as error:
             raise error.at(key.place) if key.place else error from error.__cause__
     if scope.rows:
@@ -301,9 +298,9 @@ def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext)
 
 def _unit(rule: Rule, role: Role) -> UnitRule:
     """Return the unit of a number that names none: a share's and money's is not the rule's."""
-    if isinstance(rule, Cost) or role.kinds == MONEY:
+    if isinstance(rule, Cost) or role.kinds is MONEY:
         return _MAJOR
-    return _WHOLE if role.kinds == SHARE else rule.unit
+    return _WHOLE if role.kinds is SHARE else rule.unit
 
 
 def _series(
@@ -312,26 +309,28 @@ def _series(
     """Read every role. All amounts must be measured in one kind of unit."""
     amounts: dict[str, Amount] = {}
     common: Measure | None = None
-    known: dict[int, list[Measure]] = {}
+    reduce = rule.reduce
+    units: list[Measure] = []
+    measured_by: UnitRule | None = None  # mostly that of the number before
     for role, value, unit in numbers:
+        name, kinds = role.key, role.kinds
         try:
-            units = known.get(id(unit))
-            if units is None:
-                units = known[id(unit)] = measures(unit, rows, context.seen)
-            if role.kinds == MONEY:
-                units = _minor(units, key.currency)
-            elif role.kinds == MEASURED:
+            if unit is not measured_by:
+                units, measured_by = measures(unit, rows, context.seen), unit
+            if kinds is MEASURED:
                 common = common or units[0]
-            amount = context.number(value, rows, units, rule.reduce)
-            if common is not None and role.kinds == MEASURED:
+            elif kinds is MONEY:
+                units = _minor(units, key.currency)
+            amount = context.number(value, rows, units, reduce)
+            if common is not None and kinds is MEASURED:
                 agreed(common, units[0])
         except MappingError as error:
-            raise error if isinstance(rule, Items) else error.at(role.key) from error.__cause__
+            raise error if isinstance(rule, Items) else error.at(name) from error.__cause__
         if amount is not None:
-            amounts[role.key] = amount
-            if role.kinds == MONEY and not key.currency:
+            amounts[name] = amount
+            if kinds is MONEY and not key.currency:
                 refused = MappingError(value.paths[0].text, "there is money here, but no currency.")
-                raise refused if isinstance(rule, Items) else refused.at(role.key)
+                raise refused if isinstance(rule, Items) else refused.at(name)
     limit = None if isinstance(rule, Items) else _limit(rule, amounts, key, context)
     found = {name: one for name, one in amounts.items() if isinstance(one, float)}
     return _Series(key, rows, found, limit, common)
@@ -410,7 +409,7 @@ def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_
 def _usage(rule: Resource, series: _Series, context: PayloadContext) -> Usage:
     measure = series.measure or measures(rule.unit, series.rows, context.seen)[0]
     level = rule.level or series.key.resource in rule.levels
-    period, closed = context.billing(rule.period, series.rows, level=level, adds=series.adds)
+    period, closed = context.billing(rule.period, series.rows, level=level)
     more: dict[str, Any] = series.numbers
     return Usage(
         resource=series.key.resource,
@@ -471,7 +470,7 @@ def _currency(
 
 
 def _money(rule: Cost, series: _Series, context: PayloadContext) -> Money:
-    period, closed = context.billing(rule.period, series.rows, level=False, adds=series.adds)
+    period, closed = context.billing(rule.period, series.rows, level=False)
     more: dict[str, Any] = series.numbers
     return Money(
         currency=series.key.currency,

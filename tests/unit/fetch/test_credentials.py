@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exporter.fetch.authorize import secret_headers, secret_userinfo
-from exporter.fetch.classify import excerpt
+from exporter.fetch.decode import excerpt
 from exporter.kernel.redactor import Redactor
 from exporter.kernel.secrets import Secret
 from tests.support.fetching import CANARY, an_answer

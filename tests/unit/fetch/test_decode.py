@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from exporter.fetch.classify import NotJsonError, TooManyValuesError, count_values, decode, excerpt
+from exporter.fetch.decode import NotJsonError, TooManyValuesError, count_values, decode, excerpt
 from exporter.model.definition.provider import Format
 
 JSON = Format.JSON

@@ -85,7 +85,7 @@ class Everything(RuleBasedStateMachine):
         self.left: dict[tuple[str, str], tuple[float, float]] = {}  # when forgotten, and `won`
         self.faults: list[Event] = []
         self.killed = False
-        self.dice = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
+        self.rng = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
 
     # ------------------------------------------------------------------------------- the exporter
 
@@ -135,7 +135,7 @@ class Everything(RuleBasedStateMachine):
         async def begin() -> None:
             plan = plan_from(self.folder, self.document())
             self.process = Process(
-                plan, self.vendors, wall=self.clock, emit=self.hear, random=lambda: next(self.dice)
+                plan, self.vendors, wall=self.clock, emit=self.hear, random=lambda: next(self.rng)
             )
             await self.process.start()
 
@@ -267,7 +267,7 @@ class Everything(RuleBasedStateMachine):
     @rule(jump=st.sampled_from([-3600.0, -1.0, 3600.0]))
     def the_clock_jumps(self, jump: float) -> None:
         async def notice() -> None:
-            self.process.engine.mind_the_clock()
+            self.process.engine.check_clock()
 
         self.clock.offset += jump
         self.aio.run(notice())  # as every few seconds

@@ -34,6 +34,20 @@ def meanings(rules: str, *documents: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("currency", "meaning"),
+    [("JPY", "1234"), ("USD", "1234 minor = 12.34"), ("KWD", "1234 minor = 1.234")],
+)
+@pytest.mark.parametrize("where", ["{path: c}", "fixed"])
+def test_minor_units_are_told_as_they_are_published(
+    where: str, currency: str, meaning: str
+) -> None:
+    code = currency if where == "fixed" else where
+    rules = f"costs: [{{currency: {code}, cost: {{path: n, unit: minor}}}}]"
+    found = traced(rules, {"n": 1234, "c": currency})
+    assert [one.values[0].meaning for one in found if one.role == "cost"] == [meaning]
+
+
+@pytest.mark.parametrize(
     ("rule", "document", "raw", "meaning"),
     [
         ("unit: GB, used: a", {"a": 2.5}, "the number 2.5", "2.5 GB = 2500000000 bytes"),

@@ -1,4 +1,4 @@
-"""Bytes to documents."""
+"""Bytes to documents, and to a line for people."""
 
 import codecs
 import json
@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from exporter.fetch.classify import NotJsonError, TooManyValuesError, count_values, decode, excerpt
+from exporter.fetch.decode import (
+    NotJsonError,
+    TooManyValuesError,
+    count_values,
+    decode,
+    excerpt,
+)
 from exporter.model.definition.provider import Format
 
 JSON = Format.JSON

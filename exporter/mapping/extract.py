@@ -212,6 +212,11 @@ class PayloadContext(msgspec.Struct, kw_only=True):
 
 
 Rule: TypeAlias = Resource | Cost | Items
+NUMBERS: dict[type[Rule], tuple[Role, ...]] = {
+    kind: tuple(role for role in read_roles(roles) if role.kinds)
+    for kind, roles in ((Resource, RESOURCE_ROLES), (Cost, COST_ROLES), (Items, ITEM_ROLES))
+}
+"""The roles whose numbers a rule may read, in the order in which they are read."""
 _Rule = TypeVar("_Rule", Resource, Cost, Items)
 _Read = TypeVar("_Read", Usage, Money, Item)
 
@@ -225,7 +230,7 @@ class _Key(msgspec.Struct, frozen=True, gc=False):
     currency: str = ""
 
 
-_Number: TypeAlias = tuple[Role, Value, UnitRule]
+Number: TypeAlias = tuple[Role, Value, UnitRule]
 """A role that a rule reads, and the unit of its numbers."""
 
 
@@ -269,11 +274,7 @@ def read_items(rule: Items, context: PayloadContext) -> list[Item]:
 
 
 def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext) -> list[_Read]:
-    numbers = [
-        (role, value, value.unit or _unit(rule, role))
-        for role in section.roles
-        if (value := getattr(rule, role.key)) is not None
-    ]
+    numbers = numbers_of(rule, section.roles)
     scope = context.rows(rule.rows)
     if not scope.rows and not scope.present:
         return []
@@ -296,15 +297,21 @@ def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext)
     return read
 
 
-def _unit(rule: Rule, role: Role) -> UnitRule:
-    """Return the unit of a number that names none: a share's and money's is not the rule's."""
-    if isinstance(rule, Cost) or role.kinds is MONEY:
-        return _MAJOR
-    return _WHOLE if role.kinds is SHARE else rule.unit
+def numbers_of(rule: Rule, roles: Iterable[Role]) -> list[Number]:
+    """Return what `rule` reads. The unit of a share and of money is not the rule's."""
+    found = []
+    for role in roles:
+        value: Value | None = getattr(rule, role.key)
+        if value is not None:
+            unit = value.unit
+            if unit is None and not isinstance(rule, Cost) and role.kinds is MEASURED:
+                unit = rule.unit
+            found.append((role, value, unit or (_WHOLE if role.kinds is SHARE else _MAJOR)))
+    return found
 
 
 def _series(
-    rule: Rule, numbers: list[_Number], key: _Key, rows: list[Row], context: PayloadContext
+    rule: Rule, numbers: list[Number], key: _Key, rows: list[Row], context: PayloadContext
 ) -> _Series:
     """Read every role. All amounts must be measured in one kind of unit."""
     amounts: dict[str, Amount] = {}
@@ -320,7 +327,7 @@ def _series(
             if kinds is MEASURED:
                 common = common or units[0]
             elif kinds is MONEY:
-                units = _minor(units, key.currency)
+                units = minor_units(units, key.currency)
             amount = context.number(value, rows, units, reduce)
             if common is not None and kinds is MEASURED:
                 agreed(common, units[0])
@@ -354,7 +361,7 @@ def _limit(
     return UNLIMITED if limit is None and isinstance(amounts.get("remaining"), Unlimited) else limit
 
 
-def _minor(units: list[Measure], currency: str) -> list[Measure]:
+def minor_units(units: list[Measure], currency: str) -> list[Measure]:
     """Return the units with the size that minor units (cents, yen) have in a currency."""
     if not currency or all(one.unit.name != _MINOR for one in units):
         return units
@@ -362,7 +369,7 @@ def _minor(units: list[Measure], currency: str) -> list[Measure]:
     return [minor if one.unit.name == _MINOR else one for one in units]
 
 
-def _of_no_rows(rule: Rule, numbers: list[_Number], key: _Key) -> _Series:
+def _of_no_rows(rule: Rule, numbers: list[Number], key: _Key) -> _Series:
     """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
     totals = {
         role.key: total
@@ -536,10 +543,6 @@ def _largest(found: Iterable[Item], top: int) -> list[Item]:
     return kept
 
 
-def _numeric(roles: tuple[Role, ...]) -> tuple[Role, ...]:
-    return tuple(role for role in read_roles(roles) if role.kinds)
-
-
-_RESOURCES = _Section(_numeric(RESOURCE_ROLES), _by_name, _usage)
-_COSTS = _Section(_numeric(COST_ROLES), _by_currency, _money)
-_ITEMS = _Section(_numeric(ITEM_ROLES), _by_item, _item)
+_RESOURCES = _Section(NUMBERS[Resource], _by_name, _usage)
+_COSTS = _Section(NUMBERS[Cost], _by_currency, _money)
+_ITEMS = _Section(NUMBERS[Items], _by_item, _item)

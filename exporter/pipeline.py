@@ -11,7 +11,6 @@ from functools import partial
 import msgspec
 
 from exporter.fetch.client import Client
-from exporter.fetch.exchange import Watch
 from exporter.fetch.offload import SLOW
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.problems import type_and_place
@@ -35,7 +34,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with asyncio.timeout(target.poll_timeout):
                 fetched = await self.client.fetch(
-                    target, target.definition.collectors[collector], at=at, watch=Watch(seen.append)
+                    target, target.definition.collectors[collector], at=at, on_exchange=seen.append
                 )
                 outcome = await self._learn(target, collector, fetched, at)
         except TimeoutError:

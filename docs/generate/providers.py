@@ -11,8 +11,9 @@ from datetime import UTC
 from urllib.parse import unquote
 
 from docs.generate.markdown import code, table
-from exporter.fetch.paginate import Pager, PageRequest
+from exporter.fetch.paginate import Pager
 from exporter.fetch.request import (
+    FIRST_PAGE,
     Signature,
     draft_request,
     to_http_request,
@@ -115,8 +116,7 @@ def as_sent(
     target = _example(definition, request)
     clock = Clock(INSTANT, UTC, 1)
     drafted = draft_request(request, target, target.values(clock), clock)
-    page = Pager(paging).wanted or PageRequest()
-    sent = to_http_request(drafted, Signature(), page=page.query, body=page.body)
+    sent = to_http_request(drafted, Signature(), Pager(paging).wanted or FIRST_PAGE)
     yield f"{sent.method} {_readable(sent.url)}"
     yield from (
         f"{name}: {_readable(text)}"

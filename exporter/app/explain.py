@@ -13,7 +13,6 @@ import msgspec
 from exporter.app.once import Keys, pipeline_of
 from exporter.config.files import SecretReader
 from exporter.fetch.client import Client
-from exporter.fetch.exchange import Watch
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.secrets import Redactor, clip
 from exporter.mapping.explain import RowMatch, trace
@@ -118,11 +117,12 @@ def _introduction(target: Target) -> Iterator[str]:
 async def _collector(target: Target, name: str, client: Client) -> _Chapter:
     collector = target.definition.collectors[name]
     exchanges: list[Exchange] = []
-    watch = Watch(exchanges.append, excerpts=True)
     at = time.time()
     try:
         async with asyncio.timeout(target.poll_timeout):
-            fetched = await client.fetch(target, collector, at=at, watch=watch)
+            fetched = await client.fetch(
+                target, collector, at=at, on_exchange=exchanges.append, excerpts=True
+            )
     except TimeoutError:
         fetched = Fetched(result=too_late(target, len(exchanges)))
     title = f": {collector.title}" if collector.title else ""

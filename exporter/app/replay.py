@@ -26,17 +26,15 @@ import msgspec
 
 from exporter.config.files import SecretReader
 from exporter.config.plan import load_plan, load_text
-from exporter.fetch.classify import classify_response
+from exporter.fetch.classify import classify_response, rules_of
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts
-from exporter.fetch.exchange import rules_of
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
-from exporter.fetch.paginate import Pager, PageRequest, PagingError
+from exporter.fetch.paginate import Pager, PagingError
 from exporter.fetch.request import (
     Draft,
     RequestError,
     Signature,
     draft_request,
-    follow,
     to_http_request,
     uses_account,
 )
@@ -91,8 +89,12 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
             if pager.wanted is None:
                 self._complain(f"{file.name} is not asked for: the paging ends before it")
                 continue
-            answer = self._answer(file, number, self._url(pager.wanted))
-            classified = classify_response(answer, rules_of(self.target, self.collector), self.at)
+            answer = self._answer(
+                file, number, to_http_request(self.draft, Signature(), pager.wanted).url
+            )
+            classified = classify_response(
+                answer, rules_of(self.target.definition, self.collector), self.at
+            )
             try:
                 match classified:
                     case Page():
@@ -111,11 +113,6 @@ class _Reader(msgspec.Struct, frozen=True, kw_only=True):
 
     def _complain(self, what: str) -> None:
         self.complaints.append(f"{self.collector.name}: {what}")
-
-    def _url(self, wanted: PageRequest) -> str:
-        if wanted.url is not None:
-            return follow(self.draft, wanted.url, Signature()).url
-        return to_http_request(self.draft, Signature(), page=wanted.query, body=wanted.body).url
 
     def _answer(self, file: Path, number: int, url: str) -> HttpResponse:
         lines = tuple(_headers(self.collector.name, self.folder, number))

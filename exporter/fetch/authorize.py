@@ -198,6 +198,14 @@ class Credentials:
         self.redactor = self._knowing()
         self._shown: tuple[HttpRequest, Redactor, str, Mapping[str, str]] | None = None
 
+    def sign(self, auth: Auth, clock: Clock) -> Signature:
+        """Make the signature, with the token where a log-in gave one. Raises AuthError."""
+        token = None if self.token is None else self.token.value
+        signature = apply_auth(auth, self.values.texts, clock, token)
+        self.learn(signature)
+        self.signature = signature
+        return signature
+
     def learn(self, signature: Signature) -> None:
         """Let the redactor know what a signature is made of: the base64 of user and password."""
         derived = [Secret(value) for value in _signed_values(signature)]

@@ -23,7 +23,7 @@ from exporter.fetch.http import HttpResponse, host_of, origin_of
 from exporter.fetch.ratelimit import read_rate_limit
 from exporter.kernel.jmes import SelectError, Selector, compile_path
 from exporter.kernel.secrets import clip
-from exporter.model.definition.provider import Format
+from exporter.model.definition.provider import Collector, Definition, Format
 from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Failure, Page, Reason, Unchanged
@@ -273,6 +273,16 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     format: Format = Format.JSON
     throttling: RateLimitRules = RateLimitRules()
     most_values: int = MOST_VALUES
+
+
+def rules_of(definition: Definition, collector: Collector) -> Rules:
+    """Return what a collector's answers are classified by."""
+    return Rules(
+        verdict=collector.verdict,
+        format=collector.format,
+        throttling=definition.throttling,
+        most_values=most_values(collector.max_bytes),
+    )
 
 
 class _NoDocument(msgspec.Struct, frozen=True, gc=False):

@@ -11,11 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import assert_never
 
-import msgspec
-
 from exporter.fetch.classify import FindError, find
 from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
-from exporter.fetch.request import Pairs
+from exporter.fetch.request import FIRST_PAGE, PageRequest
 from exporter.kernel.jmes import Selector
 from exporter.kernel.secrets import redact_url
 from exporter.model.definition.paging import (
@@ -37,22 +35,6 @@ class PagingError(ValueError):
     """Which page comes next cannot be told, or it must not be asked for."""
 
 
-class PageRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How one page is asked for: by an address that the vendor gave, or by arguments.
-
-    ``query`` are arguments of the query, ``body`` members of the JSON or form body. ``number``
-    counts the pages from 1.
-    """
-
-    url: str | None = None
-    query: Pairs = ()
-    body: Mapping[str, object] = {}
-    number: int = 1
-
-
-_FIRST = PageRequest()
-
-
 class Pager:
     """The pages of one request, in order: ask for `wanted`, hand the answer to `advance`, repeat.
 
@@ -61,7 +43,7 @@ class Pager:
     """
 
     def __init__(self, paging: Paging, kept: tuple[str, ...] = ()) -> None:
-        self.wanted: PageRequest | None = _FIRST
+        self.wanted: PageRequest | None = FIRST_PAGE
         self._paging = paging
         self._kept = kept
         self._asked: set[str] = set()  # addresses or cursors
@@ -83,7 +65,7 @@ class Pager:
         Raises PagingError where the answer does not tell, or leads to another host or account, back
         to a page that was asked for, or past ``max_pages``.
         """
-        at = self.wanted or _FIRST
+        at = self.wanted or FIRST_PAGE
         try:
             self.wanted = self._following(at, response, document)
         except (PagingError, LinkError, FindError) as error:
@@ -95,7 +77,7 @@ class Pager:
         Some vendors say so past the last of their numbered pages. A page that the vendor itself
         named has to be there: raises PagingError.
         """
-        at, self.wanted = self.wanted or _FIRST, None
+        at, self.wanted = self.wanted or FIRST_PAGE, None
         if at.number > 1 and not self._paging.ends_on_absent_page:
             raise PagingError(f"page {at.number}, which the vendor named, is not there")
 

@@ -1,10 +1,8 @@
-"""What the templates of a target may use, and how they are rendered with several values.
+"""From a request of a definition and a target to the request that goes over the wire.
 
-The bodies of requests: JSON and forms, rendered from templates.
-
-A request template and a target become a request, without signature and page (a draft).
-
-Signature and page are put on by `wire`, so that a draft serves all pages of a poll.
+`draft_request` renders what all pages of a poll share, `to_http_request` adds the signature and the
+page. Values are quoted for their place, so that none of them can change the path or the query
+around it; addresses that the vendor gave are kept as they are.
 """
 
 import re
@@ -21,50 +19,8 @@ from exporter.model.target import Target
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Arguments of a query or a form: name and text."""
-
-
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-
-
-def render_json(template: Json, values: TemplateValues, clock: Clock) -> object:
-    """Render the texts of a JSON body; one that lacks a value is UNSET and is left out."""
-    match template:
-        case Template():
-            text = template.render(values.texts, clock)
-            return msgspec.UNSET if text is None else text
-        case Mapping():
-            members = {name: render_json(part, values, clock) for name, part in template.items()}
-            return {name: part for name, part in members.items() if part is not msgspec.UNSET}
-        case tuple():
-            parts = [render_json(part, values, clock) for part in template]
-            return [part for part in parts if part is not msgspec.UNSET]
-        case _:
-            return template
-
-
-def json_body(document: object, more: Mapping[str, object]) -> bytes:
-    """Encode a rendered body; `more` are members to set, by paths such as ``variables.after``."""
-    for path, value in more.items():
-        document = _with_member(document, path.split("."), value)
-    return msgspec.json.encode(document)
-
-
-def form_body(form: Pairs, more: Mapping[str, object]) -> bytes:
-    """Encode a form; `more` are arguments that replace those of the same name."""
-    pairs = [pair for pair in form if pair[0] not in more]
-    pairs += [(name, str(value)) for name, value in more.items()]
-    return "&".join(f"{quote_plus(name)}={quote_plus(text)}" for name, text in pairs).encode()
-
-
-def _with_member(document: object, path: list[str], value: object) -> object:
-    """Return a copy of a JSON body with `value` at a path such as ``variables.after``."""
-    if not path:
-        return value
-    members = document if isinstance(document, Mapping) else {}
-    return {**members, path[0]: _with_member(members.get(path[0]), path[1:], value)}
-
-
 _QUERY_SAFE = "/:,()*@!~"  # legal in a query (RFC 3986 3.4), and read more easily than %2F
 _VALUE_SAFE = "/:()*@!~"  # the same for one of several values between commas
 _URL_SAFE = "%/?#[]@!$&'()*+,;=:~"
@@ -100,6 +56,22 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: tuple[str, str] | None = None
 
 
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How one page is asked for: by an address that the vendor gave, or by arguments.
+
+    ``query`` are arguments of the query, ``body`` members of the JSON or form body. ``number``
+    counts the pages from 1.
+    """
+
+    url: str | None = None
+    query: Pairs = ()
+    body: Mapping[str, object] = {}
+    number: int = 1
+
+
+FIRST_PAGE = PageRequest()
+
+
 def draft_request(request: Request, target: Target, values: TemplateValues, clock: Clock) -> Draft:
     """Render a request of a target, with the arguments of breakdowns if it wants those.
 
@@ -108,89 +80,125 @@ def draft_request(request: Request, target: Target, values: TemplateValues, cloc
     lead the request, and the credential with it, somewhere else.
     """
     arguments = _with_items(request, target) if target.items else request.query
-    query = tuple(pair for argument in arguments for pair in _encoded(argument, values, clock))
     url = _url(request.path, target.base_url, values, clock)
-    return Draft(
-        method=request.method,
-        url=url,
-        query=query,
-        headers=_headers(request, target, values, clock),
-        json=render_json(request.json, values, clock),
-        form=tuple(pair for argument in request.form for pair in _plain(argument, values, clock)),
-        kept=_kept(url, request, target, values),
-    )
-
-
-def _kept(url: str, request: Request, target: Target, values: TemplateValues) -> tuple[str, ...]:
+    rendered = {
+        name: template.render(values.texts, clock) for name, template in request.headers.items()
+    }
+    given = {name: text for name, text in rendered.items() if text is not None}
+    usual = {"User-Agent": target.user_agent, "Accept": JSON}
+    headers = merge_headers(merge_headers(usual, given), target.http.headers)
+    for name, text in headers.items():
+        check_header(name, text)
+    # What names the account: values that are whole segments of the path (`http.safe_url`).
     names = request.path.variables
     if target.definition.base_url is not None:
         names |= target.definition.base_url.variables
     segments = {unquote(segment) for segment in urlsplit(url).path.split("/")}
-    return tuple(sorted({values.texts[name] for name in names & values.texts.keys()} & segments))
+    kept = {values.texts[name] for name in names & values.texts.keys()} & segments
+    return Draft(
+        method=request.method,
+        url=url,
+        query=tuple(pair for argument in arguments for pair in _encoded(argument, values, clock)),
+        headers=headers,
+        json=_render_json(request.json, values, clock),
+        form=tuple(pair for argument in request.form for pair in _plain(argument, values, clock)),
+        kept=tuple(sorted(kept)),
+    )
 
 
 def to_http_request(
-    draft: Draft,
-    signature: Signature,
-    *,
-    page: Pairs = (),
-    body: Mapping[str, object] | None = None,
+    draft: Draft, signature: Signature, page: PageRequest = FIRST_PAGE
 ) -> HttpRequest:
-    """Sign a draft and turn it to a page: `page` are query arguments, `body` fields of the body."""
-    query = draft.query
-    for name, value in page:
-        query = _replaced(query, quote(name, safe=""), quote(value, safe=_QUERY_SAFE))
-    headers, content = _content(draft, body or {})
-    signed = _signed_query(query, signature)
-    return HttpRequest(
-        method=draft.method,
-        url=_joined(draft.url, signed),
-        headers=merged(headers, signature.headers),
-        body=content,
-        digest=signature.digest,
-    )
+    """Sign a draft and turn it to a page.
 
-
-def follow(draft: Draft, url: str, signature: Signature) -> HttpRequest:
-    """Turn a draft to an address that the vendor gave; it is kept as it is.
-
-    A key that goes into the query is added where the address does not carry it already.
+    An address that the vendor gave is kept as it is; a key that goes into the query is added where
+    the address does not carry it already.
     """
-    headers, content = _content(draft, {})
-    present = {pair.partition("=")[0] for pair in urlsplit(url).query.split("&")}
-    missing = tuple(
-        (quote(name, safe=""), quote(value, safe=""))
-        for name, value in signature.query
-        if quote(name, safe="") not in present
-    )
+    headers, body = draft.headers, None
+    if draft.form:
+        headers = merge_headers({"Content-Type": FORM}, headers)
+        form = [pair for pair in draft.form if pair[0] not in page.body]
+        form += [(name, str(value)) for name, value in page.body.items()]
+        body = "&".join(f"{quote_plus(name)}={quote_plus(text)}" for name, text in form).encode()
+    elif draft.json is not None or page.body:
+        headers = merge_headers({"Content-Type": JSON}, headers)
+        document = draft.json
+        for path, value in page.body.items():
+            document = _with_member(document, path.split("."), value)
+        body = msgspec.json.encode(document)
+    signed = [(quote(name, safe=""), quote(value, safe="")) for name, value in signature.query]
+    if page.url is not None:
+        url = page.url
+        present = {pair.partition("=")[0] for pair in urlsplit(url).query.split("&")}
+        query = [pair for pair in signed if pair[0] not in present]
+    else:
+        url = draft.url
+        added = [(quote(name, safe=""), quote(text, safe=_QUERY_SAFE)) for name, text in page.query]
+        query = list(draft.query)
+        for pair in (*added, *signed):
+            query = [*(one for one in query if one[0] != pair[0]), pair]
+    if query:
+        url += "&" if "?" in url else "?"
+        url += "&".join([f"{name}={value}" for name, value in query])
     return HttpRequest(
         method=draft.method,
-        url=_joined(url, missing),
-        headers=merged(headers, signature.headers),
-        body=content,
+        url=url,
+        headers=merge_headers(headers, signature.headers),
+        body=body,
         digest=signature.digest,
     )
 
 
 def uses_account(request: Request) -> bool:
     """Tell whether a request is made once for each account of a fan-out."""
-    return any("account.id" in template.variables for template in request.templates)
+    return any(_ACCOUNT in template.variables for template in request.templates)
+
+
+def check_header(name: str, text: str) -> None:
+    """Raise RequestError for a header value that would break the request apart."""
+    if _UNSENDABLE.search(text):
+        raise RequestError(
+            f'the value of the header "{name}" holds a line break or another control character'
+        )
+
+
+def merge_headers(under: Mapping[str, str], over: Mapping[str, str]) -> Mapping[str, str]:
+    """Lay headers over others; names are compared without regard to case."""
+    if not over:
+        return under
+    names = {name.lower() for name in over}
+    return {name: text for name, text in under.items() if name.lower() not in names} | dict(over)
+
+
+# ------------------------------------------------------------------------------------------ the URL
 
 
 def _url(path: Template, base_url: str, values: TemplateValues, clock: Clock) -> str:
-    quoted = {
-        name: _placed(name, values.texts[name], path)
-        for name in path.variables & values.texts.keys()
-    }
-    text = path.render(quoted, clock)
-    if text is None:
+    quoted: dict[str, str] = {}
+    for name in path.variables & values.texts.keys():
+        value = values.texts[name]
+        if path.text.startswith(f"{{{name}}}") and _is_address(value):
+            quoted[name] = value.rstrip("/")  # the path begins with a whole address
+        elif value in (".", ".."):  # it would climb out of its place in the path
+            quoted[name] = value.replace(".", "%2E")
+        else:
+            quoted[name] = quote(value, safe="")
+    url = path.render(quoted, clock)
+    if url is None:
         missing = ", ".join(sorted(path.variables - values.texts.keys()))
         raise RequestError(f'the path "{path.text}" needs {missing}, which has no value')
-    if not _is_address(text):
-        text = f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
+    if not _is_address(url):
+        url = f"{base_url.rstrip('/')}/{url.removeprefix('/')}"
     if _ACCOUNT in path.variables:
-        _check_account(text, path, base_url, values)
-    return text if _READY.fullmatch(text) else _ascii(text)
+        _check_account(url, path, base_url, values)
+    if _READY.fullmatch(url):
+        return url
+    try:  # the host is encoded for DNS (RFC 3490), the rest as UTF-8
+        scheme, host, rest, query, fragment = urlsplit(url)
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:
+        raise RequestError("the base URL cannot be read") from error
+    return quote(urlunsplit((scheme, host, rest, query, fragment)), safe=_URL_SAFE)
 
 
 def _check_account(url: str, path: Template, base_url: str, values: TemplateValues) -> None:
@@ -232,43 +240,24 @@ def _is_address(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def _ascii(url: str) -> str:
-    """Encode what may not stand in a URL: the host for DNS (RFC 3490), the rest as UTF-8."""
-    try:
-        scheme, host, path, query, fragment = urlsplit(url)
-        host = host if host.isascii() else host.encode("idna").decode()
-    except ValueError as error:
-        raise RequestError("the base URL cannot be read") from error
-    return quote(urlunsplit((scheme, host, path, query, fragment)), safe=_URL_SAFE)
-
-
-def _placed(name: str, value: str, path: Template) -> str:
-    """Quote the value of a hole. One that the path begins with may be an address: it stays so."""
-    if path.text.startswith(f"{{{name}}}") and _is_address(value):
-        return value.rstrip("/")
-    return _segment(value)
-
-
-def _segment(value: str) -> str:
-    # A value of dots would climb out of its place in the path.
-    return value.replace(".", "%2E") if value in (".", "..") else quote(value, safe="")
+# ----------------------------------------------------------------------------- arguments and bodies
 
 
 def _with_items(request: Request, target: Target) -> tuple[Argument, ...]:
     """Add the arguments of breakdowns; one that the target itself set stays as it is."""
+
+    def is_set(template: Template) -> bool:
+        names = (name.removeprefix("params.") for name in template.variables)
+        return any(any(target.params.get(name, ())) for name in names)
+
     kept = [
         argument
         for argument in request.query
         if all(argument.name != more.name for more in request.item_query)
-        or any(_is_set(template, target) for template in argument.values)
+        or any(map(is_set, argument.values))
     ]
     names = {argument.name for argument in kept}
     return (*kept, *(more for more in request.item_query if more.name not in names))
-
-
-def _is_set(template: Template, target: Target) -> bool:
-    names = (name.removeprefix("params.") for name in template.variables)
-    return any(any(target.params.get(name, ())) for name in names)
 
 
 def _plain(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
@@ -286,7 +275,7 @@ def _plain(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable
 
 
 def _encoded(argument: Argument, values: TemplateValues, clock: Clock) -> Iterable[tuple[str, str]]:
-    if argument.style is ArrayStyle.COMMA:
+    if argument.style is ArrayStyle.COMMA:  # the commas between the values stay commas
         texts = values.render_each(argument.values, clock)
         safe = _VALUE_SAFE if len(texts) > 1 else _QUERY_SAFE
         text = ",".join(quote(text, safe=safe) for text in texts)
@@ -295,58 +284,25 @@ def _encoded(argument: Argument, values: TemplateValues, clock: Clock) -> Iterab
     return [(quote(name, safe=""), quote(text, safe=_QUERY_SAFE)) for name, text in pairs]
 
 
-def _headers(
-    request: Request, target: Target, values: TemplateValues, clock: Clock
-) -> Mapping[str, str]:
-    """Lay the user's own headers over the definition's, and those over the usual ones."""
-    rendered = {
-        name: template.render(values.texts, clock) for name, template in request.headers.items()
-    }
-    given = {name: text for name, text in rendered.items() if text is not None}
-    usual = {"User-Agent": target.user_agent, "Accept": JSON}
-    headers = merged(merged(usual, given), target.http.headers)
-    for name, text in headers.items():
-        check_header(name, text)
-    return headers
+def _render_json(template: Json, values: TemplateValues, clock: Clock) -> object:
+    """Render the texts of a JSON body; one that lacks a value is UNSET and is left out."""
+    match template:
+        case Template():
+            text = template.render(values.texts, clock)
+            return msgspec.UNSET if text is None else text
+        case Mapping():
+            members = {name: _render_json(part, values, clock) for name, part in template.items()}
+            return {name: part for name, part in members.items() if part is not msgspec.UNSET}
+        case tuple():
+            parts = [_render_json(part, values, clock) for part in template]
+            return [part for part in parts if part is not msgspec.UNSET]
+        case _:
+            return template
 
 
-def check_header(name: str, text: str) -> None:
-    """Raise RequestError for a header value that would break the request apart."""
-    if _UNSENDABLE.search(text):
-        raise RequestError(
-            f'the value of the header "{name}" holds a line break or another control character'
-        )
-
-
-def merged(under: Mapping[str, str], over: Mapping[str, str]) -> Mapping[str, str]:
-    """Lay headers over others; names are compared without regard to case."""
-    if not over:
-        return under
-    names = {name.lower() for name in over}
-    return {name: text for name, text in under.items() if name.lower() not in names} | dict(over)
-
-
-def _content(draft: Draft, more: Mapping[str, object]) -> tuple[Mapping[str, str], bytes | None]:
-    if draft.form:
-        headers = merged({"Content-Type": FORM}, draft.headers)
-        return headers, form_body(draft.form, more)
-    if draft.json is None and not more:
-        return draft.headers, None
-    return merged({"Content-Type": JSON}, draft.headers), json_body(draft.json, more)
-
-
-def _replaced(query: Pairs, name: str, value: str) -> Pairs:
-    return (*(pair for pair in query if pair[0] != name), (name, value))
-
-
-def _signed_query(query: Pairs, signature: Signature) -> Pairs:
-    for name, value in signature.query:
-        query = _replaced(query, quote(name, safe=""), quote(value, safe=""))
-    return query
-
-
-def _joined(url: str, query: Pairs) -> str:
-    if not query:
-        return url
-    start = "&" if "?" in url else "?"
-    return url + start + "&".join([f"{name}={value}" for name, value in query])
+def _with_member(document: object, path: list[str], value: object) -> object:
+    """Return a copy of a JSON body with `value` at a path such as ``variables.after``."""
+    if not path:
+        return value
+    members = document if isinstance(document, Mapping) else {}
+    return {**members, path[0]: _with_member(members.get(path[0]), path[1:], value)}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from exporter.demo.server import Close, Pause, Send, VendorRequest, VendorResponse, json_response
-from exporter.fetch.exchange import Watch
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import BasicAuth, DigestAuth, QueryAuth
@@ -319,7 +318,7 @@ async def test_a_watcher_sees_each_exchange_with_the_body() -> None:
     ) as vendor:
         target = a_target(vendor.base_url)
         fetched = await fetch(
-            target, a_collector(paging=NEXT), watch=Watch(seen.append, excerpts=True)
+            target, a_collector(paging=NEXT), on_exchange=seen.append, excerpts=True
         )
     assert [exchange.excerpt[:15] for exchange in seen] == ['{"next":"?page=', '{"n":"xxxxxxxxx']
     assert all(len(exchange.excerpt) <= 200 for exchange in seen)
@@ -331,7 +330,7 @@ async def test_a_bug_of_ours_is_a_failure_and_never_raised() -> None:
         raise KeyError(CANARY)
 
     async with Vendor() as vendor:
-        found = failure(await fetch(a_target(vendor.base_url), watch=Watch(explode)))
+        found = failure(await fetch(a_target(vendor.base_url), on_exchange=explode))
     assert found.reason is Reason.INTERNAL
     assert "our own bug: KeyError in explode" in found.detail
     assert CANARY not in found.detail

@@ -14,7 +14,6 @@ from exporter.demo.server import (
     VendorResponse,
     json_response,
 )
-from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, QueryAuth, TokenAuth
 from exporter.model.definition.paging import NextUrl
@@ -107,7 +106,7 @@ async def test_a_secret_never_comes_out(secret: str, auth: str, echo: str) -> No
     async with Vendor(reply) as vendor, a_client() as client:
         target = a_target(vendor.base_url, auth=AUTHS[auth], secrets={"token": secret}, http=http)
         fetched = await fetch(
-            target, collector, client=client, watch=Watch(seen.append, excerpts=True)
+            target, collector, client=client, on_exchange=seen.append, excerpts=True
         )
         told = places(fetched, seen, client)
     assert vendor.asked
@@ -119,7 +118,7 @@ async def test_a_token_endpoint_that_fails_keeps_the_secret() -> None:
     seen: list[Exchange] = []
     async with Vendor(lambda asked: VendorResponse(status=400, body=asked.body)) as vendor:
         target = a_target(vendor.base_url, auth=LOG_IN, secrets={"token": CANARY})
-        fetched = await fetch(target, watch=Watch(seen.append, excerpts=True))
+        fetched = await fetch(target, on_exchange=seen.append, excerpts=True)
     assert isinstance(fetched.result, Failure)
     assert CANARY not in repr((fetched, seen))
 

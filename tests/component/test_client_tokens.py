@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl
 
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
-from exporter.fetch.exchange import Watch
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import Auth, BasicAuth, HeaderAuth, TokenAuth
 from exporter.model.definition.paging import NextUrl
@@ -256,7 +255,7 @@ async def test_oauth_client_credentials_are_a_log_in() -> None:
     seen: list[Exchange] = []
     async with Vendor(TokenVendor()) as vendor:
         target = target_of(vendor.base_url, auth=auth)
-        fetched = await fetch(target, watch=Watch(seen.append, excerpts=True))
+        fetched = await fetch(target, on_exchange=seen.append, excerpts=True)
     assert documents(fetched) == [{"used": 1}]
     asked = vendor.asked[0]
     assert asked.headers["authorization"].startswith("Basic ")

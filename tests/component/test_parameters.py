@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.plan import load_text
-from exporter.fetch.exchange import Prepared
+from exporter.fetch.client import Prepared
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Page, Payload
 from exporter.model.reading import Reading

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.fetch.http import HttpResponse
-from exporter.fetch.paginate import Pager, PageRequest, PagingError
+from exporter.fetch.paginate import Pager, PagingError
+from exporter.fetch.request import PageRequest
 from exporter.model.definition.paging import Cursor, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from tests.support.fetching import an_answer, paths
 

@@ -1,11 +1,11 @@
 """Targets, collectors and clients for the tests of fetching."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from exporter.fetch.client import Client
-from exporter.fetch.exchange import Watch
 from exporter.fetch.http import HttpResponse, joined
 from exporter.fetch.resolve import LookUp
 from exporter.kernel.jmes import Selector, compile_path
@@ -16,7 +16,7 @@ from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Accounts, Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.definition.request import Argument, ArrayStyle, Json, Request
-from exporter.model.outcome import Failure, Fetched, Payload
+from exporter.model.outcome import Exchange, Failure, Fetched, Payload
 from exporter.model.target import Http, LiteralSecret, SecretSource, Target
 from tests.support.vendor import NOW
 
@@ -128,13 +128,17 @@ async def fetch(
     collector: Collector | None = None,
     *,
     client: Client | None = None,
-    watch: Watch | None = None,
+    on_exchange: Callable[[Exchange], None] | None = None,
+    excerpts: bool = False,
 ) -> Fetched:
     """Fetch once, with a client of its own where none is given."""
-    if client is not None:
-        return await client.fetch(target, collector or a_collector(), watch=watch)
-    async with a_client() as own:
-        return await own.fetch(target, collector or a_collector(), watch=watch)
+    async with contextlib.AsyncExitStack() as stack:
+        used = a_client() if client is None else client
+        if client is None:
+            await stack.enter_async_context(used)
+        return await used.fetch(
+            target, collector or a_collector(), on_exchange=on_exchange, excerpts=excerpts
+        )
 
 
 def payloads(fetched: Fetched) -> tuple[Payload, ...]:

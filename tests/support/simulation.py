@@ -13,8 +13,6 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from exporter.app.engine import Engine, World
 from exporter.config.files import SecretReader
 from exporter.config.plan import load_text
@@ -118,8 +116,7 @@ class Process:
             emit=emit,
         )
         self.engine = Engine(plan, world)
-        client = self.engine._client
-        client._world = msgspec.structs.replace(client._world, send=Wires(vendor).send)
+        self.engine._client.send = Wires(vendor).send
         if isinstance(self.engine._ledger, FileLedger):
             _spare_the_disk(self.engine._ledger)
         self._running: asyncio.Task[None] | None = None

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from exporter.fetch.http import LinkError, safe_url
-from exporter.fetch.paginate import Pager, PageRequest, PagingError
+from exporter.fetch.paginate import Pager, PagingError
+from exporter.fetch.request import PageRequest
 from exporter.model.definition.paging import (
     Cursor,
     LinkHeader,

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from exporter.fetch.paginate import Pager, PageRequest, PagingError
+from exporter.fetch.paginate import Pager, PagingError
+from exporter.fetch.request import PageRequest
 from exporter.model.definition.paging import Offset, PageNumber, Paging
 from tests.support.fetching import an_answer, paths
 

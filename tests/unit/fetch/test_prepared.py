@@ -1,6 +1,6 @@
 """What is rendered once holds until the target or the day changes, and no longer."""
 
-from exporter.fetch.exchange import Prepared
+from exporter.fetch.client import Prepared
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import HeaderAuth
 from exporter.model.definition.params import Param

@@ -10,11 +10,11 @@ import pytest
 from exporter.fetch.http import HttpRequest
 from exporter.fetch.request import (
     Draft,
+    PageRequest,
     RequestError,
     Signature,
     draft_request,
-    follow,
-    merged,
+    merge_headers,
     to_http_request,
     uses_account,
 )
@@ -229,7 +229,7 @@ def test_a_header_cannot_break_the_request_apart(text: str) -> None:
 
 def test_merging_nothing_changes_nothing() -> None:
     headers = {"A": "1"}
-    assert merged(headers, {}) is headers
+    assert merge_headers(headers, {}) is headers
 
 
 def test_a_json_body_is_rendered_and_keeps_its_types() -> None:
@@ -268,13 +268,13 @@ def test_a_form_has_the_vendors_style_too(style: ArrayStyle, body: bytes) -> Non
 
 def test_a_page_replaces_the_argument_of_the_same_name() -> None:
     plan = drafted(a_request("/u", query=(argument("page", "1"), argument("limit", "5"))))
-    found = to_http_request(plan, UNSIGNED, page=(("page", "2"), ("page[x]", "a b")))
+    found = to_http_request(plan, UNSIGNED, PageRequest(query=(("page", "2"), ("page[x]", "a b"))))
     assert found.url.endswith("/u?limit=5&page=2&page%5Bx%5D=a%20b")
 
 
 def test_a_page_goes_into_the_json_body() -> None:
     plan = drafted(a_request("/g", method="POST", json={"variables": {"first": 5}, "q": 1}))
-    found = to_http_request(plan, UNSIGNED, body={"variables.after": "c1"})
+    found = to_http_request(plan, UNSIGNED, PageRequest(body={"variables.after": "c1"}))
     assert msgspec.json.decode(found.body or b"") == {
         "variables": {"first": 5, "after": "c1"},
         "q": 1,
@@ -284,7 +284,7 @@ def test_a_page_goes_into_the_json_body() -> None:
 
 def test_a_page_goes_into_the_form_body() -> None:
     plan = drafted(a_request("/g", method="POST", form=(argument("a", "1"), argument("page", "1"))))
-    assert to_http_request(plan, UNSIGNED, body={"page": 2}).body == b"a=1&page=2"
+    assert to_http_request(plan, UNSIGNED, PageRequest(body={"page": 2})).body == b"a=1&page=2"
 
 
 def test_a_signature_is_put_on() -> None:
@@ -296,15 +296,20 @@ def test_a_signature_is_put_on() -> None:
 
 
 def test_a_vendors_address_is_sent_as_it_stands() -> None:
-    found = follow(drafted(a_request("/u")), "https://x.io/u?c=a%2Cb%3D&d=e,f", UNSIGNED)
+    found = to_http_request(
+        drafted(a_request("/u")), UNSIGNED, PageRequest(url="https://x.io/u?c=a%2Cb%3D&d=e,f")
+    )
     assert found.url == "https://x.io/u?c=a%2Cb%3D&d=e,f"
 
 
 def test_a_key_in_the_query_is_added_to_a_vendors_address_once() -> None:
     plan = drafted(a_request("/u"))
     signature = Signature(query=(("api_key", "s3"),), headers={"X": "1"})
-    assert follow(plan, "https://x.io/u?p=2", signature).url == "https://x.io/u?p=2&api_key=s3"
-    present = follow(plan, "https://x.io/u?api_key=s3&p=2", signature)
+    assert (
+        to_http_request(plan, signature, PageRequest(url="https://x.io/u?p=2")).url
+        == "https://x.io/u?p=2&api_key=s3"
+    )
+    present = to_http_request(plan, signature, PageRequest(url="https://x.io/u?api_key=s3&p=2"))
     assert present.url == "https://x.io/u?api_key=s3&p=2"
     assert present.headers["X"] == "1"
 

@@ -29,7 +29,7 @@ from exporter.app.observability import Observability
 from exporter.app.once import Keys
 from exporter.app.options import Options
 from exporter.app.view import Viewer
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import changed, present
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor

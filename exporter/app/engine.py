@@ -11,8 +11,7 @@ from functools import partial
 import msgspec
 
 from exporter.app.publisher import Publisher
-from exporter.config.connection import present_budget
-from exporter.config.files import SecretUnavailable
+from exporter.config.credentials import SecretUnavailable, present_budget
 from exporter.config.plan import diff_plans
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret

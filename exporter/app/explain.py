@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from exporter.app.once import Keys, pipeline_of
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.secrets import Redactor, clip

@@ -13,7 +13,7 @@ from typing import TextIO
 import msgspec
 
 from exporter.app.publisher import DROPS, throttle
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.secrets import Redactor, Secret

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_plan, load_text
 from exporter.fetch.classify import classify_response, rules_of
 from exporter.fetch.client import Account, AccountsError, Client, find_accounts

@@ -17,16 +17,15 @@ from msgspec import UnsetType
 
 from exporter import __version__
 from exporter.config import connection, files, library
-from exporter.config.connection import FILE, VARIABLE
 from exporter.config.convert import to_struct
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader, may_be_shown
 from exporter.config.library import Library, open_library
+from exporter.config.polling import polling_defaults
 from exporter.config.settings import ConfigText, StateText, TargetText
 from exporter.config.target import (
-    KnownResource,
+    KnownResources,
     Surroundings,
     build_target,
-    defaults_of,
     known_resources,
 )
 from exporter.kernel.problems import ErrorLocation, Findings, did_you_mean
@@ -58,7 +57,7 @@ def _masked_target(tree: dict[str, Tree], directory: str) -> Tree:
     shown = dict(tree)
     if "credentials" in tree:
         shown["credentials"] = {
-            name: value if _is_place(name, value, directory) else MASK
+            name: value if may_be_shown(name, value, directory) else MASK
             for name, value in _entries(tree["credentials"]).items()
         }
     for section in ("params", "labels"):
@@ -73,15 +72,6 @@ def _masked_target(tree: dict[str, Tree], directory: str) -> Tree:
     if "http" in tree:
         shown["http"] = _masked_http(_entries(tree["http"]))
     return shown
-
-
-def _is_place(name: str, value: Tree, directory: str) -> bool:
-    """Tell whether a credential is surely the place of a secret, and not the secret itself."""
-    if not isinstance(value, str):
-        return False
-    if name.endswith(FILE):
-        return not looks_secret(value) and files.is_there(files.absolute(value, directory))
-    return name.endswith(VARIABLE) and files.is_variable(value)
 
 
 def _holds_token(value: Tree) -> bool:
@@ -131,7 +121,7 @@ def build_plan(
         environ=environ,
         reader=SecretReader(environ, directory),
         secrets_required=secrets_required,
-        defaults=defaults_of(place / "global", head.defaults, _USER_AGENT),
+        defaults=polling_defaults(place / "global", head.defaults, _USER_AGENT),
     )
     targets = _targets(place / "targets", document.tree, _Providers(library), around)
     problems = tuple(sorted((*findings.problems, *in_files)))
@@ -176,9 +166,9 @@ class _Providers(msgspec.Struct):
     """The definitions in use, each looked up and surveyed once."""
 
     library: Library
-    found: dict[str, tuple[Definition, KnownResource] | None] = msgspec.field(default_factory=dict)
+    found: dict[str, tuple[Definition, KnownResources] | None] = msgspec.field(default_factory=dict)
 
-    def find(self, place: ErrorLocation, name: str) -> tuple[Definition, KnownResource] | None:
+    def find(self, place: ErrorLocation, name: str) -> tuple[Definition, KnownResources] | None:
         """Return a definition; None when there is none or it is broken."""
         if name not in self.found:
             try:

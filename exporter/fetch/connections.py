@@ -10,7 +10,6 @@ import functools
 import ssl
 from collections.abc import Collection
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -25,6 +24,7 @@ from exporter.fetch.errors import Timeouts, TlsFileError
 from exporter.fetch.offload import BlockingCalls
 from exporter.fetch.resolve import CONNECTING, Resolver
 from exporter.kernel.calendar import format_duration
+from exporter.kernel.filestamp import FileStamp, file_stamp
 from exporter.kernel.override import override
 from exporter.model.target import Tls
 
@@ -39,7 +39,7 @@ _DOUBTS = 1024  # hosts that are remembered to have failed
 _CHECK_EVERY = 5.0  # seconds between two looks at the files of a setting
 _READ_TIMEOUT = 10.0  # seconds for reading them
 _READ_TIMEOUT_IN_USE = 1.0  # the same while there is a context of them to go on with
-_Stamp: TypeAlias = tuple[tuple[int, int], ...]
+_Stamp: TypeAlias = tuple[FileStamp | None, ...]
 """Inode and time of the last change of each file of a setting."""
 
 
@@ -225,15 +225,9 @@ class Pools:
 
 
 def _stamp(tls: Tls | None) -> _Stamp:
-    """Return what tells whether a file of the setting was changed or exchanged for another."""
-    stamp: list[tuple[int, int]] = []
-    for name in () if tls is None else (tls.ca_file, tls.cert_file, tls.key_file):
-        try:
-            found = Path(name).stat() if name else None
-        except OSError:
-            found = None
-        stamp.append((found.st_ino, found.st_mtime_ns) if found else (0, 0))
-    return tuple(stamp)
+    """Return the stamps of a setting's files."""
+    names = () if tls is None else (tls.ca_file, tls.cert_file, tls.key_file)
+    return tuple(file_stamp(name) for name in names if name)
 
 
 def _read_context(tls: Tls) -> ssl.SSLContext:

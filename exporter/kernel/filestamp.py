@@ -7,11 +7,19 @@ are no proof of equal content: a write of equal size within the granularity of t
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
-FileStamp: TypeAlias = tuple[int, int, int, int]
 _T = TypeVar("_T")
 _CHECKED_EVERY: Final = 1.0  # seconds; the stamps of three files take 10 µs
+
+
+class FileStamp(NamedTuple):
+    """What differs when a file was changed or exchanged for another; size in bytes."""
+
+    inode: int
+    size: int
+    modified: int  # nanoseconds since the epoch, as the change of the inode
+    changed: int
 
 
 def file_stamp(path: str) -> FileStamp | None:
@@ -20,7 +28,7 @@ def file_stamp(path: str) -> FileStamp | None:
         found = os.stat(path)  # noqa: PTH116 - asked on each request: half of Path's cost
     except (OSError, ValueError):  # a path with a NUL byte
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return FileStamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class FileBacked(Generic[_T]):

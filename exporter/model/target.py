@@ -4,7 +4,7 @@ What a configuration asks for, after every check: the running order of the daemo
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -14,12 +14,14 @@ from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import Clock, TemplateValues
 from exporter.kernel.units import Kind
 from exporter.model.definition.auth import Auth
-from exporter.model.definition.params import resolve
+from exporter.model.definition.params import ENV_SUFFIX, FILE_SUFFIX, resolve
 from exporter.model.definition.provider import Definition
 
 
 class LiteralSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret stands in the config itself."""
+
+    suffix: ClassVar[str] = ""
 
     value: Secret
 
@@ -27,16 +29,21 @@ class LiteralSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class FileSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret is a file's content, read again when it changes. ``path`` is absolute."""
 
+    suffix: ClassVar[str] = FILE_SUFFIX
+
     path: str
 
 
 class EnvSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The secret is an environment variable of the process."""
 
+    suffix: ClassVar[str] = ENV_SUFFIX
+
     variable: str
 
 
 SecretSource: TypeAlias = LiteralSecret | FileSecret | EnvSecret
+"""``suffix`` of each is what a target adds to the credential's name."""
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, gc=False):

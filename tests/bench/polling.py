@@ -19,7 +19,7 @@ import uvloop
 from exporter.app.engine import Engine, World
 from exporter.app.observability import Observability
 from exporter.app.options import Options
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
 from exporter.kernel.secrets import Redactor
 from exporter.model.events import Event, PollFinished

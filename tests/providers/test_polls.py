@@ -2,7 +2,7 @@
 
 import asyncio
 
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.model.outcome import Unchanged
 from exporter.model.reading import RateLimit, Reading

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.app.engine import Engine, World
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_plan
 from exporter.model.events import Event
 from exporter.model.outcome import Reason

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
 from exporter.fetch.client import Client
 from exporter.kernel.calendar import parse_timestamp

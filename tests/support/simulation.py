@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.app.engine import Engine, World
-from exporter.config.files import SecretReader
+from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
 from exporter.fetch.http import HttpRequest, HttpResponse, joined
 from exporter.kernel.override import override

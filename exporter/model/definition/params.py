@@ -21,7 +21,9 @@ from exporter.kernel.templates import Clock, Template, TemplateValues
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import NameStr, ScalarField, Strict, TemplateScope
 
-_SECRET_SOURCES = ("_file", "_env")  # endings that say where a target's secret comes from
+FILE_SUFFIX = "_file"
+ENV_SUFFIX = "_env"
+"""What a target adds to a credential's name where a file or a variable holds the secret."""
 
 
 class ParamText(Strict, kw_only=True, frozen=True):
@@ -129,7 +131,7 @@ def compile_credentials(
     """Compile the credentials of a definition."""
     for name in texts:
         parsers.check_name(place / name, name, at_key=True)
-        if name.endswith(_SECRET_SOURCES):
+        if name.endswith((FILE_SUFFIX, ENV_SUFFIX)):
             (place / name).key_error(
                 f'The ending "{name[name.rindex("_") :]}" says where a target\'s secret comes '
                 "from. Write another name."

@@ -89,6 +89,13 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     period: Period | None = None
     known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
 
+    @property
+    def fixed_name(self) -> str | None:
+        """Its name where that is the same for every row, else None."""
+        name = "".join(part for part in self.name if isinstance(part, str))
+        is_fixed = all(isinstance(part, str) for part in self.name)
+        return self.rename.get(name, name) if is_fixed else None
+
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one collector's answer, by currency.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from exporter.app.engine import Refused
-from exporter.config.files import SecretUnavailable
+from exporter.config.credentials import SecretUnavailable
 from exporter.kernel.secrets import Secret
 from exporter.model.health import Health
 from exporter.model.outcome import Reason

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import files
-from exporter.config.files import SecretReader, SecretUnavailable, Unreadable
+from exporter.config.credentials import SecretReader, SecretUnavailable
+from exporter.config.files import Unreadable
 from exporter.kernel.secrets import Secret
 from exporter.model.target import EnvSecret, FileSecret, LiteralSecret, SecretSource, Source
 
@@ -118,8 +119,8 @@ def test_what_cannot_be_read_is_said_in_words(tmp_path: Path, path: str) -> None
 
 def test_a_file_without_permission(tmp_path: Path) -> None:
     error = PermissionError(13, "Permission denied")
-    assert files._reason(error) == "may not be read by this user. Change its permissions."
-    assert files._reason(OSError(5, "Input/output error")) == "cannot be read: Input/output error."
+    assert files.reason(error) == "may not be read by this user. Change its permissions."
+    assert files.reason(OSError(5, "Input/output error")) == "cannot be read: Input/output error."
 
 
 def test_text_is_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:

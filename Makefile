@@ -1,5 +1,5 @@
-# The one door to everything: people, hooks and CI use the same targets. `make` alone lists them.
-# Works with GNU make 3.81 (macOS) and needs Python 3.11 or newer, make and git; the rest lands in .venv.
+# All tasks of development; people and CI use the same targets. `make` alone lists them.
+# Works with GNU make 3.81 (macOS); needs Python 3.11 or newer, make and git, and installs the rest into .venv.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,16 +17,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 LOCKED := $(PIP) --no-deps --require-hashes
 COMPLETE := $(BIN)/python -m pip --disable-pip-version-check check
 PYTEST := $(BIN)/python -m pytest -q
-# A worker takes two seconds to start: a file or folder in ARGS runs in this process, slow tests and all.
+# A worker takes two seconds to start: a file or folder in ARGS runs in one process, its slow tests included.
 PATHS = $(strip $(foreach word,$(ARGS),$(wildcard $(firstword $(subst ::, ,$(word))))))
 WORKERS = $(if $(PATHS),,-n auto --dist worksteal)
 QUICK = $(if $(PATHS),,-m 'not slow')
-# tests/e2e is kept out of the plain run by addopts, so this begins with none.
-# What depends on the texts and habits of libraries. The rest of the suite is about our own code.
+# Tests that depend on the behaviour and texts of libraries.
 RANGE_TESTS := tests/config tests/providers tests/unit/kernel tests/unit/config tests/unit/cli tests/unit/fetch \
   tests/unit/web tests/unit/observe tests/unit/authoring tests/unit/store tests/component/test_cli_commands.py \
   tests/component/test_client.py tests/component/test_web_server.py tests/component/test_runner_uvloop.py \
   tests/component/test_ledger.py
+# addopts ignores tests/e2e, so this runs without them.
 PYTEST_APART := $(BIN)/python -m pytest -o addopts= --import-mode=importlib -ra
 
 .DEFAULT_GOAL := help

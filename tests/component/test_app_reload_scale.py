@@ -79,8 +79,14 @@ def seconds(count: int, write: Callable[[int, int], dict[str, Any]]) -> float:
             gc.enable()
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("write", [rotated, renamed, moved])
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(rotated, marks=pytest.mark.slow),
+        renamed,
+        pytest.param(moved, marks=pytest.mark.slow),
+    ],
+)
 def test_a_reload_takes_time_in_proportion_to_its_targets(
     write: Callable[[int, int], dict[str, Any]],
 ) -> None:
@@ -88,6 +94,7 @@ def test_a_reload_takes_time_in_proportion_to_its_targets(
     assert seconds(MANY, write) < PROPORTION * few
 
 
+@pytest.mark.slow
 @adjustable_clock
 async def test_many_reloads_with_other_targets_take_no_memory(tmp_path: Path) -> None:
     meter = MeteredVendor()

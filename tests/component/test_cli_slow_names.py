@@ -24,8 +24,7 @@ def dead(meter: MeteredVendor, number: int) -> dict[str, Any]:
     return {**one, "base_url": f"http://api-{number}.deaf"}
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("number", [40, FAST_FROM + 10])
+@pytest.mark.parametrize("number", [40, pytest.param(FAST_FROM + 10, marks=pytest.mark.slow)])
 async def test_names_that_no_server_answers_for_hold_up_neither_polls_nor_reload_nor_the_end(
     number: int, tmp_path: Path
 ) -> None:

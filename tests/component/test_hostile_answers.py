@@ -323,7 +323,12 @@ def test_no_answer_holds_the_loop_or_fills_the_memory(one: Watched, name: str) -
 
 @pytest.mark.parametrize(
     "name",
-    ["rows, as many as are allowed", "one text of wide letters", "one text of escapes", "UTF-16"],
+    [
+        "rows, as many as are allowed",
+        pytest.param("one text of wide letters", marks=pytest.mark.slow),
+        pytest.param("one text of escapes", marks=pytest.mark.slow),
+        pytest.param("UTF-16", marks=pytest.mark.slow),
+    ],
 )
 def test_one_answer_takes_the_process_to_no_more_than_120_mb(tmp_path: Path, name: str) -> None:
     with watched(tmp_path, [CASES[name][1]]) as found:
@@ -331,6 +336,7 @@ def test_one_answer_takes_the_process_to_no_more_than_120_mb(tmp_path: Path, nam
         assert found.held().peak < PEAK
 
 
+@pytest.mark.slow
 def test_several_large_answers_at_once_are_not_all_in_memory(tmp_path: Path) -> None:
     wide = CASES["one text of wide letters"][1]()
     with watched(tmp_path, [lambda: wide]) as found:
@@ -351,10 +357,10 @@ def test_the_pages_of_a_poll_are_limited_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "error page of unclosed titles",
+        pytest.param("error page of unclosed titles", marks=pytest.mark.slow),
         "gzip of empty members",
-        "halves of surrogate pairs",
-        "rows, as many as are allowed",
+        pytest.param("halves of surrogate pairs", marks=pytest.mark.slow),
+        pytest.param("rows, as many as are allowed", marks=pytest.mark.slow),
     ],
 )
 def test_it_ends_within_five_seconds_of_a_signal_whatever_arrives(

@@ -149,10 +149,14 @@ def test_thousands_of_targets_are_shown_in_slices(large: Measured, path: str) ->
     assert cost[0].grown < 60
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("path", "megabytes"),
-    [("/metrics", 120), ("/", 60), ("/api/v1/targets", 60), ("/config", 60)],
+    [
+        ("/metrics", 120),
+        pytest.param("/", 60, marks=pytest.mark.slow),
+        pytest.param("/api/v1/targets", 60, marks=pytest.mark.slow),
+        pytest.param("/config", 60, marks=pytest.mark.slow),
+    ],
 )
 def test_clients_that_do_not_read_take_bounded_memory(
     large: Measured, path: str, megabytes: float
@@ -171,7 +175,7 @@ def test_clients_that_do_not_read_take_bounded_memory(
     assert cost[0].grown < megabytes
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_clients_that_do_not_read_are_cut_off_and_logged_once(tmp_path: Path) -> None:
     with daemon(tmp_path, targets=LARGE) as live:
         # More than the system buffers for a client: the rest would stay for a minute.
@@ -207,7 +211,7 @@ def descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 @pytest.mark.usefixtures("descriptors")
 @pytest.mark.parametrize(
     ("limit", "count", "first"),
@@ -251,7 +255,6 @@ def test_more_connections_than_descriptors_keep_no_scrape_out(
         assert over()
 
 
-@pytest.mark.timeout(60)
 def test_running_out_of_descriptors_pauses_the_accepting(tmp_path: Path) -> None:
     """Something else in the process holds them: the cap alone does not help."""
     with daemon(tmp_path, descriptors=64) as live:
@@ -272,7 +275,6 @@ def basic(user: str, password: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("user", ["scraper", "stranger"])
 def test_wrong_passwords_keep_no_right_one_out(tmp_path: Path, user: str) -> None:
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(8)).decode()

@@ -99,8 +99,10 @@ async def test_a_disk_that_hangs_later_is_told_once_and_used_again(
     assert (await restored(file)).schedule == {"job": b"2"}
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("when", ["start", "running", "closing"])
+@pytest.mark.parametrize(
+    "when",
+    ["start", *(pytest.param(when, marks=pytest.mark.slow) for when in ("running", "closing"))],
+)
 async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str) -> None:
     """A process whose disk answers after 40 s ends within 5 s of SIGTERM."""
     meter = MeteredVendor(usage=rows(row(start=None, end=None)))
@@ -127,7 +129,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str
     assert "Traceback" not in log
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 async def test_a_daemon_polls_and_is_ready_while_its_disk_hangs(tmp_path: Path) -> None:
     meter = MeteredVendor(usage=rows(row(start=None, end=None)))
     async with meter.vendor:
@@ -249,7 +251,6 @@ async def test_a_process_that_is_just_ending_is_waited_for(file: Path) -> None:
         group.create_task(first.close())
 
 
-@pytest.mark.timeout(60)
 async def test_the_second_process_is_refused_and_a_kill_lets_go_of_the_file(
     tmp_path: Path,
 ) -> None:

@@ -91,7 +91,6 @@ async def told(path: Path, story: Callable[[Daemon], Coroutine[Any, Any, None]])
     return log.getvalue()
 
 
-@pytest.mark.timeout(60)
 @loops
 def test_after_a_suspension_ages_are_true_and_polls_come_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: ModuleType | None
@@ -120,7 +119,7 @@ def test_after_a_suspension_ages_are_true_and_polls_come_at_once(
     machine.run(fast, main)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.slow
 @loops
 def test_a_wait_that_ran_down_in_a_suspension_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: ModuleType | None
@@ -146,8 +145,7 @@ def test_a_wait_that_ran_down_in_a_suspension_is_over(
     machine.run(fast, main)
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("years", [56.0, -56.0])
+@pytest.mark.parametrize("years", [56.0, pytest.param(-56.0, marks=pytest.mark.slow)])
 def test_a_clock_that_is_set_by_years_is_no_suspension(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: float
 ) -> None:

@@ -164,3 +164,10 @@ def test_a_run_without_any_test_is_no_success(tmp_path: Path) -> None:
 def test_the_stages_hold_their_contracts() -> None:
     done = call(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", ["Makefile", ".ci/run"])
+def test_every_test_that_is_named_exists(file: str) -> None:
+    named = re.findall(r"\btests/[\w/.]+", (ROOT / file).read_text())
+    assert len(named) > 1
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -10,31 +10,35 @@ import msgspec
 from exporter.app.daemon import serve
 from exporter.app.options import Options
 from exporter.config.plan import load_text
-from exporter.demo.faults import FAULTS, ChaosFaults
+from exporter.demo.faults import FAULTS, ChaosFaults, occasional_throttling
 from exporter.demo.server import FakeVendors
-from exporter.demo.vendors import VENDORS, demo_config, occasional_throttling
+from exporter.demo.vendors import VENDORS, demo_config
 from exporter.model.target import Plan, Rejected, Target
 from exporter.web.address import Address
 
-PACE = 5.0
-"""Seconds between two polls: the fakes have no polite minimum, and a watcher no patience."""
-CHAOS_PACE = 20.0
-"""The same where each account breaks at every second poll: a log of so many must be readable."""
+POLL_INTERVAL = 5.0
+"""Seconds between two polls: fake vendors need no minimum, and a demo has to show something."""
+CHAOS_POLL_INTERVAL = 20.0
+"""The same for accounts that break at every second poll: their log must stay readable."""
 
 
 async def demo(
     options: Options, *, chaos: bool, environ: Mapping[str, str], stream: TextIO, out: TextIO
 ) -> None:
     """Serve the fakes and the exporter until SIGTERM or SIGINT."""
-    pace = CHAOS_PACE if chaos else PACE
-    calm = occasional_throttling()
-    inject = ChaosFaults(calm, time.time) if chaos else calm
+    inject = occasional_throttling()
+    if chaos:
+        inject = ChaosFaults(inject, time.time)
     async with FakeVendors(VENDORS, wall=time.time, inject=inject) as vendors:
 
         def load() -> Plan | Rejected:
             text = demo_config(vendors.origin, chaos=chaos)
-            loaded = load_text(text, name="demo", directory=".", environ=environ)
-            return loaded if isinstance(loaded, Rejected) else _hastened(loaded, pace)
+            plan = load_text(text, name="demo", directory=".", environ=environ)
+            if isinstance(plan, Rejected):
+                return plan
+            interval = CHAOS_POLL_INTERVAL if chaos else POLL_INTERVAL
+            targets = {name: _poll_every(interval, one) for name, one in plan.targets.items()}
+            return msgspec.structs.replace(plan, targets=targets)
 
         plan = await asyncio.to_thread(load)
         if isinstance(plan, Rejected):
@@ -55,12 +59,8 @@ async def demo(
         await serve(plan, options, load=load, stream=stream, announce=announce)
 
 
-def _hastened(plan: Plan, pace: float) -> Plan:
-    targets = {name: _hasten(target, pace) for name, target in plan.targets.items()}
-    return msgspec.structs.replace(plan, targets=targets)
-
-
-def _hasten(target: Target, pace: float) -> Target:
+def _poll_every(interval: float, target: Target) -> Target:
+    """Return the target without the minimum intervals of its definition."""
     definition = target.definition
     collectors = {
         name: msgspec.structs.replace(collector, min_interval=None)
@@ -71,6 +71,6 @@ def _hasten(target: Target, pace: float) -> Target:
         definition=msgspec.structs.replace(
             definition, min_interval=0.0, data_cadence=None, collectors=collectors
         ),
-        collectors=dict.fromkeys(target.collectors, pace),
+        collectors=dict.fromkeys(target.collectors, interval),
         poll_timeout=4.0,
     )

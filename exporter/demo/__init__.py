@@ -1,5 +1,5 @@
-"""Fake vendors that page, throttle and break on cue: behind ``usage-exporter demo`` and the tests.
+"""Fake vendors that page, throttle and break: behind ``usage-exporter demo`` and the tests.
 
-May know: aiohttp and the kernel.
+May know: the kernel.
 Must never: be imported by a stage.
 """

@@ -1,19 +1,17 @@
-"""Everything that vendors get wrong, as scripts for the wire; for the chaos demo and the tests.
+"""Everything that vendors get wrong, as scripts for the wire; for ``demo --chaos`` and the tests.
 
-A fault is told the request and the honest response, and says what goes over the wire instead. None
-of them waits longer than ``FOREVER``, so that a broken client is found and a test still ends.
+A `Fault` gets a request and the correct response, and returns what goes over the wire instead. None
+waits longer than `FOREVER`, so that a client without a deadline is found and a test still ends. A
+`FaultInjector` decides which requests are hit:
 
-Faults on cue: which page of which vendor breaks, in which way, and how often.
-
-The chaos of ``demo --chaos``: an account for every fault, each of which breaks in its own way.
-
-An account answers well and breaks by turns, on its first page and on its second by turns, so that
-the status page shows side by side what the exporter makes of each fault. The accounts have keys of
-their own, as one that is throttled must not hold the others up.
+- `ScriptedFaults`: the next so many responses of a vendor for a page (tests);
+- `ChaosFaults`: every second polling run of the accounts whose token names a fault (the demo);
+- `occasional_throttling`: each n-th request (the demo).
 """
 
 import functools
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -45,136 +43,77 @@ _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7)
 _BLANKS_CRC = 0xB99F062B
 """CRC-32 of 200 MiB of blanks."""
 Fault = Callable[[VendorRequest, VendorResponse, float], Script]
-"""(request, honest response, now in epoch seconds) -> script."""
+"""(request, correct response, now in epoch seconds) -> script."""
 
 
-def _refusal(status: int = 429, **headers: str) -> Fault:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+def _wire(*script: Action) -> Fault:
+    """Return a fault that sends the same whatever was asked."""
+    return lambda request, response, now: script
+
+
+def _response(
+    status: int, body: bytes = b"", content_type: str = "text/html", **more: str
+) -> Fault:
+    headers = (("Content-Type", content_type), *more.items())
+    return _wire(*script_of(VendorResponse(status=status, headers=headers, body=body)))
+
+
+def _refusal(headers: Callable[[float], Mapping[str, str]], status: int = 429) -> Fault:
+    """Return a fault that refuses with the headers of that time."""
 
     def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-        return script_of(json_response({"message": "slow down"}, status=status, headers=named))
+        document = {"message": "slow down"}
+        return script_of(json_response(document, status=status, headers=headers(now)))
 
     return fault
 
 
-def _refusal_until(header: str, form: Callable[[float], str], status: int = 429) -> Fault:
-    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-        headers = {header: form(now + 30)}
-        if "limit" in header.lower():
-            headers |= {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
-        return script_of(json_response({"message": "slow down"}, status=status, headers=headers))
+def _retry_after(value: str, *, header: str = "Retry-After", status: int = 429) -> Fault:
+    return _refusal(lambda now: {header: value}, status)
 
-    return fault
+
+def _reset_in_30_s(header: str, write: Callable[[float], str], status: int = 429) -> Fault:
+    more = {}
+    if "limit" in header.lower():
+        more = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}
+    return _refusal(lambda now: {header: write(now + 30), **more}, status)
 
 
 def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _twice(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    headers = (("Retry-After", "20"), ("Retry-After", "40"))
-    return script_of(VendorResponse(status=429, headers=headers, body=b"{}"))
+def _with_headers(headers: Callable[[float], Mapping[str, str]]) -> Fault:
+    """Return a fault that answers correctly, with more headers."""
 
-
-def _broken(status: int, body: bytes = b"", kind: str = "text/html") -> Fault:
     def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-        return script_of(
-            VendorResponse(status=status, headers=(("Content-Type", kind),), body=body)
-        )
+        more = tuple(headers(now).items())
+        return script_of(msgspec.structs.replace(response, headers=(*response.headers, *more)))
 
     return fault
 
 
 def _body(change: Callable[[bytes], bytes], **headers: str) -> Fault:
-    more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    """Return a fault that sends the body changed; `headers` replace those of the response."""
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-        kept = tuple(pair for pair in response.headers if pair[0] not in dict(more))
-        return script_of(
-            VendorResponse(status=200, headers=(*kept, *more), body=change(response.body))
-        )
+        kept = tuple(pair for pair in response.headers if pair[0] not in more)
+        changed = VendorResponse(headers=(*kept, *more.items()), body=change(response.body))
+        return script_of(changed)
 
     return fault
 
 
 def _document(change: Callable[[Any, VendorRequest], Any]) -> Fault:
+    """Return a fault that changes the JSON document."""
+
     def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
         document = change(json.loads(response.body), request)
-        return script_of(
-            VendorResponse(headers=response.headers, body=json.dumps(document).encode())
-        )
+        changed = VendorResponse(headers=response.headers, body=json.dumps(document).encode())
+        return script_of(changed)
 
     return fault
-
-
-def _with_next(link: Callable[[VendorRequest], str]) -> Fault:
-    """Put a next link where Django and HAL have theirs."""
-
-    def change(document: Any, request: VendorRequest) -> Any:
-        url = link(request)
-        return document | {"next": url, "_links": {"next": {"href": url}}}
-
-    return _document(change)
-
-
-def _cut_short(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    """Promise the whole body, send half of it, end the connection in order."""
-    return (Send(response_head(response) + response.body[: len(response.body) // 2]), Close())
-
-
-def _reset_midway(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (
-        Send(response_head(response) + response.body[: len(response.body) // 2]),
-        Pause(0.05),
-        Reset(),
-    )
-
-
-def _never(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (Pause(FOREVER), Close())
-
-
-def _after_headers(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (Send(response_head(response)), Pause(FOREVER), Close())
-
-
-def _drip(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    """One byte a second, so that no read ever times out by itself."""
-    drops: list[Action] = [Send(response_head(response))]
-    for byte in response.body[: int(FOREVER)]:
-        drops += [Send(bytes([byte])), Pause(1.0)]
-    return (*drops, Close())
-
-
-def _stale_connection(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    """Answer well and close without saying so: the next request meets a dead connection."""
-    return (*script_of(response), Close())
-
-
-def _bomb(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return script_of(VendorResponse(headers=(("Content-Encoding", "gzip"),), body=_blanks()))
-
-
-@functools.cache
-def _blanks() -> bytes:
-    """Return 200 MiB of blanks in 200 kB.
-
-    Packing them all would hold the loop for half a second: one block is packed and repeated.
-    """
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    trailer = _BLANKS_CRC.to_bytes(4, "little") + (200 << 20).to_bytes(4, "little")
-    return _GZIP_HEAD + block * 200 + packer.flush() + trailer
-
-
-def _large(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    """50 MB of valid JSON."""
-    size = 50 * 1024 * 1024
-    pieces: list[Action] = [Send(response_head(response, length=size)), Send(b'{"filler":"')]
-    pieces += [Send(b"x" * (1 << 20))] * 49  # one piece: to make 49 of them takes a while
-    sent = 49 * (1 << 20) + len(b'{"filler":"')
-    pieces.append(Send(b"x" * (size - sent - 2) + b'"}'))
-    return tuple(pieces)
 
 
 def _renamed(document: Any, request: VendorRequest) -> Any:
@@ -186,23 +125,66 @@ def _renamed(document: Any, request: VendorRequest) -> Any:
     return document
 
 
-def _texts(document: Any, request: VendorRequest) -> Any:
-    """Turn every number into words."""
+def _words(document: Any, request: VendorRequest) -> Any:
+    """Turn every number into a word."""
     if isinstance(document, dict):
-        return {key: _texts(value, request) for key, value in document.items()}
+        return {key: _words(value, request) for key, value in document.items()}
     if isinstance(document, list):
-        return [_texts(value, request) for value in document]
-    return document if not isinstance(document, int | float) else "plenty"
+        return [_words(value, request) for value in document]
+    return "plenty" if isinstance(document, int | float) else document
 
 
-def _with_headers(headers: Callable[[float], Mapping[str, str]]) -> Fault:
-    """Answer well, and tell of a limit besides."""
+def _next_link(link: Callable[[VendorRequest], str]) -> Fault:
+    """Return a fault that puts a link to the next page where Django and HAL have theirs."""
 
-    def fault(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-        more = tuple(headers(now).items())
-        return script_of(msgspec.structs.replace(response, headers=(*response.headers, *more)))
+    def change(document: Any, request: VendorRequest) -> Any:
+        url = link(request)
+        return document | {"next": url, "_links": {"next": {"href": url}}}
 
-    return fault
+    return _document(change)
+
+
+def _drip(data: bytes) -> Script:
+    """Send one byte a second, so that no read ever times out by itself; then close."""
+    script: list[Action] = []
+    for byte in data[: int(FOREVER)]:
+        script += (Send(bytes([byte])), Pause(1.0))
+    return (*script, Close())
+
+
+def _half(response: VendorResponse) -> Send:
+    """Promise the whole body in the head, and send half of it."""
+    return Send(response_head(response) + response.body[: len(response.body) // 2])
+
+
+@functools.cache
+def gzip_bomb() -> bytes:
+    """Return 200 MiB of blanks in 200 kB.
+
+    To compress them all would hold the event loop for half a second: one block is compressed and
+    repeated.
+    """
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    trailer = _BLANKS_CRC.to_bytes(4, "little") + (200 << 20).to_bytes(4, "little")
+    return _GZIP_HEAD + block * 200 + packer.flush() + trailer
+
+
+def _bomb(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    return script_of(VendorResponse(headers=(("Content-Encoding", "gzip"),), body=gzip_bomb()))
+
+
+def _large(request: VendorRequest, response: VendorResponse, now: float) -> Script:
+    """Send 50 MB of valid JSON."""
+    size = 50 * 1024 * 1024
+    filler = Send(b"x" * (1 << 20))  # one object, sent 49 times
+    sent = 49 * len(filler.data) + len(b'{"filler":"')
+    return (
+        Send(response_head(response, length=size)),
+        Send(b'{"filler":"'),
+        *(filler,) * 49,
+        Send(b"x" * (size - sent - 2) + b'"}'),
+    )
 
 
 def _redirect_in_a_circle(request: VendorRequest, response: VendorResponse, now: float) -> Script:
@@ -210,79 +192,54 @@ def _redirect_in_a_circle(request: VendorRequest, response: VendorResponse, now:
     return script_of(VendorResponse(status=302, headers=(("Location", itself),)))
 
 
-def _length_too_small(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (Send(response_head(response, length=len(response.body) // 2) + response.body), Close())
-
-
-def _header_drips(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    drops: list[Action] = []
-    for byte in response_head(response)[: int(FOREVER)]:
-        drops += [Send(bytes([byte])), Pause(1.0)]
-    return (*drops, Close())
-
-
-def _early_hints(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    """Send what RFC 8297 allows before the answer: it is none."""
-    return (Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"), *script_of(response))
-
-
-def _old_http(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    old = response_head(response).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    return (Send(old + response.body), Close())
-
-
-def _redirect(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    elsewhere = (("Location", "http://127.0.0.1:9/steal"),)
-    return script_of(VendorResponse(status=302, headers=elsewhere))
-
-
-def _not_http(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (Send(b"SSH-2.0-OpenSSH_9.2\r\n"), Close())
-
-
-def _endless_header(request: VendorRequest, response: VendorResponse, now: float) -> Script:
-    return (Send(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200_000), Close())
-
-
 _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
+_JSON = "application/json"
 FAULTS: Mapping[str, Fault] = {
     # throttling, in every dialect
-    "429_seconds": _refusal(Retry_After="30"),
-    "429_float": _refusal(Retry_After="1.5"),
-    "429_ms": _refusal(Retry_After_Ms="30000"),
-    "429_http_date": _refusal_until("Retry-After", lambda at: formatdate(at, usegmt=True)),
-    "429_odd_date": _refusal_until("Retry-After", lambda at: _iso(at).replace("T", " ")),
-    "429_zero": _refusal(Retry_After="0"),
-    "429_negative": _refusal(Retry_After="-5"),
-    "429_junk": _refusal(Retry_After="soon"),
-    "429_huge": _refusal(Retry_After="9" * 400),
-    "429_twice": _twice,
-    "429_bare": _refusal(),
-    "429_reset_epoch": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at))),
-    "429_reset_ms": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at * 1000))),
-    "429_reset_delta": _refusal_until("X-RateLimit-Reset", lambda at: "30"),
-    "429_reset_iso": _refusal_until("X-RateLimit-Next", _iso),
-    "429_ietf": _refusal(RateLimit='"burst";r=0;t=30'),
-    "429_html": _broken(429, b"<html>slow down</html>"),
-    "503_retry_after": _refusal(503, Retry_After="30"),
-    "403_used_up": _refusal_until("X-RateLimit-Reset", lambda at: str(int(at)), status=403),
+    "429_seconds": _retry_after("30"),
+    "429_float": _retry_after("1.5"),
+    "429_ms": _retry_after("30000", header="Retry-After-Ms"),
+    "429_http_date": _reset_in_30_s("Retry-After", lambda at: formatdate(at, usegmt=True)),
+    "429_odd_date": _reset_in_30_s("Retry-After", lambda at: _iso(at).replace("T", " ")),
+    "429_zero": _retry_after("0"),
+    "429_negative": _retry_after("-5"),
+    "429_junk": _retry_after("soon"),
+    "429_huge": _retry_after("9" * 400),
+    "429_twice": _wire(
+        *script_of(
+            VendorResponse(
+                status=429, headers=(("Retry-After", "20"), ("Retry-After", "40")), body=b"{}"
+            )
+        )
+    ),
+    "429_bare": _refusal(lambda now: {}),
+    "429_reset_epoch": _reset_in_30_s("X-RateLimit-Reset", lambda at: str(int(at))),
+    "429_reset_ms": _reset_in_30_s("X-RateLimit-Reset", lambda at: str(int(at * 1000))),
+    "429_reset_delta": _reset_in_30_s("X-RateLimit-Reset", lambda at: "30"),
+    "429_reset_iso": _reset_in_30_s("X-RateLimit-Next", _iso),
+    "429_ietf": _retry_after('"burst";r=0;t=30', header="RateLimit"),
+    "429_html": _response(429, b"<html>slow down</html>"),
+    "503_retry_after": _retry_after("30", status=503),
+    "403_used_up": _reset_in_30_s("X-RateLimit-Reset", lambda at: str(int(at)), status=403),
     "200_retry_after": _with_headers(lambda now: {"Retry-After": "30"}),
     "200_used_up": _with_headers(
         lambda now: {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(now) + 30)}
     ),
     # errors
-    "401": _broken(401, b'{"error":"invalid_token"}', "application/json"),
-    "403": _broken(403, b'{"detail":"no permission"}', "application/json"),
-    "404": _broken(404),
-    "500": _broken(500, b"<h1>Server Error (500)</h1>"),
-    "502_empty": _broken(502),
-    "204": _broken(204),
-    "304_unasked": _broken(304),
-    "redirect_elsewhere": _redirect,
+    "401": _response(401, b'{"error":"invalid_token"}', _JSON),
+    "403": _response(403, b'{"detail":"no permission"}', _JSON),
+    "404": _response(404),
+    "500": _response(500, b"<h1>Server Error (500)</h1>"),
+    "502_empty": _response(502),
+    "204": _response(204),
+    "304_unasked": _response(304),
+    "redirect_elsewhere": _wire(
+        *script_of(VendorResponse(status=302, headers=(("Location", "http://127.0.0.1:9/steal"),)))
+    ),
     "redirect_in_a_circle": _redirect_in_a_circle,
     # bodies
-    "html_at_200": _broken(200, _HTML),
-    "empty_body": _broken(200, b"", "application/json"),
+    "html_at_200": _response(200, _HTML),
+    "empty_body": _response(200, b"", _JSON),
     "wrong_content_type": _body(lambda body: body, Content_Type="image/png"),
     "cut_json": _body(lambda body: body[: len(body) // 2]),
     "trailing_bytes": _body(lambda body: body + b"}"),
@@ -298,51 +255,81 @@ FAULTS: Mapping[str, Fault] = {
     "gzip_bomb": _bomb,
     "large": _large,
     "renamed_keys": _document(_renamed),
-    "words_for_numbers": _document(_texts),
+    "words_for_numbers": _document(_words),
     # paging
-    "next_is_itself": _with_next(lambda request: f"{request.origin}{request.path}?page=1"),
-    "next_elsewhere": _with_next(lambda request: "https://attacker.example/next"),
-    "next_is_a_file": _with_next(lambda request: "file:///etc/hostname"),
+    "next_is_itself": _next_link(lambda request: f"{request.origin}{request.path}?page=1"),
+    "next_elsewhere": _next_link(lambda request: "https://attacker.example/next"),
+    "next_is_a_file": _next_link(lambda request: "file:///etc/hostname"),
     # the wire
-    "cut_short": _cut_short,
-    "reset_midway": _reset_midway,
-    "reset_at_once": lambda request, response, now: (Reset(),),
-    "close_at_once": lambda request, response, now: (Close(),),
-    "close_after_headers": lambda request, response, now: (Send(response_head(response)), Close()),
-    "never_answers": _never,
-    "stops_after_headers": _after_headers,
-    "drips": _drip,
-    "stale_connection": _stale_connection,
-    "reset_when_idle": lambda request, response, now: (*script_of(response), Pause(0.02), Reset()),
-    "header_drips": _header_drips,
-    "length_too_small": _length_too_small,
-    "early_hints": _early_hints,
-    "old_http": _old_http,
-    "not_http": _not_http,
-    "endless_header": _endless_header,
+    "cut_short": lambda request, response, now: (_half(response), Close()),
+    "reset_midway": lambda request, response, now: (_half(response), Pause(0.05), Reset()),
+    "reset_at_once": _wire(Reset()),
+    "close_at_once": _wire(Close()),
+    "close_after_headers": lambda request, response, now: (
+        Send(response_head(response)),
+        Close(),
+    ),
+    "never_answers": _wire(Pause(FOREVER), Close()),
+    "stops_after_headers": lambda request, response, now: (
+        Send(response_head(response)),
+        Pause(FOREVER),
+        Close(),
+    ),
+    "drips": lambda request, response, now: (
+        Send(response_head(response)),
+        *_drip(response.body),
+    ),
+    # a correct answer, closed without saying so: the next request meets a dead connection
+    "stale_connection": lambda request, response, now: (*script_of(response), Close()),
+    "reset_when_idle": lambda request, response, now: (
+        *script_of(response),
+        Pause(0.02),
+        Reset(),
+    ),
+    "header_drips": lambda request, response, now: _drip(response_head(response)),
+    "length_too_small": lambda request, response, now: (
+        Send(response_head(response, length=len(response.body) // 2) + response.body),
+        Close(),
+    ),
+    # RFC 8297 allows this before the answer: it is none
+    "early_hints": lambda request, response, now: (
+        Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"),
+        *script_of(response),
+    ),
+    "old_http": lambda request, response, now: (
+        Send(response_head(response).replace(b"HTTP/1.1", b"HTTP/1.0", 1) + response.body),
+        Close(),
+    ),
+    "not_http": _wire(Send(b"SSH-2.0-OpenSSH_9.2\r\n"), Close()),
+    "endless_header": _wire(Send(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200_000), Close()),
 }
 """Every fault by its name. Certificates, names that do not resolve and clocks that jump have no
 bytes on this wire: the tests make those with a certificate, a name and a clock of their own."""
-_LEADS_ON = frozenset({"after", "cursor", "next", "offset", "page", "page_token", "starting_after"})
-_BEGINS = frozenset({"", "0", "1"})  # page 1 and offset 0 are request for by name, too
+
+_PAGE_ARGUMENTS = frozenset(
+    {"after", "cursor", "next", "offset", "page", "page_token", "starting_after"}
+)
+_FIRST_PAGE = frozenset({"", "0", "1"})  # page 1 and offset 0 are asked for by name, too
 
 
 class PagingRuns:
-    """Counts how often somebody began to turn a vendor's pages, and on which page he is."""
+    """Counts the runs through a vendor's pages, by path and credential, and the pages of each."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self._last: dict[tuple[str, str, str], tuple[int, int]] = {}
 
-    def step(self, vendor: str, request: VendorRequest) -> tuple[int, int]:
-        """Return the number of the walk and of the page that this request is for, from 1 on."""
+    def count(self, vendor: str, request: VendorRequest) -> tuple[int, int]:
+        """Return the number of the run and of the page that this request is for, from 1 on."""
         key = (vendor, request.path, request.headers.get("authorization", ""))
-        walk, page = self._at.get(key, (0, 0))
-        leads_on = any(name in _LEADS_ON and value not in _BEGINS for name, value in request.query)
-        self._at[key] = (walk, page + 1) if leads_on and walk else (walk + 1, 1)
-        return self._at[key]
+        run, page = self._last.get(key, (0, 0))
+        continues = run and any(
+            name in _PAGE_ARGUMENTS and value not in _FIRST_PAGE for name, value in request.query
+        )
+        self._last[key] = (run, page + 1) if continues else (run + 1, 1)
+        return self._last[key]
 
 
-class _Cue(msgspec.Struct):
+class _ScriptedFault(msgspec.Struct):
     fault: Fault
     vendor: str
     page: int
@@ -350,96 +337,73 @@ class _Cue(msgspec.Struct):
 
 
 class ScriptedFaults:
-    """Breaks the answers it is told to break; `FakeVendors` calls it as its `inject`.
-
-    `wall` gives epoch seconds.
-    """
+    """A `FaultInjector` that breaks what `inject` said. `wall` gives epoch seconds."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._walks = PagingRuns()
-        self._cues: list[_Cue] = []
+        self._runs = PagingRuns()
+        self._scripted: list[_ScriptedFault] = []
         self.injected = 0
-        """How many answers were broken."""
+        """How many responses were broken."""
 
     def inject(self, vendor: str, fault: str | Fault, *, page: int = 1, times: float = 1) -> None:
-        """Break the next `times` answers of a vendor for that page; `math.inf` for ever.
+        """Break the next `times` responses of a vendor for that page; `math.inf` for ever.
 
-        `fault` is a name out of `FAULTS`, or a fault of one's own.
+        `fault` is a name out of `FAULTS`, or a function.
         """
         chosen = FAULTS[fault] if isinstance(fault, str) else fault
-        self._cues.append(_Cue(chosen, vendor, page, times))
+        self._scripted.append(_ScriptedFault(chosen, vendor, page, times))
 
     def clear(self) -> None:
-        """Let the vendors be honest again."""
-        self._cues.clear()
+        """Break nothing more."""
+        self._scripted.clear()
 
     def __call__(
         self, vendor: str, request: VendorRequest, response: VendorResponse
     ) -> Script | None:
-        """Return what goes over the wire instead of an response, None for the answer itself."""
-        _, page = self._walks.step(vendor, request)
-        for cue in self._cues:
-            if (cue.vendor, cue.page) == (vendor, page) and cue.times > 0:
-                cue.times -= 1
+        _, page = self._runs.count(vendor, request)
+        for scripted in self._scripted:
+            if (scripted.vendor, scripted.page) == (vendor, page) and scripted.times > 0:
+                scripted.times -= 1
                 self.injected += 1
-                return cue.fault(request, response, self._wall())
+                return scripted.fault(request, response, self._wall())
         return None
 
 
-VENDOR_NAMES = ("tpstreams", "billing_usage", "thousandeyes")
-_TARGET = """\
-  - name: "{name}"
-    provider: {vendor}
-    base_url: {origin}/{vendor}{path}
-    credentials: {{token: "{token}{mark}{name}"}}
-    labels: {{team: chaos}}
-{more}"""
-
-
-def chaos_targets(origin: str, tokens: Mapping[str, str]) -> str:
-    """Return the accounts as the configuration writes them, for vendors at `origin`."""
-    return "".join(_target(name, origin, tokens) for name in sorted(FAULTS))
-
-
-def _target(name: str, origin: str, tokens: Mapping[str, str]) -> str:
-    # Faults that break links are for the vendor that has links.
-    turns = len(VENDOR_NAMES) if not name.startswith("next_") else 1
-    vendor = VENDOR_NAMES[sorted(FAULTS).index(name) % turns]
-    path = "/v7" if vendor == "thousandeyes" else ""
-    more = "    params: {organization_id: 9q94nm}\n" if vendor == "tpstreams" else ""
-    return _TARGET.format(
-        name=name,
-        vendor=vendor,
-        origin=origin,
-        path=path,
-        token=tokens[vendor],
-        mark=FAULT_MARK,
-        more=more,
-    )
-
-
 class ChaosFaults:
-    """Breaks every second answer of the accounts that are there to break; others go to `calm`."""
+    """A `FaultInjector` that breaks every second run of the accounts whose token names a fault.
 
-    def __init__(self, calm: FaultInjector, wall: Callable[[], float]) -> None:
-        self._calm = calm
+    The runs break on the first page and, where there is one, on the second by turns. The
+    requests of other accounts go to `others`.
+    """
+
+    def __init__(self, others: FaultInjector, wall: Callable[[], float]) -> None:
+        self._others = others
         self._wall = wall
-        self._walks = PagingRuns()
+        self._runs = PagingRuns()
 
     def __call__(
         self, vendor: str, request: VendorRequest, response: VendorResponse
     ) -> Script | None:
-        """Return what goes over the wire instead of an response, None for the answer itself."""
         name = request.headers.get("authorization", "").partition(FAULT_MARK)[2]
         if not name:
-            return self._calm(vendor, request, response)
-        walk, page = self._walks.step(vendor, request)
-        breaks = walk % 2 == 0 and page == _page(walk, response, page)
-        return FAULTS[name](request, response, self._wall()) if breaks else None
+            return self._others(vendor, request, response)
+        run, page = self._runs.count(vendor, request)
+        is_only_page = page == 1 and b'"next":"' not in response.body
+        breaks_at = 1 if run % 4 or is_only_page else 2
+        if run % 2 or page != breaks_at:
+            return None
+        return FAULTS[name](request, response, self._wall())
 
 
-def _page(walk: int, response: VendorResponse, page: int) -> int:
-    """Return the page at which a walk breaks: by turns the first, and the second if there is."""
-    is_only = page == 1 and b'"next":"' not in response.body
-    return 1 if walk % 4 or is_only else 2
+def occasional_throttling(every: int = 14, wait: int = 8) -> FaultInjector:
+    """Return an injector that refuses each `every`-th request of a vendor with 429."""
+    counters: dict[str, itertools.count[int]] = {}
+
+    def inject(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
+        if next(counters.setdefault(vendor, itertools.count(1))) % every:
+            return None
+        refusal = {"detail": f"Request was throttled. Expected available in {wait} seconds."}
+        return script_of(json_response(refusal, status=429, headers={"Retry-After": str(wait)}))
+
+    return inject

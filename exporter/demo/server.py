@@ -1,8 +1,8 @@
-"""What a fake vendor receives and answers, and what a fault makes of an answer on the wire.
+"""The fake vendors on a real socket: requests, responses, and scripts of what goes over the wire.
 
-The fake vendors on a real socket: HTTP/1.1 by hand, so that it can also be done wrong.
-
-A web framework would mend what a fault is meant to break (a short body, a reset, bytes that drip).
+HTTP/1.1 is written by hand, so that it can also be done wrong: a web framework would mend what a
+fault is meant to break (a short body, a reset, bytes that drip). A `FakeVendor` gives a correct
+response, which a `FaultInjector` may replace by a `Script`: bytes, pauses, the end of a connection.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class VendorRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAULT_MARK = ".breaks-by-"
-"""Stands in a token between a vendor's own and the name of a fault: who has it meets that one."""
+"""In a token, between the vendor's own and the name of the fault that hits its account."""
 
 
 def has_token(request: VendorRequest, scheme: str, token: str) -> bool:
-    """Tell whether a request carries the vendor's token, or one that is made of it by `MARK`."""
+    """Tell whether a request has the token, with or without the name of a fault."""
     given, _, key = request.headers.get("authorization", "").partition(" ")
     return given.lower() == scheme.lower() and key.partition(FAULT_MARK)[0] == token
 
@@ -97,19 +97,16 @@ def response_head(response: VendorResponse, *, length: int | None = None) -> byt
 
 
 def script_of(response: VendorResponse) -> Script:
-    """Return the script of an answer as it should be."""
+    """Return the script that sends a response as it should be."""
     return (Send(response_head(response) + response.body),)
 
 
 FakeVendor = Callable[[VendorRequest, float], VendorResponse]
+"""(request, now in epoch seconds) -> the correct response."""
 FaultInjector = Callable[[str, VendorRequest, VendorResponse], Script | None]
-"""What a fault makes of a vendor's answer; None leaves it as it is."""
+"""(vendor, request, correct response) -> what is sent instead, or None to send that."""
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 1024 * 1024
-
-
-def _no_fault(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
-    return None
 
 
 class FakeVendors:
@@ -123,7 +120,7 @@ class FakeVendors:
         vendors: Mapping[str, FakeVendor],
         *,
         wall: Callable[[], float],
-        inject: FaultInjector = _no_fault,
+        inject: FaultInjector = lambda vendor, request, response: None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -173,7 +170,7 @@ class FakeVendors:
             while await self._exchange(reader, writer):
                 pass
         except (OSError, EOFError, asyncio.LimitOverrunError):
-            pass  # the client went away, or speaks no HTTP: nobody is left to be told
+            pass  # the client has left, or speaks no HTTP
         except asyncio.CancelledError:
             pass  # the server stops; asyncio would log a cancelled handler as an error
         finally:
@@ -181,52 +178,37 @@ class FakeVendors:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        request = _parse(await reader.readuntil(b"\r\n\r\n"), self.origin)
-        length = min(int(request.headers.get("content-length", "0")), _LONGEST_BODY)
+        """Answer one request; False ends the connection."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head.split("\r\n")
+        method, target, _ = request_line.split(" ", 2)
+        pairs = (line.split(":", 1) for line in lines if ":" in line)
+        headers = {name.strip().lower(): value.strip() for name, value in pairs}
+        length = min(int(headers.get("content-length", "0")), _LONGEST_BODY)
         body = await reader.readexactly(length) if length else b""
-        name, _, rest = request.path.removeprefix("/").partition("/")
+        url = urlsplit(target)
+        name, _, path = url.path.removeprefix("/").partition("/")
         vendor = self._vendors.get(name)
         if vendor is None:
-            script = script_of(VendorResponse(status=404, body=b"no such vendor"))
-        else:
-            self.requests[name] += 1
-            request = _for_vendor(request, name, f"/{rest}", body)
-            response = vendor(request, self._wall())
-            script = self._inject(name, request, response) or script_of(
-                _bodiless(request, response)
+            return await _play(
+                script_of(VendorResponse(status=404, body=b"no such vendor")), writer
             )
+        self.requests[name] += 1
+        request = VendorRequest(
+            method=method,
+            path=f"/{path}",
+            query=tuple(parse_qsl(url.query, keep_blank_values=True)),
+            headers=headers,
+            body=body,
+            origin=f"{self.origin}/{name}",
+        )
+        response = vendor(request, self._wall())
+        script = self._inject(name, request, response)
+        if script is None:
+            script = script_of(response)
+            if method == "HEAD":
+                script = (Send(response_head(response, length=0)),)
         return await _play(script, writer)
-
-
-def _parse(data: bytes, origin: str) -> VendorRequest:
-    lines = data.decode("latin-1").split("\r\n")
-    method, target, _ = lines[0].split(" ", 2)
-    pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
-    parts = urlsplit(target)
-    return VendorRequest(
-        method=method,
-        path=parts.path,
-        query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
-        headers={name.strip().lower(): value.strip() for name, value in pairs},
-        origin=origin,
-    )
-
-
-def _for_vendor(request: VendorRequest, name: str, path: str, body: bytes) -> VendorRequest:
-    return VendorRequest(
-        method=request.method,
-        path=path,
-        query=request.query,
-        headers=request.headers,
-        body=body,
-        origin=f"{request.origin}/{name}",
-    )
-
-
-def _bodiless(request: VendorRequest, response: VendorResponse) -> VendorResponse:
-    if request.method != "HEAD":
-        return response
-    return VendorResponse(status=response.status, headers=response.headers)
 
 
 async def _play(script: Script, writer: asyncio.StreamWriter) -> bool:

@@ -1,33 +1,28 @@
-"""Numbers that look like a living account: smooth, growing, weekday-shaped, the same for all.
+"""The fake vendors of the seed APIs, and the configuration of an exporter that polls them.
 
-Everything is a function of the time, so that two readers at one moment see one truth.
+Their numbers look like those of a living account: they grow smoothly, less at weekends. All of them
+are functions of the time, so that two readers at one moment get the same, and a restart changes
+nothing. Each vendor is a function (request, now in epoch seconds) that returns its response:
 
-A fake of the ``/api/billing/usage`` family: an open map of metrics, each with its own unit.
-
-A fake of ThousandEyes' v7 usage API: a period from the 5th, HAL paging, throttle headers.
-
-A fake of TPStreams' usage API: Django paging by absolute ``next``, a token or a log-in.
-
-The demo's cast: which fake vendors there are, how often they throttle, who asks them.
+- `billing_answer`, the ``/api/billing/usage`` family: an open map of metrics with their own units;
+- `thousandeyes_answer`, v7: periods from the 5th, HAL paging, rate-limit headers;
+- `tpstreams_answer`: Django paging by absolute ``next``, a token or a log-in.
 """
 
-import itertools
 import json
 import math
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import urlencode
 
-from exporter.demo.faults import chaos_targets
+from exporter.demo.faults import FAULTS
 from exporter.demo.server import (
+    FAULT_MARK,
     FakeVendor,
-    FaultInjector,
-    Script,
     VendorRequest,
     VendorResponse,
     has_token,
     json_response,
-    script_of,
 )
 
 DAY = 86_400.0
@@ -55,10 +50,10 @@ def days_between(start: date, end: date) -> list[date]:
 
 
 def daily_activity(day: date) -> float:
-    """Return the day's share of a usual day: quiet week-ends, and a little of its own."""
-    own = math.sin(day.toordinal() * 12.9898) * 43_758.5453
+    """Return the day's share of a usual day: quiet weekends, and some noise of its own."""
+    noise = math.sin(day.toordinal() * 12.9898) * 43_758.5453
     weekday = 0.55 if day.weekday() >= 5 else 1.0  # noqa: PLR2004 - Saturday
-    return weekday * (0.85 + 0.3 * (own - math.floor(own)))
+    return weekday * (0.85 + 0.3 * (noise - math.floor(noise)))
 
 
 def elapsed_share(day: date, now: float) -> float:
@@ -67,7 +62,7 @@ def elapsed_share(day: date, now: float) -> float:
     return min(max((now - begin) / DAY, 0.0), 1.0)
 
 
-def used_since(per_day: float, start: float, now: float) -> float:
+def used_since(start: float, now: float, per_day: float) -> float:
     """Return what was used since ``start`` at about ``per_day``."""
     return sum(
         per_day * daily_activity(day) * elapsed_share(day, now)
@@ -75,90 +70,135 @@ def used_since(per_day: float, start: float, now: float) -> float:
     )
 
 
-BILLING_TOKEN = "demo-billing-token"  # noqa: S105 - a fake vendor's fake token
-_METRICS = {  # id: name, unit, included, at the start of the month, per day
-    "apiCalls": ("API Calls", "requests", 2_500_000, 0.0, 96_000.0),
-    "storage": ("Storage", "GB", 200, 141.0, 0.6),
-    "seats": ("Team Seats", "users", 15, 12.0, 0.0),
-    "bandwidth": ("Bandwidth", "GB", 1_500, 0.0, 41.5),
-    "emails": ("Emails", "emails", 40_000, 0.0, 640.0),
-    "webhooks": ("Webhook Events", "events", 100_000, 0.0, 3_900.0),
-}
-_WHOLE = frozenset({"requests", "users", "emails", "events"})
-
-
-def billing_answer(request: VendorRequest, now: float) -> VendorResponse:
-    """Answer one request as the vendor would."""
-    if request.path != "/api/billing/usage":
-        return _refuse(404, "NOT_FOUND", "Resource not found")
-    if not has_token(request, "Bearer", BILLING_TOKEN):
-        return _refuse(401, "UNAUTHORIZED", "Authentication required")
-    metrics = {key: _metric(key, now) for key in _wanted(request)}
-    data = {
-        "period": {"start": _iso(month_start(now)), "end": _iso(month_end(now) - 1)},
-        "metrics": metrics,
-        "estimatedCost": _cost(metrics),
-        "projectedUsage": {
-            key: _projection(key, now) for key in ("apiCalls", "bandwidth") if key in metrics
-        },
-    }
-    return json_response({"success": True, "data": data})
-
-
-def _wanted(request: VendorRequest) -> list[str]:
-    text = request.argument("metrics")
-    asked_for = {part.replace("_", "").lower() for part in text.split(",") if part}
-    return [key for key in _METRICS if not asked_for or key.lower() in asked_for]
-
-
-def _used(key: str, now: float) -> float:
-    _, unit, _, base, per_day = _METRICS[key]
-    value = base + used_since(per_day, month_start(now), now)
-    return float(int(value)) if unit in _WHOLE else round(value, 2)
-
-
-def _metric(key: str, now: float) -> dict[str, object]:
-    name, unit, included, _, _ = _METRICS[key]
-    used = _used(key, now)
-    return {
-        "name": name,
-        "unit": unit,
-        "included": included,
-        "used": used,
-        "overage": round(max(0.0, used - included), 2),
-        "percentage": round(100 * used / included, 2),
-    }
-
-
-def _projection(key: str, now: float) -> dict[str, float]:
-    start, end = month_start(now), month_end(now)
-    share = max((now - start) / (end - start), 0.02)
-    projected = round(_used(key, now) / share, 2)
-    return {"projected": projected, "percentage": round(100 * projected / _METRICS[key][2], 2)}
-
-
-def _cost(metrics: dict[str, dict[str, object]]) -> dict[str, object]:
-    over = round(sum(float(str(metric["overage"])) * 0.0005 for metric in metrics.values()), 2)
-    return {"base": 79.0, "overage": over, "total": 79.0 + over, "currency": "usd"}
-
-
-def _refuse(status: int, code: str, message: str) -> VendorResponse:
-    problem = {"success": False, "error": {"code": code, "message": message}}
-    return json_response(problem, status=status)
+def _elapsed_of_period(start: float, end: float, now: float) -> float:
+    """Return the share of a period that has passed; not so little that a projection explodes."""
+    return max((now - start) / (end - start), 0.02)
 
 
 def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+BILLING_TOKEN = "demo-billing-token"  # noqa: S105 - a fake vendor's fake token
+_WHOLE = frozenset({"requests", "users", "emails", "events"})
+
+
+class _Metric(NamedTuple):
+    name: str
+    unit: str
+    included: int
+    at_start: float  # of the month
+    per_day: float
+
+    def used(self, now: float) -> float:
+        value = self.at_start + used_since(month_start(now), now, self.per_day)
+        return float(int(value)) if self.unit in _WHOLE else round(value, 2)
+
+
+_METRICS = {
+    "apiCalls": _Metric("API Calls", "requests", 2_500_000, 0.0, 96_000.0),
+    "storage": _Metric("Storage", "GB", 200, 141.0, 0.6),
+    "seats": _Metric("Team Seats", "users", 15, 12.0, 0.0),
+    "bandwidth": _Metric("Bandwidth", "GB", 1_500, 0.0, 41.5),
+    "emails": _Metric("Emails", "emails", 40_000, 0.0, 640.0),
+    "webhooks": _Metric("Webhook Events", "events", 100_000, 0.0, 3_900.0),
+}
+
+
+def billing_answer(request: VendorRequest, now: float) -> VendorResponse:
+    """Answer one request as the vendor would."""
+    status, code, message = 0, "", ""
+    if request.path != "/api/billing/usage":
+        status, code, message = 404, "NOT_FOUND", "Resource not found"
+    elif not has_token(request, "Bearer", BILLING_TOKEN):
+        status, code, message = 401, "UNAUTHORIZED", "Authentication required"
+    if status:
+        problem = {"success": False, "error": {"code": code, "message": message}}
+        return json_response(problem, status=status)
+
+    names = request.argument("metrics").split(",")
+    wanted = {name.replace("_", "").lower() for name in names if name}
+    start, end = month_start(now), month_end(now)
+    metrics: dict[str, object] = {}
+    projected: dict[str, object] = {}
+    overage = 0.0
+    for key, metric in _METRICS.items():
+        if wanted and key.lower() not in wanted:
+            continue
+        used = metric.used(now)
+        over = round(max(0.0, used - metric.included), 2)
+        overage += over * 0.0005
+        metrics[key] = {
+            "name": metric.name,
+            "unit": metric.unit,
+            "included": metric.included,
+            "used": used,
+            "overage": over,
+            "percentage": round(100 * used / metric.included, 2),
+        }
+        if key in {"apiCalls", "bandwidth"}:
+            at_end = round(used / _elapsed_of_period(start, end, now), 2)
+            percentage = round(100 * at_end / metric.included, 2)
+            projected[key] = {"projected": at_end, "percentage": percentage}
+    overage = round(overage, 2)
+    data = {
+        "period": {"start": _iso(start), "end": _iso(end - 1)},
+        "metrics": metrics,
+        "estimatedCost": {
+            "base": 79.0,
+            "overage": overage,
+            "total": 79.0 + overage,
+            "currency": "usd",
+        },
+        "projectedUsage": projected,
+    }
+    return json_response({"success": True, "data": data})
+
+
 THOUSANDEYES_TOKEN = "demo-thousandeyes-token"  # noqa: S105 - a fake vendor's fake token
-CYCLE_OFFSET = 4 * DAY + 8 * 3_600  # periods run from the 5th, 08:00 UTC
-TESTS = (
-    ("2067", "Platform", "814501", "checkout API", "Web - HTTP Server", 520_000.0),
-    ("2067", "Platform", "814502", "login page", "Web - Page Load", 690_000.0),
-    ("2071", "Edge", "820077", "DNS resolvers", "DNS - Server", 73_000.0),
+_CYCLE_OFFSET = 4 * DAY + 8 * 3_600  # periods run from the 5th, 08:00 UTC
+
+
+class _Test(NamedTuple):
+    aid: str
+    group: str
+    id: str
+    name: str
+    type: str
+    units_per_day: float
+
+    def row(self, start: float, end: float, now: float) -> dict[str, object]:
+        used = int(used_since(start, now, self.units_per_day))
+        return {
+            "aid": self.aid,
+            "accountGroupName": self.group,
+            "testId": self.id,
+            "testName": self.name,
+            "testType": self.type,
+            "cloudUnitsUsed": used,
+            "cloudUnitsProjected": int(used / _elapsed_of_period(start, end, now)),
+        }
+
+
+_TESTS = (
+    _Test("2067", "Platform", "814501", "checkout API", "Web - HTTP Server", 520_000.0),
+    _Test("2067", "Platform", "814502", "login page", "Web - Page Load", 690_000.0),
+    _Test("2071", "Edge", "820077", "DNS resolvers", "DNS - Server", 73_000.0),
 )
-AGENTS = (("2067", "Platform", "551201", "fra-ea-01"), ("2071", "Edge", "551377", "sin-ea-02"))
+_AGENTS = [
+    {
+        "aid": aid,
+        "accountGroupName": group,
+        "agentId": agent,
+        "agentName": name,
+        "enterpriseUnitsUsed": 0,
+        "enterpriseUnitsProjected": 0,
+    }
+    for aid, group, agent, name in (
+        ("2067", "Platform", "551201", "fra-ea-01"),
+        ("2071", "Edge", "551377", "sin-ea-02"),
+    )
+]
 
 
 def thousandeyes_answer(request: VendorRequest, now: float) -> VendorResponse:
@@ -166,41 +206,42 @@ def thousandeyes_answer(request: VendorRequest, now: float) -> VendorResponse:
     if not has_token(request, "Bearer", THOUSANDEYES_TOKEN):
         problem = {"error": "invalid_token", "error_description": "Invalid access token"}
         return json_response(problem, status=401)
-    routes = {
-        "/v7/usage": _usage,
-        "/v7/usage/units/tests": _tests,
-        "/v7/usage/units/enterprise-agents": _agents,
-        "/v7/quotas": _quotas,
-    }
-    route = routes.get(request.path)
-    if route is None:
-        return _hal({"title": "Not Found", "status": 404, "detail": "No such resource"}, now, 404)
-    return _hal(route(request, now), now)
-
-
-def thousandeyes_period(now: float) -> tuple[float, float]:
-    """Return the billing period that holds ``now``: 5th 08:00 to 5th 08:00 UTC."""
-    start = month_start(now) + CYCLE_OFFSET
-    if start > now:
-        start = month_start(month_start(now) - DAY) + CYCLE_OFFSET
-    return start, month_start(month_start(start) + 32 * DAY) + CYCLE_OFFSET
-
-
-def _hal(document: dict[str, object], now: float, status: int = 200) -> VendorResponse:
+    status, content_type = 200, "application/hal+json"
+    document: dict[str, object]
+    match request.path:
+        case "/v7/usage":
+            document = _usage(request, now)
+        case "/v7/usage/units/tests":
+            document = _test_units(request, now)
+        case "/v7/usage/units/enterprise-agents":
+            document = {"breakdowns": _AGENTS, "_links": {}}
+        case "/v7/quotas":
+            groups = [{"aid": "2067", "value": 24_000_000}, {"aid": "2071", "value": 9_000_000}]
+            quota = {"organizationQuota": {"orgId": "1101", "value": 36_000_000}}
+            document = {"quotas": [{**quota, "accountGroupQuotas": groups}], "_links": {}}
+        case _:
+            status, content_type = 404, "application/problem+json"
+            document = {"title": "Not Found", "status": 404, "detail": "No such resource"}
     reset = int(now) // 60 * 60 + 60
     headers = {
         "X-Organization-Rate-Limit-Limit": "240",
         "X-Organization-Rate-Limit-Remaining": str(max(0, reset - int(now)) * 3 + 40),
         "X-Organization-Rate-Limit-Reset": str(reset),
     }
-    kind = "application/hal+json" if status < 400 else "application/problem+json"  # noqa: PLR2004
-    return json_response(document, status=status, headers=headers, content_type=kind)
+    return json_response(document, status=status, headers=headers, content_type=content_type)
+
+
+def thousandeyes_period(now: float) -> tuple[float, float]:
+    """Return the billing period that holds ``now``: 5th 08:00 to 5th 08:00 UTC."""
+    start = month_start(now) + _CYCLE_OFFSET
+    if start > now:
+        start = month_start(month_start(now) - DAY) + _CYCLE_OFFSET
+    return start, month_start(month_start(start) + 32 * DAY) + _CYCLE_OFFSET
 
 
 def _usage(request: VendorRequest, now: float) -> dict[str, object]:
     start, end = thousandeyes_period(now)
-    used = sum(int(used_since(test[5], start, now)) for test in TESTS)
-    share = max((now - start) / (end - start), 0.02)
+    used = sum(int(used_since(start, now, test.units_per_day)) for test in _TESTS)
     usage: dict[str, object] = {
         "quota": {
             "monthStart": _iso(start),
@@ -213,7 +254,7 @@ def _usage(request: VendorRequest, now: float) -> dict[str, object]:
             "enterpriseAgentsIncluded": 0,
         },
         "cloudUnitsUsed": used,
-        "cloudUnitsProjected": int(used / share),
+        "cloudUnitsProjected": int(used / _elapsed_of_period(start, end, now)),
         "cloudUnitsNextBillingPeriod": 36_400_250,
         "enterpriseUnitsUsed": 0,
         "enterpriseUnitsProjected": 0,
@@ -227,144 +268,98 @@ def _usage(request: VendorRequest, now: float) -> dict[str, object]:
         "enterpriseAgentsUsed": 24,
     }
     if "test" in request.argument("expand").split(","):
-        usage |= _expanded(start, now, share)
+        usage |= {
+            "tests": [test.row(start, end, now) for test in _TESTS],
+            "enterpriseAgentUnits": _AGENTS,
+            "endpointAgents": [
+                {"aid": "2067", "accountGroupName": "Platform", "endpointAgentsUsed": 300},
+                {"aid": "2071", "accountGroupName": "Edge", "endpointAgentsUsed": 112},
+            ],
+            "allocations": {
+                "used": 21_400,
+                "projected": 30_000,
+                "allocations": [
+                    {"productName": "Cloud and Enterprise Agents", "allocatedUnits": 25_000},
+                    {"productName": "Connected Devices", "allocatedUnits": 10_000},
+                ],
+            },
+        }
     return {"usage": usage, "_links": {"self": {"href": f"{request.origin}{request.path}"}}}
 
 
-def _expanded(start: float, now: float, share: float) -> dict[str, object]:
-    return {
-        "tests": [_test(test, start, now, share) for test in TESTS],
-        "enterpriseAgentUnits": [_agent(agent) for agent in AGENTS],
-        "endpointAgents": [
-            {"aid": "2067", "accountGroupName": "Platform", "endpointAgentsUsed": 300},
-            {"aid": "2071", "accountGroupName": "Edge", "endpointAgentsUsed": 112},
-        ],
-        "allocations": {
-            "used": 21_400,
-            "projected": 30_000,
-            "allocations": [
-                {"productName": "Cloud and Enterprise Agents", "allocatedUnits": 25_000},
-                {"productName": "Connected Devices", "allocatedUnits": 10_000},
-            ],
-        },
-    }
-
-
-def _test(
-    test: tuple[str, str, str, str, str, float], start: float, now: float, share: float
-) -> dict[str, object]:
-    used = int(used_since(test[5], start, now))
-    return {
-        "aid": test[0],
-        "accountGroupName": test[1],
-        "testId": test[2],
-        "testName": test[3],
-        "testType": test[4],
-        "cloudUnitsUsed": used,
-        "cloudUnitsProjected": int(used / share),
-    }
-
-
-def _agent(agent: tuple[str, str, str, str]) -> dict[str, object]:
-    return {
-        "aid": agent[0],
-        "accountGroupName": agent[1],
-        "agentId": agent[2],
-        "agentName": agent[3],
-        "enterpriseUnitsUsed": 0,
-        "enterpriseUnitsProjected": 0,
-    }
-
-
-def _tests(request: VendorRequest, now: float) -> dict[str, object]:
+def _test_units(request: VendorRequest, now: float) -> dict[str, object]:
+    """Return one of two pages."""
     start, end = thousandeyes_period(now)
-    share = max((now - start) / (end - start), 0.02)
-    rows = [{**_test(test, start, now, share), "isInstantTest": False} for test in TESTS]
+    rows = [{**test.row(start, end, now), "isInstantTest": False} for test in _TESTS]
+    url = request.origin + request.path
     if request.argument("cursor") == "cursor2":
-        return {"breakdowns": rows[2:], "_links": {"self": {"href": request.origin + request.path}}}
-    following = f"{request.origin}{request.path}?cursor=cursor2"
-    return {"breakdowns": rows[:2], "_links": {"next": {"href": following}}}
-
-
-def _agents(request: VendorRequest, now: float) -> dict[str, object]:
-    return {"breakdowns": [_agent(agent) for agent in AGENTS], "_links": {}}
-
-
-def _quotas(request: VendorRequest, now: float) -> dict[str, object]:
-    groups = [{"aid": "2067", "value": 24_000_000}, {"aid": "2071", "value": 9_000_000}]
-    quota = {"organizationQuota": {"orgId": "1101", "value": 36_000_000}}
-    return {"quotas": [{**quota, "accountGroupQuotas": groups}], "_links": {}}
+        return {"breakdowns": rows[2:], "_links": {"self": {"href": url}}}
+    return {"breakdowns": rows[:2], "_links": {"next": {"href": f"{url}?cursor=cursor2"}}}
 
 
 TPSTREAMS_TOKEN = "demo-tpstreams-token"  # noqa: S105 - a fake vendor's fake token
-PAGE = 10
+_PAGE_SIZE = 10
 
 
 def tpstreams_answer(request: VendorRequest, now: float) -> VendorResponse:
     """Answer one request as the vendor would."""
     if request.path == "/api/auth/login/" and request.method == "POST":
-        return _login(request)
+        try:
+            known = json.loads(request.body).get("password") == "demo"
+        except ValueError:
+            known = False
+        if known:
+            return json_response({"token": TPSTREAMS_TOKEN, "expiry": None})
+        problem = {"non_field_errors": ["Unable to log in with provided credentials."]}
+        return json_response(problem, status=400)
     if not has_token(request, "Token", TPSTREAMS_TOKEN):
         challenge = {"WWW-Authenticate": "Token"}
         return json_response({"detail": "Invalid token."}, status=401, headers=challenge)
     if request.path.startswith("/api/v1/") and request.path.endswith("/assets_usage/"):
-        return _tpstreams_usage(request, now)
+        return _assets_usage(request, now)
     return json_response({"detail": "Not found."}, status=404)
 
 
-def _login(request: VendorRequest) -> VendorResponse:
-    try:
-        known = json.loads(request.body).get("password") == "demo"
-    except ValueError:
-        known = False
-    if not known:
-        problem = {"non_field_errors": ["Unable to log in with provided credentials."]}
-        return json_response(problem, status=400)
-    return json_response({"token": TPSTREAMS_TOKEN, "expiry": None})
-
-
-def _tpstreams_usage(request: VendorRequest, now: float) -> VendorResponse:
+def _assets_usage(request: VendorRequest, now: float) -> VendorResponse:
+    """Return a page of the days, in Django's shape."""
     try:
         start = date.fromisoformat(request.argument("start") or f"{today(now):%Y-%m}-01")
         end = date.fromisoformat(request.argument("end") or today(now).isoformat())
     except ValueError:
         return json_response({"start": ["Enter a valid date."]}, status=400)
-    rows = [_row(day, now) for day in days_between(start, min(end, today(now)))]
+    rows = []
+    for day in days_between(start, min(end, today(now))):
+        share = daily_activity(day) * elapsed_share(day, now)
+        stored = 402_000_000_000 + (day.toordinal() - 739_500) * 150_000_000
+        rows.append(
+            {
+                "id": 90_000 + day.toordinal() - 739_000,
+                "date": day.isoformat(),
+                "bandwidth_used": int(165_000_000_000 * share),
+                "subtitle_generation_cost": round(1.6 * share, 2),
+                "live_stream_usage": int(5_400 * share),
+                "active_storage_bytes": stored,
+                "deleted_storage_bytes": 38_000_000_000,
+                "total_storage_bytes": stored + 38_000_000_000,
+            }
+        )
     if request.argument("ordering") == "-date":
         rows.reverse()
-    return _page(request, rows)
-
-
-def _row(day: date, now: float) -> dict[str, object]:
-    share = daily_activity(day) * elapsed_share(day, now)
-    stored = 402_000_000_000 + (day.toordinal() - 739_500) * 150_000_000
-    return {
-        "id": 90_000 + day.toordinal() - 739_000,
-        "date": day.isoformat(),
-        "bandwidth_used": int(165_000_000_000 * share),
-        "subtitle_generation_cost": round(1.6 * share, 2),
-        "live_stream_usage": int(5_400 * share),
-        "active_storage_bytes": stored,
-        "deleted_storage_bytes": 38_000_000_000,
-        "total_storage_bytes": stored + 38_000_000_000,
-    }
-
-
-def _page(request: VendorRequest, rows: list[dict[str, object]]) -> VendorResponse:
     number = int(request.argument("page", "1"))
-    more = [(name, value) for name, value in request.query if name != "page"]
+    last = max(-(-len(rows) // _PAGE_SIZE), 1)
+    others = [(name, value) for name, value in request.query if name != "page"]
 
     def link(page: int) -> str | None:
-        if not 0 < page <= max(-(-len(rows) // PAGE), 1):
+        if not 0 < page <= last:
             return None
-        return f"{request.origin}{request.path}?{urlencode([*more, ('page', page)])}"
+        return f"{request.origin}{request.path}?{urlencode([*others, ('page', page)])}"
 
     return json_response(
         {
             "count": len(rows),
             "next": link(number + 1),
             "previous": link(number - 1),
-            "results": rows[(number - 1) * PAGE : number * PAGE],
+            "results": rows[(number - 1) * _PAGE_SIZE : number * _PAGE_SIZE],
         }
     )
 
@@ -373,6 +368,11 @@ VENDORS: dict[str, FakeVendor] = {
     "tpstreams": tpstreams_answer,
     "billing_usage": billing_answer,
     "thousandeyes": thousandeyes_answer,
+}
+TOKENS = {
+    "tpstreams": TPSTREAMS_TOKEN,
+    "billing_usage": BILLING_TOKEN,
+    "thousandeyes": THOUSANDEYES_TOKEN,
 }
 _CONFIG = """\
 global:
@@ -398,31 +398,34 @@ targets:
     collectors: {{units_tests: true, units_enterprise_agents: true, quotas: true}}
     labels: {{team: network}}
 """
-TOKENS = {
-    "tpstreams": TPSTREAMS_TOKEN,
-    "billing_usage": BILLING_TOKEN,
-    "thousandeyes": THOUSANDEYES_TOKEN,
-}
+_CHAOS_TARGET = """\
+  - name: "{name}"
+    provider: {vendor}
+    base_url: {origin}/{vendor}{path}
+    credentials: {{token: "{token}{mark}{name}"}}
+    labels: {{team: chaos}}
+{more}"""
 
 
 def demo_config(origin: str, *, chaos: bool = False) -> str:
     """Return the configuration of an exporter that polls the fake vendors at ``origin``.
 
-    With ``chaos`` there is also an account for each fault that the vendors know.
+    With ``chaos`` there is also an account for each fault. Each has a credential of its own: a
+    throttled account must not hold the others up.
     """
-    usual = _CONFIG.format(origin=origin, **TOKENS)
-    return usual + chaos_targets(origin, TOKENS) if chaos else usual
-
-
-def occasional_throttling(every: int = 14, wait: int = 8) -> FaultInjector:
-    """Return a fault that refuses each ``every``-th request with 429 and ``Retry-After``."""
-    counters: dict[str, Callable[[], int]] = {}
-
-    def inject(vendor: str, request: VendorRequest, response: VendorResponse) -> Script | None:
-        count = counters.setdefault(vendor, itertools.count(1).__next__)()
-        if count % every:
-            return None
-        refusal = {"detail": f"Request was throttled. Expected available in {wait} seconds."}
-        return script_of(json_response(refusal, status=429, headers={"Retry-After": str(wait)}))
-
-    return inject
+    config = _CONFIG.format(origin=origin, **TOKENS)
+    if not chaos:
+        return config
+    for number, name in enumerate(sorted(FAULTS)):
+        # Faults of links to the next page are for the vendor that has such links.
+        vendor = "tpstreams" if name.startswith("next_") else list(VENDORS)[number % len(VENDORS)]
+        config += _CHAOS_TARGET.format(
+            name=name,
+            vendor=vendor,
+            origin=origin,
+            path="/v7" if vendor == "thousandeyes" else "",
+            token=TOKENS[vendor],
+            mark=FAULT_MARK,
+            more="    params: {organization_id: 9q94nm}\n" if vendor == "tpstreams" else "",
+        )
+    return config

@@ -27,8 +27,8 @@ def test_a_month_holds_its_instant(now: float) -> None:
 
 @given(INSTANTS, st.floats(0, 30 * DAY), st.floats(0, 5 * DAY))
 def test_what_grows_never_shrinks(start: float, passed: float, more: float) -> None:
-    before = used_since(100.0, start, start + passed)
-    assert 0 <= before <= used_since(100.0, start, start + passed + more)
+    before = used_since(start, start + passed, 100.0)
+    assert 0 <= before <= used_since(start, start + passed + more, 100.0)
 
 
 @given(st.dates(date(1971, 1, 1), date(2200, 1, 1)))

@@ -1,4 +1,4 @@
-"""Faults on cue: this page of that vendor, so many times."""
+"""Scripted faults: this page of that vendor, so many times."""
 
 import math
 
@@ -38,30 +38,30 @@ def asked(
 
 
 def test_pages_are_counted_from_the_request_that_begins() -> None:
-    walks = PagingRuns()
-    found = [walks.step("v", asked(page)) for page in (1, 2, 3, 1, 2, 1)]
+    runs = PagingRuns()
+    found = [runs.count("v", asked(page)) for page in (1, 2, 3, 1, 2, 1)]
     assert found == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)]
 
 
 @pytest.mark.parametrize("first", [("page", "1"), ("offset", "0"), ("cursor", "")])
 def test_a_first_page_may_be_asked_for_by_name(first: tuple[str, str]) -> None:
-    walks = PagingRuns()
-    assert walks.step("v", asked(query=(first,))) == (1, 1)
-    assert walks.step("v", asked(query=(("cursor", "abc"),))) == (1, 2)
-    assert walks.step("v", asked(query=(first,))) == (2, 1)
+    runs = PagingRuns()
+    assert runs.count("v", asked(query=(first,))) == (1, 1)
+    assert runs.count("v", asked(query=(("cursor", "abc"),))) == (1, 2)
+    assert runs.count("v", asked(query=(first,))) == (2, 1)
 
 
-def test_everybody_turns_his_own_pages() -> None:
-    walks = PagingRuns()
-    walks.step("v", asked())
-    assert walks.step("v", asked(token="other")) == (1, 1)  # noqa: S106 - none
-    assert walks.step("v", asked(path="/other")) == (1, 1)
-    assert walks.step("w", asked()) == (1, 1)
-    assert walks.step("v", asked(2)) == (1, 2)
+def test_runs_are_counted_by_credential_path_and_vendor() -> None:
+    runs = PagingRuns()
+    runs.count("v", asked())
+    assert runs.count("v", asked(token="other")) == (1, 1)  # noqa: S106 - none
+    assert runs.count("v", asked(path="/other")) == (1, 1)
+    assert runs.count("w", asked()) == (1, 1)
+    assert runs.count("v", asked(2)) == (1, 2)
 
 
-def test_a_walk_may_begin_in_the_middle() -> None:
-    assert PagingRuns().step("v", asked(7)) == (1, 1)
+def test_a_run_may_begin_in_the_middle() -> None:
+    assert PagingRuns().count("v", asked(7)) == (1, 1)
 
 
 def status(script: Script | None) -> bytes:
@@ -73,7 +73,7 @@ def status(script: Script | None) -> bytes:
     return sent.data.partition(b"\r\n")[0]
 
 
-def test_a_cue_breaks_its_page_of_its_vendor_so_many_times() -> None:
+def test_a_scripted_fault_breaks_its_page_of_its_vendor_so_many_times() -> None:
     faults = ScriptedFaults(lambda: NOW)
     faults.inject("v", "500", page=2, times=2)
     lines = [
@@ -86,7 +86,7 @@ def test_a_cue_breaks_its_page_of_its_vendor_so_many_times() -> None:
     assert faults.injected == 2
 
 
-def test_a_cue_for_ever_ends_when_it_is_cleared() -> None:
+def test_a_scripted_fault_for_ever_ends_when_it_is_cleared() -> None:
     faults = ScriptedFaults(lambda: NOW)
     faults.inject("v", "401", times=math.inf)
     assert all(status(faults("v", asked(), PAGED)) for _ in range(5))
@@ -94,7 +94,7 @@ def test_a_cue_for_ever_ends_when_it_is_cleared() -> None:
     assert faults("v", asked(), PAGED) is None
 
 
-def test_a_cue_may_be_a_fault_of_ones_own() -> None:
+def test_a_scripted_fault_may_be_a_fault_of_ones_own() -> None:
     def hangs_up(asked: VendorRequest, answer: VendorResponse, now: float) -> Script:
         assert now == NOW
         return (Send(b"HTTP/1.1 418 Status\r\n\r\n"),)
@@ -104,7 +104,7 @@ def test_a_cue_may_be_a_fault_of_ones_own() -> None:
     assert status(faults("v", asked(), PAGED)) == b"HTTP/1.1 418 Status"
 
 
-def test_an_unknown_fault_cannot_be_cued() -> None:
+def test_an_unknown_fault_cannot_be_scripted() -> None:
     with pytest.raises(KeyError):
         ScriptedFaults(lambda: NOW).inject("v", "earthquake")
 

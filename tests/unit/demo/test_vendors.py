@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.demo import vendors
-from exporter.demo.faults import FAULTS
+from exporter.demo.faults import FAULTS, occasional_throttling
 from exporter.demo.server import (
     Pause,
     Script,
@@ -17,7 +17,6 @@ from exporter.demo.server import (
     response_head,
     script_of,
 )
-from exporter.demo.vendors import occasional_throttling
 from tests.support.vendor import NOW
 
 ORIGIN = "http://127.0.0.1:1/x"

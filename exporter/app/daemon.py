@@ -81,7 +81,7 @@ async def serve(
         world = World(
             wall=time.time,
             clock=clock,
-            dice=random.SystemRandom().random,
+            random=random.SystemRandom().random,
             read_secret=Keys(SecretReader(os.environ), redactor).read,
             emit=lambda event: None,
         )

@@ -111,13 +111,13 @@ PATIENCE = 0.5
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine needs of the outside.
 
-    ``wall`` gives epoch seconds, ``clock`` loop time, ``dice`` numbers in [0, 1); ``read_secret``
+    ``wall`` gives epoch seconds, ``clock`` loop time, ``random`` numbers in [0, 1); ``read_secret``
     the present value of a secret; ``emit`` gets every event.
     """
 
     wall: Callable[[], float]
     clock: Callable[[], float]
-    dice: Callable[[], float]
+    random: Callable[[], float]
     read_secret: Callable[[SecretSource], Secret]
     emit: Callable[[Event], None]
 
@@ -144,7 +144,7 @@ class Engine:
             poll=self._poll,
             emit=self._observe,
             wall=world.wall,
-            dice=world.dice,
+            random=world.random,
             concurrency=plan.concurrency,
             started=self._begin,
         )

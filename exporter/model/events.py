@@ -87,8 +87,8 @@ class PollCrashed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str
 
 
-class RunnerMended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Our own bug: the poll loop itself raised, or stood still, and was set going again.
+class RunnerRecovered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Our own bug: a step of the poll loop raised, or its timer was lost; the heap was rebuilt.
 
     ``error`` is type and place, never values. ``times`` counts since the start.
     """
@@ -148,7 +148,7 @@ Event: TypeAlias = (
     | SchemaNote
     | WaitCut
     | PollCrashed
-    | RunnerMended
+    | RunnerRecovered
     | ConfigLoaded
     | ConfigRejected
     | LedgerTrouble

@@ -20,7 +20,7 @@ from exporter.model.events import (
     PollCrashed,
     PollFinished,
     ProcessResumed,
-    RunnerMended,
+    RunnerRecovered,
     SchemaNote,
     SeriesDropped,
     TargetBack,
@@ -103,9 +103,9 @@ class EventLog:
                 self._log.error(
                     "a poll crashed: this is a bug of the exporter", **_who(event), err=event.error
                 )
-            case RunnerMended():
+            case RunnerRecovered():
                 self._log.error(
-                    "the poll loop was set going again: this is a bug of the exporter",
+                    "the poll loop was rebuilt after an error: this is a bug of the exporter",
                     err=event.error,
                     times=event.times,
                 )

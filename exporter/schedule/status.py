@@ -57,21 +57,21 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     budget: BudgetStatus
 
 
-def budget_status(lane: BudgetQueue, clocks: Clocks) -> BudgetStatus:
-    """Return what there is to know of a lane's budget."""
-    budget = lane.budget
-    held = lane.hold(clocks.now, 1)
+def budget_status(queue: BudgetQueue, clocks: Clocks) -> BudgetStatus:
+    """Return what there is to know of a queue's budget."""
+    budget = queue.budget
+    held = queue.hold(clocks.now, 1)
     return BudgetStatus(
-        key=lane.key,
+        key=queue.key,
         wait=0.0 if held is None else held.until - clocks.now,
         cause=None if held is None else held.cause,
         throttlings=budget.throttlings,
         rate=_rate(budget, clocks),
-        declared_rate=lane.limits.rate,
-        reserve=lane.limits.reserve,
-        jobs=lane.jobs,
-        queued=len(lane.queue or ()),
-        running=len(lane.running),
+        declared_rate=queue.limits.rate,
+        reserve=queue.limits.reserve,
+        jobs=queue.jobs,
+        queued=len(queue.due or ()),
+        running=len(queue.running),
     )
 
 

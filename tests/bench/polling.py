@@ -93,7 +93,7 @@ async def engine(origin: str, state_file: str) -> float:
     world = World(
         wall=time.time,
         clock=clock,
-        dice=random.random,
+        random=random.random,
         read_secret=SecretReader({}).read,
         emit=emit,
     )

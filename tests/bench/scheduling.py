@@ -69,7 +69,7 @@ async def weighed() -> float:
     """Return the bytes that a job takes after its first polls, the job itself included."""
     gc.collect()
     tracemalloc.start()
-    runner = Runner(poll=poll, emit=Listener(), wall=time.time, dice=random.random)
+    runner = Runner(poll=poll, emit=Listener(), wall=time.time, random=random.random)
     runner.swap(jobs(WEIGHED, 2.0))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(runner.run())
@@ -98,7 +98,7 @@ def p99(late: list[float]) -> float:
 async def measured(count: int, interval: float, seconds: float) -> dict[str, float]:
     """Run `count` jobs for `seconds` after they have spread."""
     listener = Listener()
-    runner = Runner(poll=poll, emit=listener, wall=time.time, dice=random.random)
+    runner = Runner(poll=poll, emit=listener, wall=time.time, random=random.random)
     work = jobs(count, interval)
     began = time.perf_counter()
     runner.swap(work)

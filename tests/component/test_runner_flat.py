@@ -33,7 +33,7 @@ class Size(NamedTuple):
     places: int
     tasks: int
     targets: int
-    lanes: int
+    queues: int
     kept: int
 
 
@@ -43,7 +43,9 @@ class Life:
         self.polls = 0
         self.dice = random.Random(4)  # noqa: S311 - a simulation
         self.sizes: list[Size] = []
-        self.runner = Runner(poll=self.poll, emit=self.hear, wall=self.wall, dice=self.dice.random)
+        self.runner = Runner(
+            poll=self.poll, emit=self.hear, wall=self.wall, random=self.dice.random
+        )
 
     def wall(self) -> float:
         return EPOCH + self.loop.time()
@@ -65,14 +67,14 @@ class Life:
 
     def size(self) -> Size:
         gc.collect()
-        roster = self.runner._roster
+        table = self.runner._table
         return Size(
             blocks=sys.getallocatedblocks(),
-            places=self.runner._agenda.size,
+            places=self.runner._timers.size,
             tasks=len(asyncio.all_tasks()),
-            targets=len(roster.targets),
-            lanes=len(roster.lanes),
-            kept=len(roster.kept_states) + len(roster.kept_budgets) + len(roster._hosts),
+            targets=len(table.targets),
+            queues=len(table.queues),
+            kept=len(table.kept_states) + len(table.kept_budgets) + len(table._hosts),
         )
 
     async def live(self) -> None:
@@ -102,8 +104,8 @@ def test_nothing_grows_over_a_hundred_thousand_polls_of_which_half_fail() -> Non
     early = Size(*map(max, zip(*sizes[quarter : 2 * quarter], strict=True)))
     late = Size(*map(max, zip(*sizes[-quarter:], strict=True)))
     assert late.blocks < 1.03 * early.blocks
-    assert late.places <= 2 * TARGETS + 2 * late.lanes + 64
+    assert late.places <= 2 * TARGETS + 2 * late.queues + 64
     assert late.tasks <= 2 + 64
     assert late.targets == TARGETS
-    assert late.lanes <= TARGETS
+    assert late.queues <= TARGETS
     assert late.kept <= early.kept + TARGETS // 5

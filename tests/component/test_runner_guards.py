@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model.events import Event, PollCrashed, RunnerMended
+from exporter.model.events import Event, PollCrashed, RunnerRecovered
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.schedule.job import Job
 from tests.support.schedule import (
@@ -160,13 +160,13 @@ async def test_a_listener_that_raises_stops_nothing_and_is_reported() -> None:
 async def test_dice_that_break_the_runner_itself_do_not_stop_it() -> None:
     rolls = itertools.chain([0.0, None], itertools.repeat(0.0))
 
-    def dice() -> float:
+    def random() -> float:
         return next(rolls)  # type: ignore[return-value]
 
-    world = World(a_job(interval=60.0), dice=dice)
+    world = World(a_job(interval=60.0), random=random)
     world.outcomes["video"] = [a_failure(Reason.TIMEOUT)] * 2
     await world.run(200.0)
-    (mended,) = world.events.of(RunnerMended)
+    (mended,) = world.events.of(RunnerRecovered)
     assert mended.times == 1
     assert mended.error.startswith("TypeError in ")
     assert len(world.starts["video"]) == 4
@@ -183,7 +183,7 @@ async def test_a_timer_that_was_lost_is_noticed() -> None:
 
     world.loop.call_later(30.0, lose)
     await world.run(100.0)
-    assert [event.error for event in world.events.of(RunnerMended)] == [
+    assert [event.error for event in world.events.of(RunnerRecovered)] == [
         "the timer of the poll loop was lost"
     ]
     assert len(world.starts["video"]) == 2

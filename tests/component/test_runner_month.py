@@ -145,7 +145,7 @@ async def a_month() -> Month:
         return a_poll(job, outcome, at=EPOCH + loop.time(), rate=rate, requests=requests)
 
     events = Events()
-    runner = Runner(poll=poll, emit=events, wall=lambda: EPOCH + loop.time(), dice=noise.random)
+    runner = Runner(poll=poll, emit=events, wall=lambda: EPOCH + loop.time(), random=noise.random)
     runner.swap(jobs())
     task = asyncio.create_task(runner.run())  # noqa: TID251 - the test is its owner
     await asyncio.sleep(MONTH)

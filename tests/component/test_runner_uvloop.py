@@ -19,7 +19,7 @@ async def _call_back(times: int) -> list[int]:
     async def poll(job: Job) -> Poll:
         return a_poll(job, Unchanged())
 
-    runner = Runner(poll=poll, emit=lambda event: None, wall=time.time, dice=random.random)
+    runner = Runner(poll=poll, emit=lambda event: None, wall=time.time, random=random.random)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(runner.run())
         await asyncio.sleep(0)

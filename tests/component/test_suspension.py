@@ -184,7 +184,7 @@ async def test_polls_that_came_due_in_a_suspension_are_spread() -> None:
         starts.append(loop.time())
         return a_poll(job, Unchanged())
 
-    runner = Runner(poll=poll, emit=events, wall=loop.time, dice=lambda: 0.0)
+    runner = Runner(poll=poll, emit=events, wall=loop.time, random=lambda: 0.0)
     runner.swap([a_job(f"t{n}", budget=f"host#{n}") for n in range(400)])
 
     async def go(seconds: float, step: float) -> None:
@@ -221,7 +221,7 @@ async def test_a_poll_whose_time_ran_down_in_a_suspension_is_no_failure_of_ours(
             await asyncio.sleep(10 * HOURS)
         return a_poll(job, Unchanged())
 
-    runner = Runner(poll=poll, emit=events, wall=loop.time, dice=lambda: 0.0)
+    runner = Runner(poll=poll, emit=events, wall=loop.time, random=lambda: 0.0)
     runner.swap([a_job()])
     async with asyncio.TaskGroup() as group:
         running = group.create_task(runner.run())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exporter.kernel.override import override
-from exporter.model.events import PollCrashed, RunnerMended
+from exporter.model.events import PollCrashed, RunnerRecovered
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import RateLimit
 from exporter.model.target import Concurrency
@@ -232,7 +232,7 @@ class Schedules(RuleBasedStateMachine):
                 poll=self.poll,
                 emit=self.events,
                 wall=self.wall,
-                dice=lambda: next(self.dice),
+                random=lambda: next(self.dice),
                 concurrency=Concurrency(polls=4),
             )
 
@@ -342,7 +342,7 @@ class Schedules(RuleBasedStateMachine):
     def only_crashes_that_were_asked_for(self) -> None:
         errors = {event.error for event in self.events.of(PollCrashed)}
         assert all(error.startswith("ZeroDivisionError in ") for error in errors)
-        assert self.events.of(RunnerMended) == []
+        assert self.events.of(RunnerRecovered) == []
 
     @override
     def teardown(self) -> None:

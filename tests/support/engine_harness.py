@@ -43,7 +43,7 @@ class EngineHarness:
             World(
                 wall=self.wall,
                 clock=self._clock,
-                dice=lambda: 0.0,
+                random=lambda: 0.0,
                 read_secret=SecretReader(os.environ).read,
                 emit=self._emit,
             ),

@@ -99,7 +99,7 @@ class World:
         self.rate: RateLimit | None = None
         self.running: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
-        usual: dict[str, Any] = {"emit": self.events, "dice": lambda: 0.0, "wall": self.wall}
+        usual: dict[str, Any] = {"emit": self.events, "random": lambda: 0.0, "wall": self.wall}
         self.runner = Runner(poll=self.poll, **(usual | settings))
         if jobs:
             self.runner.swap(jobs)

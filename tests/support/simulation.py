@@ -106,12 +106,12 @@ class Process:
         *,
         wall: Callable[[], float],
         emit: Callable[[Event], None],
-        dice: Callable[[], float] = lambda: 0.0,
+        random: Callable[[], float] = lambda: 0.0,
     ) -> None:
         world = World(
             wall=wall,
             clock=asyncio.get_running_loop().time,
-            dice=dice,
+            random=random,
             read_secret=SecretReader({}).read,
             emit=emit,
         )

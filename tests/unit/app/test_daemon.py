@@ -28,7 +28,7 @@ async def test_it_is_not_ready_before_the_start_and_after_the_end() -> None:
     world = World(
         wall=lambda: NOW,
         clock=clock,
-        dice=lambda: 0.0,
+        random=lambda: 0.0,
         read_secret=SecretReader({}).read,
         emit=lambda event: None,
     )

@@ -18,7 +18,7 @@ from exporter.schedule.persistence import (
     snapshot,
     useless_keys,
 )
-from exporter.schedule.queue import BudgetQueue, HostCount, JobEntry, RunningPoll
+from exporter.schedule.queue import BudgetQueue, Host, JobEntry, RunningPoll
 from exporter.schedule.state import Clocks, FailureStreak, JobState, new_state
 from tests.support.schedule import DAY, EPOCH, a_job
 
@@ -173,7 +173,7 @@ def test_a_target_that_is_another_account_now_keeps_only_the_start_of_its_last_p
 
 
 def an_entry(state: JobState) -> JobEntry:
-    return JobEntry(a_job(), state, BudgetQueue("host#key", HostCount("host"), BudgetLimits()))
+    return JobEntry(a_job(), state, BudgetQueue("host#key", Host("host"), BudgetLimits()))
 
 
 def test_a_job_that_never_started_has_nothing_to_remember() -> None:
@@ -183,6 +183,6 @@ def test_a_job_that_never_started_has_nothing_to_remember() -> None:
 
 def test_a_process_that_dies_of_its_polls_does_not_repeat_them_faster() -> None:
     entry = an_entry(new_state(a_job(), 4990.0))
-    entry.running = RunningPoll(4990.0, 1, HostCount("host"), lambda: None)
+    entry.running = RunningPoll(4990.0, 1, Host("host"), lambda: None)
     state = snapshot({VIDEO: entry.if_process_died()}, {}, BEFORE).states[VIDEO]
     assert (state.due, state.started) == (EPOCH + 290.0, EPOCH - 10.0)

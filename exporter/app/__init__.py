@@ -1,5 +1,5 @@
-"""The composition root: builds the parts, hands them to each other, starts, swaps and stops them.
+"""The composition root: builds the parts, connects them, starts, reloads and stops them.
 
-May know: everything. The stages meet here, as values and callables.
-Must never: hold a formula. Whatever can be computed without the whole belongs to a stage.
+May import: everything. The stages meet here, as values and callables.
+Must never: compute what a stage can compute without the whole.
 """

@@ -1,5 +1,6 @@
-"""What writes the beginning of a definition: ``providers new``.
+"""Drafts of definitions for ``providers new``.
 
-``sample`` reads a captured answer into tables, ``words`` says what vendors' words mean, ``infer``
-and ``paging`` guess, ``new`` writes the file. Must never: be used by a poll.
+Holds: ``infer`` and its parts, which read a captured answer, and ``new``, which writes the file.
+May import: the kernel and the model.
+Must never: be used by a poll.
 """

@@ -1,4 +1,4 @@
-"""The command line, one file a command.
+"""The command line, one module per command.
 
 Must never: build parts itself (``app`` does), or show a traceback to a user.
 """

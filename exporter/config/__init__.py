@@ -1,7 +1,7 @@
-"""Text becomes a Plan.
+"""Text becomes a Plan, or all its problems.
 
-Lives here: the reader of YAML (with the position of every node), the grammar of configuration and
-definitions, the catalogue, the plan and the difference of two plans, the JSON Schema.
-May know: the kernel and the model. Only ``files`` and ``catalogue`` open files.
+Holds: conversion of trees to structs, the checks of configuration and definitions, the shipped
+definitions, the plan and the difference of two plans, JSON Schema.
+May import: the kernel and the model. The modules that open files are in the io contract.
 Must never: stop at the first problem, or guess what a user may have meant.
 """

@@ -1,5 +1,5 @@
-"""Fake vendors that page, throttle and break: behind ``usage-exporter demo`` and the tests.
+"""Fake vendors and their faults, for ``usage-exporter demo`` and the tests.
 
-May know: the kernel.
+May import: the kernel.
 Must never: be imported by a stage.
 """

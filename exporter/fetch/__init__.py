@@ -1,7 +1,8 @@
-"""The payload: request, authentication, paging, verdict.
+"""One attempt to get what a collector asks for.
 
-Lives here: pure protocol steps, ``transport``, the only caller of the network, and ``client``,
-which turns their crank and decides nothing itself.
-May know: the kernel and the model.
-Must never: retry or wait (the scheduler does), or look into a payload beyond paging and verdict.
+Holds: request, authentication, paging, rate-limit headers, classification of responses;
+``transport``, the only caller of the network; ``client``, which puts the steps in order.
+May import: the kernel and the model.
+Must never: retry or wait (the scheduler does), or read a payload beyond paging and its success
+rule.
 """

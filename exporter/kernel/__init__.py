@@ -1,6 +1,7 @@
-"""What could be anyone's: durations, units, timestamps, calendars, paths, templates, secrets.
+"""Values and pure functions that know nothing of exporters, vendors or metrics.
 
-Lives here: values and pure functions that know nothing of exporters, vendors or metrics.
-May know: the standard library's values, msgspec, and jmespath in ``select`` alone.
-Must never: read a clock, a file or a socket, or know the word "provider".
+Holds: durations, calendars, units, templates, JMESPath, YAML with positions, messages, secrets and
+their redaction, the text of an exposition.
+May import: the standard library, msgspec, jmespath (in ``jmes``), PyYAML (in ``yamlfile``).
+Must never: read a clock or a socket, or know the word "provider".
 """

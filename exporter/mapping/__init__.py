@@ -1,7 +1,7 @@
-"""Payload to reading to samples, entirely pure.
+"""Payload to reading, readings to samples: pure.
 
-Lives here: selection with scopes, conversion, reduction, periods, the join of a target's readings,
-the forecast.
-May know: the kernel and the model.
-Must never: fetch, read a clock, or let a number through that no answer gave.
+Holds: rows, conversion, reduction, periods, the merge of a target's readings, usage status,
+forecast, samples.
+May import: the kernel and the model.
+Must never: fetch, read a clock, or publish a number that is in no answer and follows from none.
 """

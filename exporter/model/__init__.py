@@ -1,6 +1,6 @@
 """The frozen values that travel between the stages.
 
-Lives here: definition, target, reading, outcome, event, sample. Each is replaced, never changed.
-May know: the kernel.
-Must never: do work. A value here checks its own invariants and nothing else.
+Holds: definition, target, reading, outcome, event, health, and the one table of metric families.
+May import: the kernel.
+Must never: do I/O or read a clock. A value checks its own invariants and nothing else.
 """

@@ -1,5 +1,5 @@
-"""Readers of events: log lines, self-metrics, the recent history of each target.
+"""Consumers of events: log lines, self-metrics, the recent polls of each target.
 
-May know: the kernel and the model.
+May import: the kernel and the model.
 Must never: be called by a stage, or change what the exporter does.
 """

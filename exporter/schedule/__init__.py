@@ -1,7 +1,7 @@
-"""When: back-off, cadence, budgets, the state of each target, and the one heap of due times.
+"""When each collector of each target is polled.
 
-Lives here: pure steps that are told the time and the chance, and ``runner``, the only owner of
-waiting and retrying.
-May know: the kernel and the model.
+Holds: pure steps that get the time and randomness as arguments, queues and tables without a clock,
+and ``runner``, the only module that waits and retries.
+May import: the kernel and the model.
 Must never: know what a poll does, or what HTTP is.
 """

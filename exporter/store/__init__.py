@@ -1,8 +1,6 @@
-"""What is true now.
+"""What is known now, and what survives the process.
 
-Lives here: the exposition (samples to bytes), the shelf (bytes by family and target), the board
-(which readings are alive), the chronicle (past values in memory) and the ledger (what survives the
-process, on disk).
-May know: the kernel and the model.
-Must never: await in front of a scrape, or hold a value without its age.
+Holds: the current readings and past values, the exposition as bytes, and the ledger on disk.
+May import: the kernel and the model.
+Must never: make a scrape wait for the disk, or hold a value without its age.
 """

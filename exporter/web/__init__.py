@@ -1,5 +1,5 @@
-"""The HTTP side: server, addresses, access, status page.
+"""The HTTP server, its addresses and the status page.
 
-May know: aiohttp, and the callables that ``app`` hands in.
-Must never: import a stage, reach a vendor, or render a sample.
+May import: aiohttp, the kernel and the model; ``app`` hands in callables for all else.
+Must never: import a stage, call a vendor, or render a sample.
 """

@@ -393,3 +393,19 @@ def test_the_sample_of_the_readme_has_the_form_of_an_exposition() -> None:
         name, _, value = line.partition("{")
         assert name in NAMES
         assert float(value.rpartition(" ")[2]) >= 0
+
+
+@pytest.mark.parametrize("note", ["exposition", "forecast", "ledger", "scheduling", "serving"])
+def test_the_code_that_a_design_note_names_exists(note: str) -> None:
+    text = (ROOT / "docs" / "design" / f"{note}.md").read_text("utf-8")
+    (named,) = re.findall(r"Code: (.*?)[.;]\s", text.partition("\n## ")[0] + "\n", re.DOTALL) or [
+        ""
+    ]
+    folder = ROOT / "exporter"
+    for span in code(named):
+        path = ROOT / span
+        if span.startswith("exporter/"):
+            folder = path if span.endswith("/") else path.parent
+            assert path.exists(), span
+        else:
+            assert (folder / span).with_suffix(".py").exists(), span

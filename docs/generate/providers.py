@@ -29,14 +29,12 @@ from exporter.model.definition.paging import (
     Paging,
 )
 from exporter.model.definition.params import Param
-from exporter.model.definition.period import Period
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.definition.request import Request
-from exporter.model.definition.responses import Match
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts
-from exporter.model.definition.values import Instant, UnitRule, Value
+from exporter.model.definition.values import Instant, Value
 from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.target import Target
 
@@ -192,26 +190,7 @@ def _meaning(collector: Collector) -> Iterator[str]:
     yield from filter(None, (collector.paging.describe(code), collector.format.describe()))
     if collector.conditional:
         yield "The last ETag goes along; 304 keeps the values."
-    for words, matches in (
-        ("means that there is none: no samples, and no failure", verdict.absent),
-        ("is throttling (`rate_limited`)", verdict.throttled),
-        ("is a used-up quota (`quota_exhausted`)", verdict.quota_exhausted),
-        ("is a lack of permission (`forbidden`)", verdict.forbidden),
-    ):
-        yield from (f"{_match(one)} {words}." for one in matches)
-    if verdict.accepted != {200}:
-        statuses = ", ".join(str(status) for status in sorted(verdict.accepted))
-        yield f"Good answers have the status {statuses}."
-    if verdict.guard is not None:
-        yield f"A good answer fulfils {code(verdict.guard.text)}."
-
-
-def _match(match: Match) -> str:
-    text = "Status " + ", ".join(str(status) for status in sorted(match.statuses))
-    for place, selector in (("headers", match.headers), ("body", match.body)):
-        if selector is not None:
-            text += f" with {code(selector.text)} in the {place}"
-    return text
+    yield from verdict.describe(code)
 
 
 def publishes(definition: Definition) -> Iterator[str]:
@@ -254,7 +233,7 @@ def _resources(definition: Definition) -> Iterator[str]:
         rows.append(
             [
                 code(name(one.name)),
-                _unit(one.unit),
+                one.unit.describe(code),
                 ", ".join(_families(one)),
                 _period(definition, one),
                 code(one.collector),
@@ -296,43 +275,12 @@ def _unlimited(value: Value) -> str:
     return f" (unlimited: {marks})"
 
 
-def _unit(rule: UnitRule) -> str:
-    if rule.unit is not None:
-        return rule.unit.name
-    place = code(rule.path.text) if rule.path is not None else "?"
-    spellings: dict[str, list[str]] = {}
-    for word, unit in rule.words.items():
-        spellings.setdefault(unit.name, []).append(code(word) if word else '""')
-    words = "; ".join(f"{unit}: {', '.join(found)}" for unit, found in spellings.items())
-    other = f"; any other word: {rule.otherwise.name}" if rule.otherwise is not None else ""
-    return f"{place} tells, in units such as GB or its own words. {words}{other}"
-
-
 def _period(definition: Definition, one: Resource) -> str:
     if one.period is None and one.level:
         return "none (level)"
     rule = one.period or definition.period
-    text = "none" if rule is None else period_in_words(rule)
+    text = "none" if rule is None else rule.describe(code)
     return f"{text} (level)" if one.level else text
-
-
-def period_in_words(rule: Period) -> str:
-    """Say where a period comes from."""
-    told = [*_places(rule.start), *_places(rule.end)]
-    asked = [one.text for one in (rule.asked_start, rule.asked_end) if isinstance(one, Template)]
-    texts = []
-    if told:
-        texts.append(" to ".join(told))
-    if asked:
-        texts.append(" to ".join(code(text) for text in asked))
-    if rule.cycle is not None and not (rule.start and rule.end):
-        anchor = f" from day {code(rule.anchor_day.text)}" if rule.anchor_day is not None else ""
-        texts.append(f"{rule.cycle}{anchor}, {rule.zone}")
-    return ", else ".join(texts) if told and asked else ", ".join(texts)
-
-
-def _places(instant: Instant | None) -> list[str]:
-    return [] if instant is None else [" or ".join(code(path.text) for path in instant.paths)]
 
 
 def _cost(definition: Definition, one: Cost) -> Sequence[str]:
@@ -344,7 +292,7 @@ def _cost(definition: Definition, one: Cost) -> Sequence[str]:
             in_cents = " (from cents)" if minor and _is_small(value) else ""
             families.append((code(role.family) if role.family else "what remains") + in_cents)
     rule = one.period or definition.period
-    period = "none" if rule is None else period_in_words(rule)
+    period = "none" if rule is None else rule.describe(code)
     return [code(one.collector), _currency(one), ", ".join(families), period]
 
 
@@ -473,18 +421,7 @@ def _form(param: Param) -> str:
 
 
 def _throttling(throttling: RateLimitRules, definition: Definition) -> Iterator[str]:
-    facts = []
-    if throttling.rate is not None:
-        facts.append(f"{_per(throttling.rate)}, {throttling.burst} at once.")
-    facts.append(throttling.scope.describe())
-    facts.append(f"{throttling.reserve:.0%} of what is left stays with the key's other users.")
-    named = (*throttling.limit_headers, *throttling.remaining_headers, *throttling.reset_headers)
-    if named:
-        headers = ", ".join(code(header) for header in named)
-        facts.append(f"Read from {headers} (reset: {throttling.reset_kind}).")
-    else:
-        facts.append("Read from `Retry-After` and the usual `X-RateLimit-*`, where they are sent.")
-    facts.append(f"A wait is at most {format_duration(throttling.max_wait)} long.")
+    facts = list(throttling.describe(code))
     if definition.min_interval:
         facts.append(
             f"No collector is polled faster than every {format_duration(definition.min_interval)}."
@@ -492,15 +429,6 @@ def _throttling(throttling: RateLimitRules, definition: Definition) -> Iterator[
     if definition.data_cadence is not None:
         facts.append(f"The vendor's data changes every {format_duration(definition.data_cadence)}.")
     yield from (f"- {fact}" for fact in facts)
-
-
-def _per(rate: float) -> str:
-    """Return a rate in the largest unit of time that makes it a small whole number."""
-    for word, seconds in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)):
-        count = rate * seconds
-        if count >= 1 and abs(count - round(count)) < 1e-6:  # noqa: PLR2004 - floats
-            return f"{round(count)} requests a {word}"
-    return f"{rate:g} requests a second"
 
 
 def _unconfirmed(facts: Iterable[str]) -> Iterator[str]:

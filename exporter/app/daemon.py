@@ -32,7 +32,7 @@ from exporter.app.view import Viewer
 from exporter.config.credentials import SecretReader
 from exporter.config.plan import changed, present
 from exporter.kernel.exposition_text import Dialect
-from exporter.kernel.secrets import Redactor
+from exporter.kernel.redactor import Redactor
 from exporter.model.events import ConfigLoaded, ConfigRejected
 from exporter.model.target import Plan, Rejected
 from exporter.observe.logs import Log

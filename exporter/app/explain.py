@@ -14,7 +14,8 @@ from exporter.app.once import Keys, pipeline_of
 from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.calendar import format_duration
-from exporter.kernel.secrets import Redactor, clip
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import clip
 from exporter.mapping.explain import RowMatch, trace
 from exporter.mapping.read import read_payload
 from exporter.mapping.samples import target_samples

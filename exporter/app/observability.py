@@ -6,7 +6,7 @@ from typing import TextIO
 from exporter import __version__
 from exporter.app.options import Options
 from exporter.kernel.problems import type_and_place
-from exporter.kernel.secrets import Redactor
+from exporter.kernel.redactor import Redactor
 from exporter.model.events import Event
 from exporter.model.target import Target
 from exporter.observe.eventlog import EventLog

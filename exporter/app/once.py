@@ -16,7 +16,8 @@ from exporter.app.publisher import DROPS, throttle
 from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.exposition_text import Dialect
-from exporter.kernel.secrets import Redactor, Secret
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import Secret
 from exporter.mapping.samples import target_samples
 from exporter.model.families import FAMILIES, Sample
 from exporter.model.outcome import Failure, Poll

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from exporter.app.options import Options
-from exporter.cli import exits
+from exporter.cli import Exit
 from exporter.cli.options import route_prefix, show
 from exporter.kernel.override import override
 from exporter.kernel.problems import traceback_line
@@ -62,23 +62,23 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
             runner.run(main())
     except StateInUseError as error:
         sys.stderr.write(f"{error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
-        return exits.LISTEN
+        return Exit.LISTEN
     except BadWebConfig as error:
         show(error.problems)
-        return exits.CONFIG
+        return Exit.CONFIG
     except OSError as error:  # of the web configuration and its certificates
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     except Exception as error:  # noqa: BLE001 - what ends here is a bug, told without a traceback's secrets
         _tell_crash(error)
-        _abandon_threads(others, exits.CRASHED)
-        return exits.CRASHED
-    _abandon_threads(others, exits.FINE)
-    return exits.FINE
+        _abandon_threads(others, Exit.CRASHED)
+        return Exit.CRASHED
+    _abandon_threads(others, Exit.FINE)
+    return Exit.FINE
 
 
 def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -10,7 +10,7 @@ import sys
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from exporter.cli import exits
+from exporter.cli import Exit
 from exporter.cli.options import add_address, route_prefix
 from exporter.web.address import parse_address
 
@@ -22,7 +22,7 @@ _EVERY_INTERFACE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # n
 _COMMANDS = ("run", "demo")
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_healthcheck(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``healthcheck``."""
     parser.add_argument(
         "--url",
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def healthcheck(args: argparse.Namespace) -> int:
     """Exit 0 if the exporter answers that it is well, else 1 with the reason on stderr."""
     problem = ""
     for url in _addresses(args):
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
             problem = problem or f"{url}: no answer: {type(error).__name__}: {error}"
         else:
             if status in _ALIVE:
-                return exits.FINE
+                return Exit.FINE
             problem = f"{url}: answered {status}"
     sys.stderr.write(f"{problem}\n")
-    return exits.CONFIG
+    return Exit.CONFIG
 
 
 def _addresses(args: argparse.Namespace) -> tuple[str, ...]:

@@ -8,13 +8,14 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TextIO
 
 from exporter import __version__
-from exporter.cli import exits
+from exporter.cli import Exit
 from exporter.kernel.override import override
 
 COMMANDS = {
@@ -27,11 +28,12 @@ COMMANDS = {
     "schema": "print the JSON Schema of the configuration or of a definition",
     "healthcheck": "ask a running exporter whether it is alive (for Docker)",
 }
-"""The module of a command is ``exporter.cli.<command>``: ``arguments(parser)``, ``run(args)``."""
+_MODULES = {"providers": "providers", "healthcheck": "healthcheck"}
+"""The modules below ``exporter.cli`` of the commands that are not in ``commands``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code (see ``exits``).
+    """Run the command line and return the exit code (see ``Exit``).
 
     Without `argv` it is the command line of this process, whose standard streams are set up then.
     """
@@ -45,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # not at the interpreter's end, where a failure is a traceback
     except BrokenPipeError:  # `… | head`: the reader has seen enough
         _discard_output()
-        return exits.FINE
+        return Exit.FINE
     except _StdoutError as error:
         _discard_output()
         sys.stderr.write(f"usage-exporter: cannot write to stdout: {error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     except KeyboardInterrupt:
         return 130
 
@@ -60,9 +62,15 @@ def _command(words: list[str]) -> int:
     if chosen is None:
         parser.parse_args(words)  # --help, --version, or wrong usage: none of them returns
         parser.error("which command?")
-    module = import_module(f"exporter.cli.{chosen}")
-    module.arguments(commands[chosen])
-    return int(module.run(parser.parse_args(words)))
+    add_options, do = command(chosen)
+    add_options(commands[chosen])
+    return int(do(parser.parse_args(words)))
+
+
+def command(name: str) -> tuple[Callable[[ArgumentParser], None], Callable[[Namespace], int]]:
+    """Import the module of a command. Return what declares its options, and what does it."""
+    module = import_module(f"exporter.cli.{_MODULES.get(name, 'commands')}")
+    return getattr(module, f"add_{name}"), getattr(module, name)
 
 
 class _StdoutError(Exception):

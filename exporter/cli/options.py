@@ -209,7 +209,7 @@ _MEANWHILE = {
 
 
 @contextmanager
-def lean_imports() -> Iterator[None]:
+def import_tuning() -> Iterator[None]:
     """Import aiohttp inside of this, in a process that makes its own TLS contexts."""
     before = {name: os.environ.get(name) for name in _MEANWHILE}
     os.environ.update(_MEANWHILE)

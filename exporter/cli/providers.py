@@ -18,7 +18,7 @@ from pathlib import Path
 from exporter.authoring import new
 from exporter.authoring.infer import infer
 from exporter.authoring.sample import Unusable, read_sample
-from exporter.cli import exits
+from exporter.cli import Exit
 from exporter.cli.options import show
 from exporter.config import files, library
 from exporter.config.plan import compile_text, load_definition, load_shipped
@@ -42,7 +42,7 @@ _ANSWERS = (
 )
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_providers(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands of ``providers``."""
     chooser = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     chooser.add_parser("list", help="the shipped definitions", allow_abbrev=False)
@@ -103,7 +103,7 @@ def _instant(text: str) -> float:
     return when
 
 
-def run(args: argparse.Namespace) -> int:
+def providers(args: argparse.Namespace) -> int:
     """Do it; 1 for problems of a definition or an answer, 2 for a name that nothing has."""
     match args.action:
         case "list":
@@ -126,27 +126,27 @@ def _new(path: Path, sample: str) -> int:
             f'{path}: the provider would be called "{path.stem}". A name has small letters, digits'
             " and underscores: name the file after the vendor, acme.yaml.\n"
         )
-        return exits.CONFIG
+        return Exit.CONFIG
     try:
         draft = infer(read_sample(Path(sample).read_bytes())) if sample else None
     except (Unusable, OSError) as error:
         sys.stderr.write(f"{sample}: {getattr(error, 'strerror', None) or error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     text = new.text_of(path.stem, file=str(path), draft=draft)
     try:
         new.write(path, text, json.dumps(provider_schema(), indent=2) + "\n")
     except FileExistsError:
         sys.stderr.write(f"{path}: there is such a file already; it stays as it is.\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     except OSError as error:
         sys.stderr.write(f"{path}: {error.strerror or error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     sys.stdout.write(f"{path}: written{', with guesses to check' if sample else ''}\n")
     loaded = compile_text(text, name=path.stem, origin=str(path))
     if isinstance(loaded, Rejected):
         show(loaded.problems)
-        return exits.CONFIG
-    return exits.FINE
+        return Exit.CONFIG
+    return Exit.FINE
 
 
 # ------------------------------------------------------------------------------------- test
@@ -157,11 +157,11 @@ def _test(args: argparse.Namespace) -> int:
     definition = load_definition(args.file)
     if isinstance(definition, Rejected):
         show(definition.problems)
-        return exits.CONFIG
+        return Exit.CONFIG
     folder = Path(args.answers)
     if not folder.is_dir():
         sys.stderr.write(f"--answers: {args.answers} is no folder.\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     from exporter.app import replay  # noqa: PLC0415 - the client and the mapping, for this alone
 
     target = replay.target_beside(definition, folder)
@@ -171,21 +171,21 @@ def _test(args: argparse.Namespace) -> int:
         target = replay.target_for(definition, file, params, args.base_url)
     if isinstance(target, Rejected):
         show(target.problems)
-        return exits.CONFIG
+        return Exit.CONFIG
     try:
         recorded = None
         if (folder / replay.INDEX).is_file():
             recorded = replay.Recorded(folder, signed=beside, cases=args.case)
     except replay.BadRecordError as error:
         sys.stderr.write(f"{error}\n")
-        return exits.CONFIG
+        return Exit.CONFIG
     at = args.at or (recorded.at if recorded else None) or time.time()
     result = asyncio.run(replay.rehearse(target, folder, at=at, recorded=recorded))
     sys.stdout.buffer.write(result.exposition)
     sys.stdout.flush()
     sys.stderr.writelines(f"remark: {remark}\n" for remark in result.remarks)
     sys.stderr.writelines(f"{complaint}\n" for complaint in result.complaints)
-    return exits.CONFIG if result.complaints else exits.FINE
+    return Exit.CONFIG if result.complaints else Exit.FINE
 
 
 # ------------------------------------------------------------------------------------- list
@@ -206,7 +206,7 @@ def _list() -> int:
     ]
     head = ["PROVIDER", "VENDOR", "EVERY", "NEEDS", "READS"]
     _print(table(head, rows, width(), tallest=2))
-    return exits.FINE
+    return Exit.FINE
 
 
 def _needs(definition: Definition) -> str:
@@ -255,23 +255,23 @@ def _show(wanted: str, *, as_yaml: bool) -> int:
                 return _copy(Path(wanted).read_bytes())
             except OSError as error:
                 sys.stderr.write(f"{wanted}: cannot read it: {error.strerror or error}\n")
-                return exits.CONFIG
+                return Exit.CONFIG
         loaded = load_definition(wanted)
     else:
         hint = did_you_mean(wanted, library.shipped_names())
         sys.stderr.write(f'There is no provider and no file "{wanted}".{hint}\n')
-        return exits.USAGE
+        return Exit.USAGE
     if isinstance(loaded, Rejected):
         show(loaded.problems)
-        return exits.CONFIG
+        return Exit.CONFIG
     _print(_page(loaded, width()))
-    return exits.FINE
+    return Exit.FINE
 
 
 def _copy(content: bytes) -> int:
     """Print a file as it is: its encoding is not the terminal's business."""
     sys.stdout.buffer.write(content)
-    return exits.FINE
+    return Exit.FINE
 
 
 def _page(definition: Definition, most: int | None) -> Iterator[str]:

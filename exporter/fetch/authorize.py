@@ -31,7 +31,8 @@ from exporter.fetch.request import RequestError, Signature, check_header
 from exporter.kernel.calendar import parse_timestamp
 from exporter.kernel.jmes import Selector
 from exporter.kernel.override import override
-from exporter.kernel.secrets import MASK, Redactor, Secret, is_secret_name, looks_secret
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import MASK, Secret, is_secret_name, looks_secret
 from exporter.kernel.templates import Clock, Template, TemplateValues
 from exporter.model.definition.auth import (
     Auth,

@@ -1,4 +1,9 @@
-"""Facts that the exporter tells its observers (log, self-metrics, history) after they happened."""
+"""What happened in the exporter, for its observers: log, self-metrics, history.
+
+An event is emitted once, after the fact, by the part that knows it; observers read it and cannot
+change anything. None holds a secret. Texts in ``detail`` and ``error`` are one line for people.
+Spans are seconds, instants epoch seconds; ``provider``, ``target``, ``collector`` are the labels.
+"""
 
 from typing import TypeAlias
 
@@ -8,9 +13,9 @@ from exporter.model.outcome import Poll, Reason
 
 
 class PollFinished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A poll ended, well or not. ``next_poll`` is epoch seconds; ``lateness`` seconds.
+    """A poll ended, well or not, and ``next_poll`` is when the next one may start.
 
-    ``interval`` (seconds) is between two polls while all goes well; 0 says nothing of it.
+    ``lateness`` is how late it started. ``interval`` is between two polls that succeed; 0: unknown.
     """
 
     poll: Poll
@@ -32,7 +37,7 @@ class TargetDown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TargetBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The first success after failures. ``down_for`` is seconds."""
+    """The first success after ``failures``, the first of which ended ``down_for`` seconds ago."""
 
     provider: str
     target: str
@@ -42,7 +47,7 @@ class TargetBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ValuesExpired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Values went: ``cause`` is ``stale`` or ``period_over``."""
+    """Values are no longer published; ``cause`` is ``stale`` or ``period_over``."""
 
     provider: str
     target: str
@@ -70,7 +75,7 @@ class SchemaNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WaitCut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A vendor asked for a longer wait than ``max_wait`` allows. Seconds."""
+    """A vendor ``asked`` for a longer wait than ``max_wait`` allows; ``applied`` is what we do."""
 
     provider: str
     target: str
@@ -114,15 +119,15 @@ class ConfigRejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     problems: tuple[str, ...]
 
 
-class LedgerTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """State cannot be kept (``ok`` False) or can be again. Persistence alone suffers."""
+class LedgerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The state file cannot be written (``ok`` False) or can be again. Polling goes on."""
 
     ok: bool
     detail: str
 
 
 class LedgerNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something to know of the state file that costs less than persistence: damaged rows, say."""
+    """A problem of the state file that does not stop writing it: damaged rows, for example."""
 
     detail: str
 
@@ -151,7 +156,7 @@ Event: TypeAlias = (
     | RunnerRecovered
     | ConfigLoaded
     | ConfigRejected
-    | LedgerTrouble
+    | LedgerStatus
     | LedgerNote
     | ClockMoved
     | ProcessResumed

@@ -16,7 +16,7 @@ from exporter.model.events import (
     ConfigRejected,
     Event,
     LedgerNote,
-    LedgerTrouble,
+    LedgerStatus,
     PollCrashed,
     PollFinished,
     ProcessResumed,
@@ -124,7 +124,7 @@ class EventLog:
                 )
                 for problem in event.problems[:_PROBLEMS_SHOWN]:
                     self._log.error("configuration problem", problem=problem)
-            case LedgerTrouble():
+            case LedgerStatus():
                 self._ledger_trouble(event)
             case LedgerNote():
                 self._log.warning("state file", detail=event.detail)
@@ -181,7 +181,7 @@ class EventLog:
             count=count,
         )
 
-    def _ledger_trouble(self, event: LedgerTrouble) -> None:
+    def _ledger_trouble(self, event: LedgerStatus) -> None:
         if event.ok == self._ledger_ok:
             return
         self._ledger_ok = event.ok

@@ -26,7 +26,8 @@ from typing import Any, Final, NamedTuple, Protocol, TextIO, TypeAlias, assert_n
 
 from exporter.kernel.override import override
 from exporter.kernel.problems import short_path, traceback_line
-from exporter.kernel.secrets import Redactor, printable
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import printable
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 """The words of ``--log.level``, of the ``level`` key and of the metric's label."""

@@ -29,7 +29,7 @@ from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
     Event,
-    LedgerTrouble,
+    LedgerStatus,
     PollFinished,
     SeriesDropped,
 )
@@ -316,7 +316,7 @@ class SelfMetrics:
                 self._counts.reload_success_time.set(at)
             case ConfigRejected():
                 self._counts.reload_successful.set(0)
-            case LedgerTrouble(ok=False):
+            case LedgerStatus(ok=False):
                 self._counts.state_failures.inc()
             case _:
                 return

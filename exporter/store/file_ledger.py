@@ -26,7 +26,7 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from exporter.kernel.override import override
-from exporter.model.events import Event, LedgerNote, LedgerTrouble
+from exporter.model.events import Event, LedgerNote, LedgerStatus
 from exporter.model.reading import Reading
 from exporter.store import sqlite
 from exporter.store.ledger import PointRecord, Restored, StateInUseError
@@ -136,7 +136,7 @@ class _Thread(Executor):
 class FileLedger:
     """The `Ledger` in a file. To be made inside the running loop.
 
-    `path` is the file. `emit` gets LedgerTrouble when persistence is lost and when it is back.
+    `path` is the file. `emit` gets LedgerStatus when persistence is lost and when it is back.
     `wall` is the clock of epoch seconds, also called in the ledger's thread. `pause` is how many
     seconds writes gather. `begun_anew` is called when the file was lost while the process ran and
     a new one is there: what is in memory has to be saved again. `stalled` is how many seconds the
@@ -428,4 +428,4 @@ class FileLedger:
         self._emit(LedgerNote(detail=f"{self._name}: {text}."))
 
     def _report(self, *, ok: bool, detail: str) -> None:
-        self._emit(LedgerTrouble(ok=ok, detail=f"{self._name}: {detail}."))
+        self._emit(LedgerStatus(ok=ok, detail=f"{self._name}: {detail}."))

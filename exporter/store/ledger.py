@@ -2,7 +2,7 @@
 
 This module is the interface that the engine uses; `exporter.store.file_ledger` keeps it in an
 SQLite file. Saving returns at once and never raises for the storage's sake: what cannot be written
-costs persistence alone, and the ledger says so with LedgerTrouble.
+costs persistence alone, and the ledger says so with LedgerStatus.
 
 A target is kept under a fingerprint of what it is (provider, address, params), which the caller
 computes: when it becomes another, all that was known is another account's, and is deleted.

@@ -21,7 +21,7 @@ from exporter.app.observability import Observability
 from exporter.app.options import Options
 from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
-from exporter.kernel.secrets import Redactor
+from exporter.kernel.redactor import Redactor
 from exporter.model.events import Event, PollFinished
 from exporter.model.target import Plan
 from tests.bench.starts import configuration

@@ -22,7 +22,7 @@ from exporter.demo.server import VendorResponse as Reply
 from exporter.fetch.http import HttpRequest, HttpResponse
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.override import override
-from exporter.kernel.secrets import Redactor
+from exporter.kernel.redactor import Redactor
 from exporter.model.events import Event, PollFinished
 from exporter.model.outcome import Failure, Reason
 from exporter.model.target import Plan

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from exporter.demo.server import json_response
-from exporter.model.events import LedgerTrouble
+from exporter.model.events import LedgerStatus
 from exporter.model.outcome import Reason
 from exporter.model.target import Plan
 from tests.support.adjustable_clock import adjustable_clock
@@ -197,8 +197,8 @@ async def test_without_a_place_for_the_state_polling_goes_on(tmp_path: Path) -> 
         path = write_config(tmp_path, target(meter), state=state)
         async with running(plan_of(path)) as harness:
             assert (await harness.first()).get("usage_bytes") == 250
-            troubles = harness.told(LedgerTrouble)
-    assert [event.ok for event in troubles if isinstance(event, LedgerTrouble)] == [False]
+            troubles = harness.told(LedgerStatus)
+    assert [event.ok for event in troubles if isinstance(event, LedgerStatus)] == [False]
     assert "config.yaml/state.db" in str(troubles)
 
 

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from exporter.kernel.units import Kind
-from exporter.model.events import Event, LedgerTrouble
+from exporter.model.events import Event, LedgerStatus
 from exporter.model.reading import Reading, Usage
 from exporter.store.file_ledger import FileLedger
 from exporter.store.ledger import PointRecord
@@ -166,7 +166,7 @@ async def fill(path: str) -> dict[str, object]:
     oks: list[bool] = []
 
     def note(event: Event) -> None:
-        if isinstance(event, LedgerTrouble):
+        if isinstance(event, LedgerStatus):
             oks.append(event.ok)
 
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -221,7 +221,7 @@ async def test_the_status_says_what_is_left_of_a_wait_and_why(
     assert status.next_poll == pytest.approx(world.wall() + left - since)
 
 
-async def test_lanes_that_wait_for_the_vendor_owe_nothing() -> None:
+async def test_polls_that_wait_for_the_vendor_are_not_late() -> None:
     world = World(*(a_job(f"t{n}", interval=60.0) for n in range(5)))
     world.outcomes = {f"t{n}": [a_failure(Reason.RATE_LIMITED, 500.0)] for n in range(5)}
     owed: list[float] = []

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from docs.generate.metrics import self_metrics
-from exporter.cli import exits
+from exporter.cli import Exit
 from exporter.cli.main import COMMANDS
+from exporter.cli.main import command as command_of
 from exporter.config.plan import load_plan
 from exporter.config.settings import config_schema
 from exporter.model.families import FAMILIES
@@ -113,7 +114,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     found: dict[str, argparse.ArgumentParser] = {}
     for name in COMMANDS:
         parser = argparse.ArgumentParser(prog=name, allow_abbrev=False, exit_on_error=False)
-        import_module(f"exporter.cli.{name}").arguments(parser)
+        command_of(name)[0](parser)
         below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
         if not below:
             found[name] = parser
@@ -201,7 +202,7 @@ def test_every_command_that_is_shown_is_understood(page: str, line: str) -> None
 
 def test_every_exit_code_is_told_and_no_other() -> None:
     told = {int(row[0]) for row in rows(CONFIGURATION, "exit code", "means")}
-    assert told == {value for name, value in vars(exits).items() if name.isupper()}
+    assert told == {code.value for code in Exit}
 
 
 def test_every_address_is_told_and_no_other() -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from exporter.app.engine import MOVED
 from exporter.kernel.override import override
-from exporter.model.events import Event, LedgerTrouble, PollCrashed, PollFinished, RunnerRecovered
+from exporter.model.events import Event, LedgerStatus, PollCrashed, PollFinished, RunnerRecovered
 from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Reading
 from tests.support.checking_vendors import (
@@ -91,7 +91,7 @@ class Everything(RuleBasedStateMachine):
 
     def hear(self, event: Event) -> None:
         """Keep what the exporter tells of itself, and what its polls learned."""
-        if isinstance(event, PollCrashed | RunnerRecovered | LedgerTrouble):
+        if isinstance(event, PollCrashed | RunnerRecovered | LedgerStatus):
             self.faults.append(event)
         if not isinstance(event, PollFinished) or event.poll.target not in self.plan:
             return

@@ -3,7 +3,8 @@ from urllib.parse import quote, urlencode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kernel.secrets import Secret, clip, redact_text, redact_url
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import Secret, clip, redact_url
 
 # A secret that cannot be part of what is around it.
 secrets = st.text(alphabet="QXZ&=/+%?#;@: é", min_size=3).map(lambda text: f"QX{text}ZQ")
@@ -13,7 +14,7 @@ around = st.text(alphabet="abc/?&=;#@:[]%. ", max_size=20)
 @given(around, secrets, around)
 def test_no_secret_is_left_in_a_text(before: str, secret: str, after: str) -> None:
     for written in (secret, quote(secret), quote(secret, safe="")):
-        redacted = redact_text(before + written + after, [Secret(secret)])
+        redacted = Redactor([Secret(secret)]).text(before + written + after)
         assert redacted == f"{before}<secret>{after}"
 
 

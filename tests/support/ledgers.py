@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from exporter.kernel.units import Kind
-from exporter.model.events import Event, LedgerTrouble
+from exporter.model.events import Event, LedgerStatus
 from exporter.model.reading import Reading, Usage
 from exporter.store.file_ledger import FileLedger
 from exporter.store.ledger import PointRecord, Restored
@@ -56,4 +56,4 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def oks(events: list[Event]) -> list[bool]:
-    return [event.ok for event in events if isinstance(event, LedgerTrouble)]
+    return [event.ok for event in events if isinstance(event, LedgerStatus)]

@@ -84,6 +84,13 @@ def parse_template(place: ErrorLocation, text: str | float, scope: TemplateScope
     return compiled
 
 
+def parse_optional_template(
+    place: ErrorLocation, text: str | UnsetType, scope: TemplateScope
+) -> Template | None:
+    """Compile a template that may be left out."""
+    return None if isinstance(text, UnsetType) else parse_template(place, text, scope)
+
+
 def _check_variable(place: ErrorLocation, variable: str, scope: TemplateScope) -> None:
     scope.seen.add(variable)
     root, _, name = variable.partition(".")

@@ -1,8 +1,7 @@
-"""How numbers are read from an answer.
+"""Billing periods: from the answer, from what was asked, or from the calendar.
 
-How answers become resources, costs and breakdowns, as text.
-
-Billing periods.
+Each side is found by the first of these that is written. Periods are half open: the start belongs
+to them, the end does not. ``mapping.period`` works them out for each row.
 """
 
 from typing import Annotated, Final, Literal
@@ -14,29 +13,16 @@ from exporter.kernel.calendar import Cycle
 from exporter.kernel.problems import ErrorLocation
 from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
-from exporter.model.definition.parsers import ScalarField, Strict, TemplateScope, TemplateStr
+from exporter.model.definition.parsers import (
+    CodeFormat,
+    ScalarField,
+    Strict,
+    TemplateScope,
+    TemplateStr,
+    describe_paths,
+)
 from exporter.model.definition.rows import ScopeNames
 from exporter.model.definition.values import Instant, InstantField, compile_instant
-
-
-class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """The billing period: from the answer, from what was asked, or from the calendar.
-
-    Each side is the first of: the instant in the answer (``start``, ``end``), the text that the
-    request carried (``asked_start``, ``asked_end``: a date or a time), and the calendar's
-    ``cycle``, which also finds the other side where only one is known. An answer that should tell
-    and does not leaves the period unknown. ``inclusive_end`` makes the end exclusive: a date by a
-    day, a time by a second. ``anchor_day`` renders to 1..31.
-    """
-
-    start: Instant | None = None
-    end: Instant | None = None
-    asked_start: Template | None = None
-    asked_end: Template | None = None
-    inclusive_end: bool = False
-    cycle: Cycle | None = None
-    anchor_day: Template | None = None
-    zone: str = "UTC"
 
 
 class PeriodText(Strict, kw_only=True, frozen=True):
@@ -67,7 +53,39 @@ class PeriodText(Strict, kw_only=True, frozen=True):
     ] = UNSET
 
 
+class Period(msgspec.Struct, frozen=True, kw_only=True):
+    """The billing period: from the answer, from what was asked, or from the calendar.
+
+    Each side is the first of: the instant in the answer (``start``, ``end``), the text that the
+    request carried (``asked_start``, ``asked_end``: a date or a time), and the calendar's
+    ``cycle``, which also finds the other side where only one is known. An answer that should tell
+    and does not leaves the period unknown. ``inclusive_end`` makes the end exclusive: a date by a
+    day, a time by a second. ``anchor_day`` renders to 1..31.
+    """
+
+    start: Instant | None = None
+    end: Instant | None = None
+    asked_start: Template | None = None
+    asked_end: Template | None = None
+    inclusive_end: bool = False
+    cycle: Cycle | None = None
+    anchor_day: Template | None = None
+    zone: str = "UTC"
+
+    def describe(self, code: CodeFormat = str) -> str:
+        """Say where the two sides come from."""
+        answered = [describe_paths(one.paths, code) for one in (self.start, self.end) if one]
+        asked = [code(one.text) for one in (self.asked_start, self.asked_end) if one]
+        texts = [" to ".join(sides) for sides in (answered, asked) if sides]
+        if self.cycle is not None and not (self.start and self.end):
+            anchor = "" if self.anchor_day is None else f" from day {code(self.anchor_day.text)}"
+            texts.append(f"{self.cycle}{anchor}, {self.zone}")
+        return (", else " if answered and asked else ", ").join(texts)
+
+
 _SIDES: Final = ("start", "end", "asked_start", "asked_end", "cycle")
+
+
 _LAST_DAY: Final = 31
 
 
@@ -87,17 +105,13 @@ def compile_period(
     return Period(
         start=compile_instant(place / "start", text.start, names, own),
         end=compile_instant(place / "end", text.end, names, own),
-        asked_start=_asked(place / "asked_start", text.asked_start, scope),
-        asked_end=_asked(place / "asked_end", text.asked_end, scope),
+        asked_start=parsers.parse_optional_template(place / "asked_start", text.asked_start, scope),
+        asked_end=parsers.parse_optional_template(place / "asked_end", text.asked_end, scope),
         inclusive_end=text.inclusive_end,
         cycle=None if isinstance(text.cycle, UnsetType) else Cycle(text.cycle),
         anchor_day=_anchor_day(place, text, scope),
         zone=own,
     )
-
-
-def _asked(place: ErrorLocation, text: str | UnsetType, scope: TemplateScope) -> Template | None:
-    return None if isinstance(text, UnsetType) else parsers.parse_template(place, text, scope)
 
 
 def _anchor_day(place: ErrorLocation, text: PeriodText, scope: TemplateScope) -> Template | None:

@@ -1,14 +1,8 @@
-"""A provider as the stages see it: parsed, checked and compiled.
+"""A definition: a vendor's API in one file, with its collectors.
 
-``config.grammar`` is the text form that users write; ``config.compile`` turns it into these values.
-Nothing here is a string that still has to be understood: paths are selectors, texts with variables
-are templates, durations are seconds, units are factors.
-
-Requests, paging and success rules of collectors, as text.
-
-Requests and collectors.
-
-A definition: a vendor's API in one file.
+The text form is what users write in YAML; the compiled form is what the stages see: paths are
+selectors, texts with variables are templates, durations are seconds, units are factors.
+``config.check_definition`` compiles a definition and checks its parts against each other.
 """
 
 from collections.abc import Mapping
@@ -84,82 +78,6 @@ _FORMATS_IN_WORDS = {
 }
 
 
-class Collector(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of a provider, with its paging.
-
-    ``enabled``: polled unless the target switches it off. ``interval`` and ``min_interval`` are
-    seconds and override the definition's. ``conditional``: the last ETag goes along; 304 keeps the
-    values. ``max_bytes`` is the largest answer, each page by itself: usage is told in kilobytes, so
-    that what has many megabytes is something else.
-    """
-
-    name: str
-    title: str = ""
-    request: Request
-    paging: Paging = NoPaging()
-    verdict: ResponseRules = ResponseRules()
-    format: Format = Format.JSON
-    enabled: bool = True
-    interval: float | None = None
-    min_interval: float | None = None
-    conditional: bool = False
-    max_bytes: int = 8 * 1024 * 1024
-
-
-class Accounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Fan-out: each row of ``rows`` is an account, ``{account.id}`` in the collectors' requests."""
-
-    collector: Collector
-    rows: Rows
-    id: Selector
-    label: Selector | None = None
-
-
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """A vendor's API, ready for use. ``origin`` is the file it was read from."""
-
-    name: str
-    title: str
-    documentation: str
-    origin: str
-    base_url: Template | None
-    params: Mapping[str, Param] = {}
-    credentials: Mapping[str, Credential] = {}
-    auth: tuple[Auth, ...]
-    throttling: RateLimitRules = RateLimitRules()
-    interval: float = 300.0
-    min_interval: float = 0.0
-    data_cadence: float | None = None
-    zone: str = "UTC"
-    collectors: Mapping[str, Collector]
-    accounts: Accounts | None = None
-    resources: tuple[Resource, ...] = ()
-    costs: tuple[Cost, ...] = ()
-    items: tuple[Items, ...] = ()
-    plan: AccountPlan | None = None
-    period: Period | None = None
-    permission: str = ""
-    unconfirmed: tuple[str, ...] = ()
-
-    def interval_of(self, collector: Collector) -> float:
-        """Return the seconds between two polls where no target says anything."""
-        least = collector.min_interval or self.min_interval
-        return max(collector.interval or self.interval, least)
-
-    def optional_params(self) -> frozenset[str]:
-        """Return the parameters that may have no value, as templates name them: ``params.NAME``."""
-        return frozenset(f"params.{one.name}" for one in self.params.values() if one.optional)
-
-    def calls_per_day(self) -> float:
-        """Return the requests a day of a target that sets only what it must; pages count as one."""
-        optional = self.optional_params()
-        return sum(
-            86_400 / self.interval_of(one)
-            for one in self.collectors.values()
-            if one.enabled and not one.request.path.variables & optional
-        )
-
-
 class CollectorText(Strict, kw_only=True, frozen=True):
     """One request of the provider, with its paging."""
 
@@ -193,6 +111,28 @@ class CollectorText(Strict, kw_only=True, frozen=True):
             " value for each 64 bytes, at least 131,072."
         ),
     ] = "8 MiB"
+
+
+class Collector(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a provider, with its paging.
+
+    ``enabled``: polled unless the target switches it off. ``interval`` and ``min_interval`` are
+    seconds and override the definition's. ``conditional``: the last ETag goes along; 304 keeps the
+    values. ``max_bytes`` is the largest answer, each page by itself: usage is told in kilobytes, so
+    that what has many megabytes is something else.
+    """
+
+    name: str
+    title: str = ""
+    request: Request
+    paging: Paging = NoPaging()
+    verdict: ResponseRules = ResponseRules()
+    format: Format = Format.JSON
+    enabled: bool = True
+    interval: float | None = None
+    min_interval: float | None = None
+    conditional: bool = False
+    max_bytes: int = 8 * 1024 * 1024
 
 
 def compile_collector(
@@ -229,6 +169,15 @@ class AccountsText(Strict, kw_only=True, frozen=True):
     where: Annotated[PathStr | UnsetType, Meta(description="A condition on the rows.")] = UNSET
     id: Annotated[PathStr, Meta(description="The account's id: {account.id} in requests.")]
     label: Annotated[PathStr | UnsetType, Meta(description="Its name, for people.")] = UNSET
+
+
+class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Fan-out: each row of ``rows`` is an account, ``{account.id}`` in the collectors' requests."""
+
+    collector: Collector
+    rows: Rows
+    id: Selector
+    label: Selector | None = None
 
 
 class DefinitionText(Strict, kw_only=True, frozen=True):
@@ -290,3 +239,48 @@ class DefinitionText(Strict, kw_only=True, frozen=True):
     period: Annotated[
         PeriodText | UnsetType, Meta(description="The billing period of all flows and costs.")
     ] = UNSET
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's API, ready for use. ``origin`` is the file it was read from."""
+
+    name: str
+    title: str
+    documentation: str
+    origin: str
+    base_url: Template | None
+    params: Mapping[str, Param] = {}
+    credentials: Mapping[str, Credential] = {}
+    auth: tuple[Auth, ...]
+    throttling: RateLimitRules = RateLimitRules()
+    interval: float = 300.0
+    min_interval: float = 0.0
+    data_cadence: float | None = None
+    zone: str = "UTC"
+    collectors: Mapping[str, Collector]
+    accounts: Accounts | None = None
+    resources: tuple[Resource, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    items: tuple[Items, ...] = ()
+    plan: AccountPlan | None = None
+    period: Period | None = None
+    permission: str = ""
+    unconfirmed: tuple[str, ...] = ()
+
+    def interval_of(self, collector: Collector) -> float:
+        """Return the seconds between two polls where no target says anything."""
+        least = collector.min_interval or self.min_interval
+        return max(collector.interval or self.interval, least)
+
+    def optional_params(self) -> frozenset[str]:
+        """Return the parameters that may have no value, as templates name them: ``params.NAME``."""
+        return frozenset(f"params.{one.name}" for one in self.params.values() if one.optional)
+
+    def calls_per_day(self) -> float:
+        """Return the requests a day of a target that sets only what it must; pages count as one."""
+        optional = self.optional_params()
+        return sum(
+            86_400 / self.interval_of(one)
+            for one in self.collectors.values()
+            if one.enabled and not one.request.path.variables & optional
+        )

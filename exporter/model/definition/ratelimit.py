@@ -1,19 +1,20 @@
-"""What an answer means, and the vendor's limit on its own API.
+"""The vendor's limit on its own API: who shares it, how fast it is, which headers tell it.
 
-A definition: a vendor's API in one file.
-
-The vendor's limit on its own API.
+A definition declares what the vendor documents; headers of answers are believed over it.
+``fetch.ratelimit`` reads the headers, ``schedule.budget`` keeps to the limit.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from exporter.kernel.calendar import format_duration
 from exporter.kernel.problems import ErrorLocation
 from exporter.model.definition import parsers
-from exporter.model.definition.parsers import DurationStr, PositiveInt, Strict
+from exporter.model.definition.parsers import CodeFormat, DurationStr, PositiveInt, Strict
 
 
 class ResetKind(StrEnum):
@@ -53,25 +54,6 @@ _SCOPES_IN_WORDS = {
     BudgetScope.HOST: "All targets with the same host share them.",
     BudgetScope.TARGET: "Each target has its own.",
 }
-
-
-class RateLimitRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The vendor's limit on its own API.
-
-    ``rate`` is requests per second as declared by the vendor, ``burst`` how many may come at once.
-    ``reserve`` is the share of the remaining requests that is left to the key's other users.
-    The header names are lower case; empty tuples mean the usual ``x-ratelimit-*`` family.
-    """
-
-    scope: BudgetScope = BudgetScope.CREDENTIAL
-    rate: float | None = None
-    burst: int = 1
-    reserve: float = 0.2
-    limit_headers: tuple[str, ...] = ()
-    remaining_headers: tuple[str, ...] = ()
-    reset_headers: tuple[str, ...] = ()
-    reset_kind: ResetKind = ResetKind.AUTO
-    max_wait: float = 86_400.0
 
 
 class LimitHeadersText(Strict, kw_only=True, frozen=True):
@@ -114,6 +96,48 @@ class ThrottlingText(Strict, kw_only=True, frozen=True):
     headers: Annotated[LimitHeadersText, Meta(description="The headers that tell the limit.")] = (
         field(default_factory=LimitHeadersText)
     )
+
+
+class RateLimitRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The vendor's limit on its own API.
+
+    ``rate`` is requests per second as declared by the vendor, ``burst`` how many may come at once.
+    ``reserve`` is the share of the remaining requests that is left to the key's other users.
+    The header names are lower case; empty tuples mean the usual ``x-ratelimit-*`` family.
+    """
+
+    scope: BudgetScope = BudgetScope.CREDENTIAL
+    rate: float | None = None
+    burst: int = 1
+    reserve: float = 0.2
+    limit_headers: tuple[str, ...] = ()
+    remaining_headers: tuple[str, ...] = ()
+    reset_headers: tuple[str, ...] = ()
+    reset_kind: ResetKind = ResetKind.AUTO
+    max_wait: float = 86_400.0
+
+    def describe(self, code: CodeFormat = str) -> Iterator[str]:
+        """Yield sentences: the limit, who shares it, what is left to others, where it is read."""
+        if self.rate is not None:
+            yield f"{_rate_in_words(self.rate)}, {self.burst} at once."
+        yield self.scope.describe()
+        yield f"{self.reserve:.0%} of what is left stays with the key's other users."
+        named = (*self.limit_headers, *self.remaining_headers, *self.reset_headers)
+        if named:
+            yield f"Read from {', '.join(map(code, named))} (reset: {self.reset_kind})."
+        else:
+            usual = f"{code('Retry-After')} and the usual {code('X-RateLimit-*')}"
+            yield f"Read from {usual}, where they are sent."
+        yield f"A wait is at most {format_duration(self.max_wait)} long."
+
+
+def _rate_in_words(rate: float) -> str:
+    """Return a rate in the smallest unit of time that makes it a whole number."""
+    for word, seconds in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)):
+        count = rate * seconds
+        if count >= 1 and abs(count - round(count)) < 1e-6:  # noqa: PLR2004 - floats
+            return f"{round(count)} requests a {word}"
+    return f"{rate:g} requests a second"
 
 
 def compile_ratelimit(place: ErrorLocation, text: ThrottlingText) -> RateLimitRules:

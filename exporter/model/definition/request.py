@@ -1,8 +1,7 @@
-"""What a target must say, and the HTTP request that is made of it.
+"""The HTTP request that a collector or a log-in makes: templates for each part of it.
 
-Requests, paging and success rules of collectors, as text.
-
-Requests and collectors.
+A query argument whose template lacks a value is left out; a path that lacks one is an error of the
+poll, because a request without it is another request. ``fetch.request`` renders it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,8 +33,52 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True):
     style: ArrayStyle = ArrayStyle.REPEAT
 
 
+Arguments: TypeAlias = dict[str, ScalarField | list[ScalarField]]
+"""Query or form arguments: a value, or several."""
+
+
 Json: TypeAlias = "bool | int | float | Template | tuple[Json, ...] | Mapping[str, Json] | None"
 """A JSON body with templates in the place of its strings."""
+
+
+class RequestText(Strict, kw_only=True, frozen=True):
+    """One HTTP request."""
+
+    method: Annotated[Literal["GET", "HEAD", "POST"], Meta(description="The HTTP method.")] = "GET"
+    path: Annotated[
+        TemplateStr,
+        Meta(
+            description="The path below base_url, or a whole URL. The values of holes are quoted."
+        ),
+    ]
+    query: Annotated[
+        Arguments,
+        Meta(description="Query arguments. One whose hole has no value is left out."),
+    ] = field(default_factory=dict)
+    item_query: Annotated[
+        Arguments,
+        Meta(
+            description="Query arguments for breakdowns: added when the target sets `items: true`."
+        ),
+    ] = field(default_factory=dict)
+    array_style: Annotated[
+        Literal["repeat", "brackets", "comma"],
+        Meta(description="How several values are written: a=1&a=2, a[]=1&a[]=2 or a=1,2."),
+    ] = "repeat"
+    headers: Annotated[
+        dict[str, ScalarField], Meta(description="Headers that are no secrets, such as Accept.")
+    ] = field(default_factory=dict)
+    json: Annotated[
+        Any, Meta(description="The JSON body; its texts may have holes. Needs method POST.")
+    ] = UNSET
+    form: Annotated[Arguments, Meta(description="The form-encoded body. Needs method POST.")] = (
+        field(default_factory=dict)
+    )
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is written."""
+        return not isinstance(self.json, UnsetType) or bool(self.form)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,50 +121,6 @@ def _json_templates(value: Json) -> Iterator[Template]:
                 yield from _json_templates(one)
         case _:
             return
-
-
-Arguments: TypeAlias = dict[str, ScalarField | list[ScalarField]]
-"""Query or form arguments: a value, or several."""
-
-
-class RequestText(Strict, kw_only=True, frozen=True):
-    """One HTTP request."""
-
-    method: Annotated[Literal["GET", "HEAD", "POST"], Meta(description="The HTTP method.")] = "GET"
-    path: Annotated[
-        TemplateStr,
-        Meta(
-            description="The path below base_url, or a whole URL. The values of holes are quoted."
-        ),
-    ]
-    query: Annotated[
-        Arguments,
-        Meta(description="Query arguments. One whose hole has no value is left out."),
-    ] = field(default_factory=dict)
-    item_query: Annotated[
-        Arguments,
-        Meta(
-            description="Query arguments for breakdowns: added when the target sets `items: true`."
-        ),
-    ] = field(default_factory=dict)
-    array_style: Annotated[
-        Literal["repeat", "brackets", "comma"],
-        Meta(description="How several values are written: a=1&a=2, a[]=1&a[]=2 or a=1,2."),
-    ] = "repeat"
-    headers: Annotated[
-        dict[str, ScalarField], Meta(description="Headers that are no secrets, such as Accept.")
-    ] = field(default_factory=dict)
-    json: Annotated[
-        Any, Meta(description="The JSON body; its texts may have holes. Needs method POST.")
-    ] = UNSET
-    form: Annotated[Arguments, Meta(description="The form-encoded body. Needs method POST.")] = (
-        field(default_factory=dict)
-    )
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body is written."""
-        return not isinstance(self.json, UnsetType) or bool(self.form)
 
 
 _BEGINNINGS: Final = ("/", "http://", "https://", "{")

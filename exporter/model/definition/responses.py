@@ -1,10 +1,11 @@
-"""What an answer means, and the vendor's limit on its own API.
+"""What an answer means: statuses, conditions, the guard, the vendor's own error text.
 
-Requests, paging and success rules of collectors, as text.
-
-What an answer means: statuses, conditions, the guard, the vendor's own error text.
+The rules are asked in the order of `ResponseRules`' fields, and the first that fits wins; so a
+status that stands alone under two of them is refused. Without any rule 200 carries a payload, 429
+is throttling and 401 a wrong credential. ``fetch.classify`` applies the rules.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -13,7 +14,19 @@ from msgspec import UNSET, Meta, UnsetType, field
 from exporter.kernel.jmes import Selector
 from exporter.kernel.problems import ErrorLocation
 from exporter.model.definition import parsers
-from exporter.model.definition.parsers import PathOrPaths, PathStr, Strict
+from exporter.model.definition.parsers import CodeFormat, PathOrPaths, PathStr, Strict
+
+Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
+
+
+class MatchText(Strict, kw_only=True, frozen=True):
+    """A condition on an answer: all that is given must hold."""
+
+    statuses: Annotated[list[Status], Meta(description="The HTTP statuses that it is about.")]
+    headers: Annotated[
+        PathStr | UnsetType, Meta(description="A path into the headers (lower-case names).")
+    ] = UNSET
+    body: Annotated[PathStr | UnsetType, Meta(description="A path into the body.")] = UNSET
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,36 +40,13 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     headers: Selector | None = None
     body: Selector | None = None
 
-
-class ResponseRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer means. The first rule that fits wins, in the order of the fields.
-
-    ``quota_exhausted`` and ``throttled`` are refusals, ``forbidden`` a lack of permission whatever
-    the status; ``absent`` means "there is none" (no samples, no failure); ``accepted`` statuses
-    carry a payload. ``guard`` must then hold on the body. ``error`` are the places of the vendor's
-    own error text.
-    """
-
-    quota_exhausted: tuple[Match, ...] = ()
-    throttled: tuple[Match, ...] = ()
-    forbidden: tuple[Match, ...] = ()
-    absent: tuple[Match, ...] = ()
-    accepted: frozenset[int] = frozenset({200})
-    guard: Selector | None = None
-    error: tuple[Selector, ...] = ()
-
-
-Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
-
-
-class MatchText(Strict, kw_only=True, frozen=True):
-    """A condition on an answer: all that is given must hold."""
-
-    statuses: Annotated[list[Status], Meta(description="The HTTP statuses that it is about.")]
-    headers: Annotated[
-        PathStr | UnsetType, Meta(description="A path into the headers (lower-case names).")
-    ] = UNSET
-    body: Annotated[PathStr | UnsetType, Meta(description="A path into the body.")] = UNSET
+    def describe(self, code: CodeFormat = str) -> str:
+        """Return the condition as the beginning of a sentence."""
+        text = "Status " + ", ".join(str(status) for status in sorted(self.statuses))
+        for place, selector in (("headers", self.headers), ("body", self.body)):
+            if selector is not None:
+                text += f" with {code(selector.text)} in the {place}"
+        return text
 
 
 class SuccessText(Strict, kw_only=True, frozen=True):
@@ -87,6 +77,39 @@ class SuccessText(Strict, kw_only=True, frozen=True):
     ] = field(default_factory=list)
 
 
+class ResponseRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer means. The first rule that fits wins, in the order of the fields.
+
+    ``quota_exhausted`` and ``throttled`` are refusals, ``forbidden`` a lack of permission whatever
+    the status; ``absent`` means "there is none" (no samples, no failure); ``accepted`` statuses
+    carry a payload. ``guard`` must then hold on the body. ``error`` are the places of the vendor's
+    own error text.
+    """
+
+    quota_exhausted: tuple[Match, ...] = ()
+    throttled: tuple[Match, ...] = ()
+    forbidden: tuple[Match, ...] = ()
+    absent: tuple[Match, ...] = ()
+    accepted: frozenset[int] = frozenset({200})
+    guard: Selector | None = None
+    error: tuple[Selector, ...] = ()
+
+    def describe(self, code: CodeFormat = str) -> Iterator[str]:
+        """Yield a sentence for each rule that is not the usual one."""
+        for words, matches in (
+            ("means that there is none: no samples, and no failure", self.absent),
+            (f"is throttling ({code('rate_limited')})", self.throttled),
+            (f"is a used-up quota ({code('quota_exhausted')})", self.quota_exhausted),
+            (f"is a lack of permission ({code('forbidden')})", self.forbidden),
+        ):
+            yield from (f"{one.describe(code)} {words}." for one in matches)
+        if self.accepted != {200}:
+            statuses = ", ".join(str(status) for status in sorted(self.accepted))
+            yield f"Good answers have the status {statuses}."
+        if self.guard is not None:
+            yield f"A good answer fulfils {code(self.guard.text)}."
+
+
 _RULES = ("quota_exhausted", "throttled", "forbidden", "absent")  # the first that fits wins
 
 
@@ -94,41 +117,30 @@ def compile_responses(place: ErrorLocation, text: SuccessText | UnsetType) -> Re
     """Compile a collector's success rule."""
     if isinstance(text, UnsetType):
         return ResponseRules()
-    _check_overlap(place, text)
+    meanings: dict[int, str] = {}  # of statuses that stand without a further condition
+    for rule in (*_RULES, "accepted"):
+        for index, status in enumerate(getattr(text, rule)):
+            if isinstance(status, MatchText):
+                continue
+            if status in meanings:
+                (place / rule / index).error(
+                    f"{status} stands under {meanings[status]} already, which comes first. "
+                    "Delete one of them."
+                )
+            if rule != "accepted":
+                meanings.setdefault(status, rule)
+    compiled = {
+        rule: tuple(
+            _match(place / rule / index, one) for index, one in enumerate(getattr(text, rule))
+        )
+        for rule in _RULES
+    }
     return ResponseRules(
-        quota_exhausted=_matches(place / "quota_exhausted", text.quota_exhausted),
-        throttled=_matches(place / "throttled", text.throttled),
-        forbidden=_matches(place / "forbidden", text.forbidden),
-        absent=_matches(place / "absent", text.absent),
+        **compiled,
         accepted=frozenset(text.accepted),
         guard=parsers.parse_optional_path(place / "guard", text.guard),
         error=parsers.parse_paths(place / "error", text.error),
     )
-
-
-def _check_overlap(place: ErrorLocation, text: SuccessText) -> None:
-    """Refuse a status that, without further condition, would mean two things."""
-    meanings: dict[int, str] = {}
-    for rule in _RULES:
-        for index, match in enumerate(getattr(text, rule)):
-            if isinstance(match, MatchText):
-                continue
-            if match in meanings:
-                (place / rule / index).error(
-                    f"{match} stands under {meanings[match]} already, which comes first. "
-                    "Delete one of them."
-                )
-            meanings.setdefault(match, rule)
-    for index, status in enumerate(text.accepted):
-        if status in meanings:
-            (place / "accepted" / index).error(
-                f"{status} stands under {meanings[status]} already, which comes first. "
-                "Delete one of them."
-            )
-
-
-def _matches(place: ErrorLocation, texts: list[int | MatchText]) -> tuple[Match, ...]:
-    return tuple(_match(place / index, text) for index, text in enumerate(texts))
 
 
 def _match(place: ErrorLocation, text: int | MatchText) -> Match:

@@ -1,10 +1,9 @@
-"""How numbers are read from an answer.
+"""What a definition publishes: resources, costs, breakdowns and the plan.
 
-How answers become resources, costs and breakdowns, as text.
-
-A rule is split by where its numbers come from: one part for each collector and set of rows.
-
-Resources, costs, breakdowns and the plan.
+Which roles there are stands in ``model.families``: their keys here are fields of the text forms
+and, compiled, of `Resource`, `Cost` and `Items`. A rule whose numbers come from several collectors
+or sets of rows is split: one compiled rule for each of these, all with the same name; the first
+has the rule's own rows, its period and its time.
 """
 
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from exporter.kernel.jmes import Selector
 from exporter.kernel.problems import ErrorLocation, did_you_mean
 from exporter.kernel.templates import Template
-from exporter.kernel.units import is_currency, minor_factor
+from exporter.kernel.units import minor_factor
 from exporter.model.definition import parsers, values
 from exporter.model.definition.parsers import (
     NameStr,
@@ -59,93 +58,80 @@ from exporter.model.families import (
 )
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """How one resource, or one resource per row, is read from one collector's answer.
+class RuleContext(msgspec.Struct, frozen=True):
+    """What the rules of a definition may refer to; `read` collects the collectors they do."""
 
-    ``level``: the value is what there is now (storage, seats), not what was used in the period;
-    ``levels`` names those of an open map. Without a ``period`` of its own a flow has the
-    definition's and a level has none.
-    ``rename`` maps snake-cased names to the common ones; ``only`` lists the names to keep.
-    A definition's roles that come from several collectors become several of these of one name.
-    """
+    collectors: tuple[str, ...]
+    scope: TemplateScope
+    zone: str
+    read: set[str] = msgspec.field(default_factory=set)
 
-    collector: str
-    name: NameParts
-    rows: Rows
-    level: bool = False
-    levels: frozenset[str] = frozenset()
-    unit: UnitRule
-    rename: Mapping[str, str] = {}
-    only: frozenset[str] | None = None
-    reduce: Reduce | None = None
-    used: Value | None = None
-    limit: Value | None = None
-    remaining: Value | None = None
-    ratio: Value | None = None  # in whatever unit: percent, or ratio
-    projected: Value | None = None
-    next_period: Value | None = None
-    overage: Value | None = None
-    as_of: Instant | None = None
-    period: Period | None = None
-    known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
-
-    @property
-    def fixed_name(self) -> str | None:
-        """Its name where that is the same for every row, else None."""
-        name = "".join(part for part in self.name if isinstance(part, str))
-        is_fixed = all(isinstance(part, str) for part in self.name)
-        return self.rename.get(name, name) if is_fixed else None
+    def collector(self, place: ErrorLocation, text: str | UnsetType) -> str:
+        """Return the collector that is meant, by default the first."""
+        name = self.collectors[0] if isinstance(text, UnsetType) and self.collectors else str(text)
+        if name not in self.collectors:
+            hint = did_you_mean(name, self.collectors)
+            place.error(f'There is no collector "{name}".{hint}')
+        self.read.add(name)
+        return name
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Money of one collector's answer, by currency.
-
-    ``currency`` gives the code from the answer, or ``fixed_currency`` renders to it (a parameter).
-    """
+class RulePart(msgspec.Struct, frozen=True):
+    """The roles of a rule that are read from the same rows."""
 
     collector: str
     rows: Rows
-    currency: tuple[Selector, ...] = ()
-    fixed_currency: Template | None = None
-    reduce: Reduce | None = None
-    cost: Value | None = None
-    base: Value | None = None
-    overage: Value | None = None
-    limit: Value | None = None
-    remaining: Value | None = None
-    projected: Value | None = None
-    period: Period | None = None
+    names: ScopeNames
+    roles: dict[str, values.ValueField]
 
 
-class Items(msgspec.Struct, frozen=True, kw_only=True):
-    """A breakdown of a resource, or of the cost: one series an item.
+def split_by_source(
+    place: ErrorLocation,
+    text: RowsText,
+    roles: Mapping[str, values.ValueField | UnsetType],
+    terms: RuleContext,
+) -> list[RulePart]:
+    """Split a rule. The first part is the rule's own rows, unless no role reads these."""
+    written = {role: value for role, value in roles.items() if not isinstance(value, UnsetType)}
+    elsewhere = {
+        role: value
+        for role, value in written.items()
+        if isinstance(value, ValueText)
+        and (value.source, value.each, value.where) != (UNSET, UNSET, UNSET)
+    }
+    here = {role: value for role, value in written.items() if role not in elsewhere}
+    collector = terms.collector(place / "collector", text.collector)
+    found, names = compile_rows(place, text.each, text.where, text.join)
+    split = [RulePart(collector, found, names, here)] if here or not elsewhere else []
+    seen: list[tuple[object, RulePart]] = []
+    for role, value in elsewhere.items():
+        key = (value.source, value.each, value.where)
+        part = next((part for other, part in seen if other == key), None)
+        if part is None:
+            source = collector
+            if not isinstance(value.source, UnsetType):
+                source = terms.collector(place / role / "from", value.source)
+            own_rows, own_names = compile_rows(place / role, value.each, value.where, [])
+            part = RulePart(source, own_rows, own_names, {})
+            seen.append((key, part))
+        part.roles[role] = value
+    return split + [part for _, part in seen]
 
-    ``group`` names the kind of the breakdown (test, model, project), ``item`` finds the label's
-    text (null is ""). Exactly one of ``used`` and ``cost`` is set. ``top`` keeps the largest and
-    sums the rest as ``other``. Rows of one item are reduced by ``reduce``, by default summed.
-    """
 
-    collector: str
-    resource: NameParts
-    group: str
-    item: tuple[Selector, ...]
-    lower: bool = False
-    rows: Rows
-    unit: UnitRule
-    used: Value | None = None
-    cost: Value | None = None
-    currency: tuple[Selector, ...] = ()
-    fixed_currency: Template | None = None
-    reduce: Reduce = Reduce(how=How.SUM)
-    top: int | None = None
-    always: bool = False  # published without `items: true`
+_RESOURCE_ROLES: Final = numbers(RESOURCE_ROLES)
 
 
-class AccountPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an answer names the account's plan: the ``plan`` label of ``usage_account_info``."""
+_COST_ROLES: Final = numbers(COST_ROLES)
 
-    collector: str
-    paths: tuple[Selector, ...]
+
+_ITEM_ROLES: Final = numbers(ITEM_ROLES)
+
+
+def _values(place: ErrorLocation, part: RulePart, roles: dict[str, Role]) -> dict[str, Value]:
+    return {
+        role: values.compile_value(place / role, text, roles[role], part.names)
+        for role, text in part.roles.items()
+    }
 
 
 class ResourceText(RowsText, kw_only=True, frozen=True):
@@ -203,140 +189,42 @@ class ResourceText(RowsText, kw_only=True, frozen=True):
     ] = UNSET
 
 
-class CurrencyText(Strict, kw_only=True, frozen=True):
-    """The currency stands in the answer."""
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """How one resource, or one resource per row, is read from one collector's answer.
 
-    path: Annotated[PathOrPaths, Meta(description="Where its ISO 4217 code stands, in any case.")]
-
-
-CurrencyField: TypeAlias = TemplateStr | CurrencyText
-
-
-class CostText(RowsText, kw_only=True, frozen=True):
-    """How money is read."""
-
-    currency: Annotated[
-        CurrencyField | UnsetType,
-        Meta(description='An ISO 4217 code, "{params.currency}", or {path: …}.'),
-    ] = UNSET
-    reduce: Annotated[
-        HowWord | ReduceText | UnsetType, Meta(description="How several rows become one number.")
-    ] = UNSET
-    cost: Annotated[ValueField | UnsetType, Meta(description="What it costs so far.")] = UNSET
-    base: Annotated[ValueField | UnsetType, Meta(description="The fixed part.")] = UNSET
-    overage: Annotated[ValueField | UnsetType, Meta(description="The part beyond the plan.")] = (
-        UNSET
-    )
-    limit: Annotated[ValueField | UnsetType, Meta(description="The budget.")] = UNSET
-    remaining: Annotated[ValueField | UnsetType, Meta(description="What is left of it.")] = UNSET
-    projected: Annotated[
-        ValueField | UnsetType, Meta(description="The vendor's forecast for the period's end.")
-    ] = UNSET
-    period: Annotated[
-        PeriodText | UnsetType, Meta(description="The billing period, if not the definition's.")
-    ] = UNSET
-
-
-class ItemsText(RowsText, kw_only=True, frozen=True):
-    """A breakdown: one series an item."""
-
-    resource: Annotated[str, Meta(description='The resource that is broken down, or "spend".')]
-    group: Annotated[NameStr, Meta(description="The kind of the items: test, model, project.")]
-    item: Annotated[PathOrPaths, Meta(description="Where the item's name stands.")]
-    used: Annotated[ValueField | UnsetType, Meta(description="What the item uses.")] = UNSET
-    cost: Annotated[ValueField | UnsetType, Meta(description="What the item costs.")] = UNSET
-    currency: Annotated[CurrencyField | UnsetType, Meta(description="The currency of `cost`.")] = (
-        UNSET
-    )
-    unit: Annotated[str | UnitText, Meta(description="The vendor's unit of `used`.")] = "quantity"
-    reduce: Annotated[
-        HowWord | ReduceText, Meta(description="How several rows of one item become one number.")
-    ] = "sum"
-    top: Annotated[
-        PositiveInt | UnsetType, Meta(description='Keep the largest, sum the rest as "other".')
-    ] = UNSET
-    lower: Annotated[bool, Meta(description="Write the item's name in small letters.")] = False
-    always: Annotated[bool, Meta(description="Publish it also without `items: true`.")] = False
-
-
-class PlanText(Strict, kw_only=True, frozen=True):
-    """Where the account's plan is named."""
-
-    path: Annotated[PathOrPaths, Meta(description="Where its name stands.")]
-    collector: Annotated[
-        str | UnsetType, Meta(description="The collector whose answer is read; default the first.")
-    ] = UNSET
-
-
-class RuleContext(msgspec.Struct, frozen=True):
-    """What the rules of a definition may refer to; `read` collects the collectors they do."""
-
-    collectors: tuple[str, ...]
-    scope: TemplateScope
-    zone: str
-    read: set[str] = msgspec.field(default_factory=set)
-
-    def collector(self, place: ErrorLocation, text: str | UnsetType) -> str:
-        """Return the collector that is meant, by default the first."""
-        name = self.collectors[0] if isinstance(text, UnsetType) and self.collectors else str(text)
-        if name not in self.collectors:
-            hint = did_you_mean(name, self.collectors)
-            place.error(f'There is no collector "{name}".{hint}')
-        self.read.add(name)
-        return name
-
-
-class RulePart(msgspec.Struct, frozen=True):
-    """The roles of a rule that are read from the same rows."""
+    ``level``: the value is what there is now (storage, seats), not what was used in the period;
+    ``levels`` names those of an open map. Without a ``period`` of its own a flow has the
+    definition's and a level has none.
+    ``rename`` maps snake-cased names to the common ones; ``only`` lists the names to keep.
+    A definition's roles that come from several collectors become several of these of one name.
+    """
 
     collector: str
+    name: NameParts
     rows: Rows
-    names: ScopeNames
-    roles: dict[str, values.ValueField]
+    level: bool = False
+    levels: frozenset[str] = frozenset()
+    unit: UnitRule
+    rename: Mapping[str, str] = {}
+    only: frozenset[str] | None = None
+    reduce: Reduce | None = None
+    used: Value | None = None
+    limit: Value | None = None
+    remaining: Value | None = None
+    ratio: Value | None = None  # in whatever unit: percent, or ratio
+    projected: Value | None = None
+    next_period: Value | None = None
+    overage: Value | None = None
+    as_of: Instant | None = None
+    period: Period | None = None
+    known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
 
-
-def split_by_source(
-    place: ErrorLocation,
-    text: RowsText,
-    roles: Mapping[str, values.ValueField | UnsetType],
-    terms: RuleContext,
-) -> list[RulePart]:
-    """Split a rule. The first part is the rule's own rows, unless no role reads these."""
-    written = {role: value for role, value in roles.items() if not isinstance(value, UnsetType)}
-    elsewhere = {
-        role: value
-        for role, value in written.items()
-        if isinstance(value, ValueText) and _is_elsewhere(value)
-    }
-    here = {role: value for role, value in written.items() if role not in elsewhere}
-    collector = terms.collector(place / "collector", text.collector)
-    found, names = compile_rows(place, text.each, text.where, text.join)
-    split = [RulePart(collector, found, names, here)] if here or not elsewhere else []
-    seen: list[tuple[object, RulePart]] = []
-    for role, value in elsewhere.items():
-        key = (value.source, value.each, value.where)
-        part = next((part for other, part in seen if other == key), None)
-        if part is None:
-            part = _part(place / role, value, collector, terms)
-            seen.append((key, part))
-        part.roles[role] = value
-    return split + [part for _, part in seen]
-
-
-def _is_elsewhere(value: ValueText) -> bool:
-    return any(own is not UNSET for own in (value.source, value.each, value.where))
-
-
-def _part(place: ErrorLocation, value: ValueText, collector: str, terms: RuleContext) -> RulePart:
-    if not isinstance(value.source, UnsetType):
-        collector = terms.collector(place / "from", value.source)
-    found, names = compile_rows(place, value.each, value.where, [])
-    return RulePart(collector, found, names, {})
-
-
-_RESOURCE_ROLES: Final = numbers(RESOURCE_ROLES)
-_COST_ROLES: Final = numbers(COST_ROLES)
-_ITEM_ROLES: Final = numbers(ITEM_ROLES)
+    @property
+    def fixed_name(self) -> str | None:
+        """Its name where that is the same for every row, else None."""
+        name = "".join(part for part in self.name if isinstance(part, str))
+        is_fixed = all(isinstance(part, str) for part in self.name)
+        return self.rename.get(name, name) if is_fixed else None
 
 
 def compile_resource(
@@ -372,12 +260,22 @@ def _resource(
     unit = values.compile_unit_rule(place / "unit", text.unit, MEASURED, names) or UnitRule()
     read = _values(place, part, _RESOURCE_ROLES)
     for key, value in read.items():
-        if _RESOURCE_ROLES[key].kinds is MEASURED:
-            _check_same_kind(place / key, unit, value)
+        own = None if value.unit is None else value.unit.unit
+        if own is None or unit.unit is None or _RESOURCE_ROLES[key].kinds is not MEASURED:
+            continue
+        if own.kind is not unit.unit.kind:
+            (place / key / "unit").error(
+                f'"{own.name}" counts {own.kind.value}, the resource {unit.unit.kind.value}. '
+                "All numbers of a resource need units of one kind."
+            )
+    if text.name == SPEND:
+        (place / "name").error(
+            '"spend" is the name that costs have. Write another, or use `costs`.'
+        )
     own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
     return Resource(
         collector=part.collector,
-        name=_resource_name(place / "name", text.name, names),
+        name=name_parts(place / "name", text.name, names),
         rows=part.rows,
         level=text.level,
         levels=frozenset(text.levels),
@@ -394,60 +292,19 @@ def _resource(
     )
 
 
-def _values(place: ErrorLocation, part: RulePart, roles: dict[str, Role]) -> dict[str, Value]:
-    return {
-        role: values.compile_value(place / role, text, roles[role], part.names)
-        for role, text in part.roles.items()
-    }
+class CurrencyText(Strict, kw_only=True, frozen=True):
+    """The currency stands in the answer."""
+
+    path: Annotated[PathOrPaths, Meta(description="Where its ISO 4217 code stands, in any case.")]
 
 
-def _check_same_kind(place: ErrorLocation, rule: UnitRule, value: Value) -> None:
-    own = None if value.unit is None else value.unit.unit
-    if own is not None and rule.unit is not None and own.kind is not rule.unit.kind:
-        (place / "unit").error(
-            f'"{own.name}" counts {own.kind.value}, the resource {rule.unit.kind.value}. '
-            "All numbers of a resource need units of one kind."
-        )
-
-
-def _resource_name(place: ErrorLocation, text: str, names: ScopeNames) -> NameParts:
-    if text == SPEND:
-        place.error('"spend" is the name that costs have. Write another, or use `costs`.')
-    return name_parts(place, text, names)
-
-
-def compile_cost(place: ErrorLocation, text: CostText, terms: RuleContext) -> list[Cost]:
-    """Compile a cost: one value for each collector or set of rows that it is read from."""
-    roles = {role: getattr(text, role) for role in _COST_ROLES}
-    if all(value is UNSET for value in roles.values()) and place.whole:
-        place.error(f"Nothing is read. Write at least one of {', '.join(_COST_ROLES)}.")
-    if text.currency is UNSET and place.whole:
-        place.error(_NO_CURRENCY)
-    split = split_by_source(place, text, roles, terms)
-    return [_cost(place, text, part, terms, first=part is split[0]) for part in split]
+CurrencyField: TypeAlias = TemplateStr | CurrencyText
 
 
 _NO_CURRENCY: Final = (
     '"currency" is missing. Write a code (USD), a parameter ("{params.currency}") or where it '
     "stands ({path: data.currency})."
 )
-
-
-def _cost(
-    place: ErrorLocation, text: CostText, part: RulePart, terms: RuleContext, *, first: bool
-) -> Cost:
-    names = part.names
-    found, fixed = _currency(place / "currency", text.currency, names, terms)
-    own_period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
-    return Cost(
-        collector=part.collector,
-        rows=part.rows,
-        currency=found,
-        fixed_currency=fixed,
-        reduce=values.compile_reduce(place / "reduce", text.reduce, names),
-        period=own_period if first else None,
-        **_values(place, part, _COST_ROLES),
-    )
 
 
 def _currency(
@@ -460,16 +317,129 @@ def _currency(
             return values.compile_scoped_paths(place / "path", text.path, names), None
         case _:
             fixed = parsers.parse_template(place, text, terms.scope)
-            if "{" not in text and not is_currency(text):
-                _say_no_currency(place, text)
+            if "{" not in text:
+                try:
+                    minor_factor(text)
+                except ValueError as error:
+                    place.error(str(error))
             return (), fixed
 
 
-def _say_no_currency(place: ErrorLocation, code: str) -> None:
-    try:
-        minor_factor(code)
-    except ValueError as error:
-        place.error(str(error))
+class CostText(RowsText, kw_only=True, frozen=True):
+    """How money is read."""
+
+    currency: Annotated[
+        CurrencyField | UnsetType,
+        Meta(description='An ISO 4217 code, "{params.currency}", or {path: …}.'),
+    ] = UNSET
+    reduce: Annotated[
+        HowWord | ReduceText | UnsetType, Meta(description="How several rows become one number.")
+    ] = UNSET
+    cost: Annotated[ValueField | UnsetType, Meta(description="What it costs so far.")] = UNSET
+    base: Annotated[ValueField | UnsetType, Meta(description="The fixed part.")] = UNSET
+    overage: Annotated[ValueField | UnsetType, Meta(description="The part beyond the plan.")] = (
+        UNSET
+    )
+    limit: Annotated[ValueField | UnsetType, Meta(description="The budget.")] = UNSET
+    remaining: Annotated[ValueField | UnsetType, Meta(description="What is left of it.")] = UNSET
+    projected: Annotated[
+        ValueField | UnsetType, Meta(description="The vendor's forecast for the period's end.")
+    ] = UNSET
+    period: Annotated[
+        PeriodText | UnsetType, Meta(description="The billing period, if not the definition's.")
+    ] = UNSET
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one collector's answer, by currency.
+
+    ``currency`` gives the code from the answer, or ``fixed_currency`` renders to it (a parameter).
+    """
+
+    collector: str
+    rows: Rows
+    currency: tuple[Selector, ...] = ()
+    fixed_currency: Template | None = None
+    reduce: Reduce | None = None
+    cost: Value | None = None
+    base: Value | None = None
+    overage: Value | None = None
+    limit: Value | None = None
+    remaining: Value | None = None
+    projected: Value | None = None
+    period: Period | None = None
+
+
+def compile_cost(place: ErrorLocation, text: CostText, terms: RuleContext) -> list[Cost]:
+    """Compile a cost: one value for each collector or set of rows that it is read from."""
+    roles = {role: getattr(text, role) for role in _COST_ROLES}
+    if all(value is UNSET for value in roles.values()) and place.whole:
+        place.error(f"Nothing is read. Write at least one of {', '.join(_COST_ROLES)}.")
+    if text.currency is UNSET and place.whole:
+        place.error(_NO_CURRENCY)
+    found = []
+    for index, part in enumerate(split_by_source(place, text, roles, terms)):
+        names = part.names
+        paths, fixed = _currency(place / "currency", text.currency, names, terms)
+        period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
+        found.append(
+            Cost(
+                collector=part.collector,
+                rows=part.rows,
+                currency=paths,
+                fixed_currency=fixed,
+                reduce=values.compile_reduce(place / "reduce", text.reduce, names),
+                period=None if index else period,
+                **_values(place, part, _COST_ROLES),
+            )
+        )
+    return found
+
+
+class ItemsText(RowsText, kw_only=True, frozen=True):
+    """A breakdown: one series an item."""
+
+    resource: Annotated[str, Meta(description='The resource that is broken down, or "spend".')]
+    group: Annotated[NameStr, Meta(description="The kind of the items: test, model, project.")]
+    item: Annotated[PathOrPaths, Meta(description="Where the item's name stands.")]
+    used: Annotated[ValueField | UnsetType, Meta(description="What the item uses.")] = UNSET
+    cost: Annotated[ValueField | UnsetType, Meta(description="What the item costs.")] = UNSET
+    currency: Annotated[CurrencyField | UnsetType, Meta(description="The currency of `cost`.")] = (
+        UNSET
+    )
+    unit: Annotated[str | UnitText, Meta(description="The vendor's unit of `used`.")] = "quantity"
+    reduce: Annotated[
+        HowWord | ReduceText, Meta(description="How several rows of one item become one number.")
+    ] = "sum"
+    top: Annotated[
+        PositiveInt | UnsetType, Meta(description='Keep the largest, sum the rest as "other".')
+    ] = UNSET
+    lower: Annotated[bool, Meta(description="Write the item's name in small letters.")] = False
+    always: Annotated[bool, Meta(description="Publish it also without `items: true`.")] = False
+
+
+class Items(msgspec.Struct, frozen=True, kw_only=True):
+    """A breakdown of a resource, or of the cost: one series an item.
+
+    ``group`` names the kind of the breakdown (test, model, project), ``item`` finds the label's
+    text (null is ""). Exactly one of ``used`` and ``cost`` is set. ``top`` keeps the largest and
+    sums the rest as ``other``. Rows of one item are reduced by ``reduce``, by default summed.
+    """
+
+    collector: str
+    resource: NameParts
+    group: str
+    item: tuple[Selector, ...]
+    lower: bool = False
+    rows: Rows
+    unit: UnitRule
+    used: Value | None = None
+    cost: Value | None = None
+    currency: tuple[Selector, ...] = ()
+    fixed_currency: Template | None = None
+    reduce: Reduce = Reduce(how=How.SUM)
+    top: int | None = None
+    always: bool = False  # published without `items: true`
 
 
 def compile_items(place: ErrorLocation, text: ItemsText, terms: RuleContext) -> Items:
@@ -523,6 +493,22 @@ def _item_value(
                     f'An item has no "{key}" of its own. Write it one level up.'
                 )
     return values.compile_value(place, text, role, names)
+
+
+class PlanText(Strict, kw_only=True, frozen=True):
+    """Where the account's plan is named."""
+
+    path: Annotated[PathOrPaths, Meta(description="Where its name stands.")]
+    collector: Annotated[
+        str | UnsetType, Meta(description="The collector whose answer is read; default the first.")
+    ] = UNSET
+
+
+class AccountPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer names the account's plan: the ``plan`` label of ``usage_account_info``."""
+
+    collector: str
+    paths: tuple[Selector, ...]
 
 
 def compile_plan(

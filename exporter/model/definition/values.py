@@ -1,8 +1,8 @@
-"""How numbers are read from an answer.
+"""Numbers, units, reductions and times of an answer: how one of them is read.
 
-How answers become resources, costs and breakdowns, as text.
-
-Numbers, units, reductions and times of an answer.
+Paths are looked up in the scope of a row (``rows``): with names, they begin with one of these.
+A number is the first path that gives something, or the sum of all; its unit and its reduction are
+the rule's, unless it has its own. ``mapping.values`` reads by these rules.
 """
 
 import re
@@ -17,7 +17,7 @@ from exporter.kernel.jmes import Selector
 from exporter.kernel.problems import ErrorLocation
 from exporter.kernel.units import Kind, Unit
 from exporter.model.definition import parsers
-from exporter.model.definition.parsers import PathOrPaths, PathStr, Strict
+from exporter.model.definition.parsers import CodeFormat, PathOrPaths, PathStr, Strict
 from exporter.model.definition.rows import EachText, ScopeNames, check_names
 from exporter.model.families import Role
 
@@ -33,6 +33,18 @@ class How(StrEnum):
     LAST = "last"
 
 
+HowWord: TypeAlias = Literal["sum", "max", "min", "count", "first", "last"]
+
+
+class ReduceText(Strict, kw_only=True, frozen=True):
+    """How the rows of one series become one number."""
+
+    how: Annotated[HowWord, Meta(description="The operation.")]
+    by: Annotated[
+        PathStr | UnsetType, Meta(description="The time that `first` and `last` go by.")
+    ] = UNSET
+
+
 class Reduce(msgspec.Struct, frozen=True, kw_only=True):
     """``first`` and ``last`` go by the time at ``by``, or by position where it is not given."""
 
@@ -40,20 +52,20 @@ class Reduce(msgspec.Struct, frozen=True, kw_only=True):
     by: Selector | None = None
 
 
-class Missing(StrEnum):
-    """What null or absent means."""
+class UnitText(Strict, kw_only=True, frozen=True):
+    """The unit stands in the answer, as the vendor's own word."""
 
-    SKIP = "skip"  # no sample
-    ZERO = "zero"
-    FAIL = "fail"  # a schema failure
-
-
-class Zero(StrEnum):
-    """What a limit of 0 means."""
-
-    LIMIT = "limit"  # nothing is allowed: a limit like any other
-    UNKNOWN = "unknown"  # not applicable, not known yet
-    UNLIMITED = "unlimited"
+    source: Annotated[PathStr, Meta(description="Where the word stands.")] = field(name="from")
+    words: Annotated[
+        dict[str, str],
+        Meta(description="What the vendor's own words mean: {users: quantity}; GB is known."),
+    ] = field(default_factory=dict)
+    otherwise: Annotated[
+        str | UnsetType, Meta(description="What unknown words mean; without it they are a failure.")
+    ] = UNSET
+    regex: Annotated[
+        str | UnsetType, Meta(description="Takes group 1 out of the text: GB out of 12.5 GB.")
+    ] = UNSET
 
 
 class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,67 +83,33 @@ class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
     kinds: frozenset[Kind] = frozenset()
     pattern: re.Pattern[str] | None = None
 
-
-class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """How one number is read: the first path that gives something, or the sum of all (``add``).
-
-    ``pattern`` takes group 1 of a text; ``words`` turns texts into numbers; ``unlimited`` are the
-    sentinel values (numbers compare by value, texts without regard to case) of a limit;
-    ``unit`` and ``reduce`` override the rule's.
-    """
-
-    paths: tuple[Selector, ...]
-    add: bool = False
-    pattern: re.Pattern[str] | None = None
-    words: Mapping[str, float] = {}
-    missing: Missing = Missing.SKIP
-    unlimited: tuple[bool | float | str | None, ...] = ()
-    zero: Zero = Zero.LIMIT
-    unit: UnitRule | None = None
-    reduce: Reduce | None = None
-
-    @property
-    def absence_has_meaning(self) -> bool:
-        """Whether null or absent is a number or "no limit", and not only nothing."""
-        return self.missing is Missing.ZERO or None in self.unlimited
+    def describe(self, code: CodeFormat = str) -> str:
+        """Return the unit, or where its word stands and what words mean."""
+        if self.unit is not None:
+            return self.unit.name
+        place = "?" if self.path is None else code(self.path.text)
+        spellings: dict[str, list[str]] = {}
+        for word, unit in self.words.items():
+            spellings.setdefault(unit.name, []).append(code(word) if word else '""')
+        words = "; ".join(f"{unit}: {', '.join(found)}" for unit, found in spellings.items())
+        other = "" if self.otherwise is None else f"; any other word: {self.otherwise.name}"
+        return f"{place} tells, in units such as GB or its own words. {words}{other}"
 
 
-class Instant(msgspec.Struct, frozen=True, kw_only=True):
-    """A time in the answer, in any form that ``kernel.timestamps`` reads.
+class Missing(StrEnum):
+    """What null or absent means."""
 
-    ``zone`` names the zone of times that carry none.
-    """
-
-    paths: tuple[Selector, ...]
-    zone: str = "UTC"
+    SKIP = "skip"  # no sample
+    ZERO = "zero"
+    FAIL = "fail"  # a schema failure
 
 
-HowWord: TypeAlias = Literal["sum", "max", "min", "count", "first", "last"]
+class Zero(StrEnum):
+    """What a limit of 0 means."""
 
-
-class ReduceText(Strict, kw_only=True, frozen=True):
-    """How the rows of one series become one number."""
-
-    how: Annotated[HowWord, Meta(description="The operation.")]
-    by: Annotated[
-        PathStr | UnsetType, Meta(description="The time that `first` and `last` go by.")
-    ] = UNSET
-
-
-class UnitText(Strict, kw_only=True, frozen=True):
-    """The unit stands in the answer, as the vendor's own word."""
-
-    source: Annotated[PathStr, Meta(description="Where the word stands.")] = field(name="from")
-    words: Annotated[
-        dict[str, str],
-        Meta(description="What the vendor's own words mean: {users: quantity}; GB is known."),
-    ] = field(default_factory=dict)
-    otherwise: Annotated[
-        str | UnsetType, Meta(description="What unknown words mean; without it they are a failure.")
-    ] = UNSET
-    regex: Annotated[
-        str | UnsetType, Meta(description="Takes group 1 out of the text: GB out of 12.5 GB.")
-    ] = UNSET
+    LIMIT = "limit"  # nothing is allowed: a limit like any other
+    UNKNOWN = "unknown"  # not applicable, not known yet
+    UNLIMITED = "unlimited"
 
 
 class ValueText(Strict, kw_only=True, frozen=True):
@@ -177,6 +155,30 @@ class ValueText(Strict, kw_only=True, frozen=True):
 ValueField: TypeAlias = PathStr | list[PathStr] | ValueText
 
 
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """How one number is read: the first path that gives something, or the sum of all (``add``).
+
+    ``pattern`` takes group 1 of a text; ``words`` turns texts into numbers; ``unlimited`` are the
+    sentinel values (numbers compare by value, texts without regard to case) of a limit;
+    ``unit`` and ``reduce`` override the rule's.
+    """
+
+    paths: tuple[Selector, ...]
+    add: bool = False
+    pattern: re.Pattern[str] | None = None
+    words: Mapping[str, float] = {}
+    missing: Missing = Missing.SKIP
+    unlimited: tuple[bool | float | str | None, ...] = ()
+    zero: Zero = Zero.LIMIT
+    unit: UnitRule | None = None
+    reduce: Reduce | None = None
+
+    @property
+    def absence_has_meaning(self) -> bool:
+        """Whether null or absent is a number or "no limit", and not only nothing."""
+        return self.missing is Missing.ZERO or None in self.unlimited
+
+
 class InstantText(Strict, kw_only=True, frozen=True):
     """A time in the answer."""
 
@@ -187,6 +189,18 @@ class InstantText(Strict, kw_only=True, frozen=True):
 
 
 InstantField: TypeAlias = PathStr | list[PathStr] | InstantText
+
+
+class Instant(msgspec.Struct, frozen=True, kw_only=True):
+    """A time in the answer, in any form that ``kernel.timestamps`` reads.
+
+    ``zone`` names the zone of times that carry none.
+    """
+
+    paths: tuple[Selector, ...]
+    zone: str = "UTC"
+
+
 _ORDERED: Final = frozenset({How.FIRST, How.LAST})
 
 
@@ -223,6 +237,13 @@ def _check_value(place: ErrorLocation, text: ValueText, role: Role) -> None:
             (place / key).key_error(f'Only a limit has "{key}". Delete it.')
 
 
+def compile_scoped_path(place: ErrorLocation, text: str, names: ScopeNames) -> Selector:
+    """Compile a path that is looked up in the scope of a row."""
+    found = parsers.parse_path(place, text)
+    check_names(place, found, names)
+    return found
+
+
 def compile_scoped_paths(
     place: ErrorLocation, text: str | list[str] | UnsetType, names: ScopeNames
 ) -> tuple[Selector, ...]:
@@ -256,13 +277,6 @@ def compile_unit_rule(
         kinds=frozenset(kinds),
         pattern=parsers.parse_pattern(place / "regex", text.regex, groups=1),
     )
-
-
-def compile_scoped_path(place: ErrorLocation, text: str, names: ScopeNames) -> Selector:
-    """Compile a path that is looked up in the scope of a row."""
-    found = parsers.parse_path(place, text)
-    check_names(place, found, names)
-    return found
 
 
 def compile_reduce(

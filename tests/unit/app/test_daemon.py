@@ -8,7 +8,7 @@ from exporter.app.engine import World
 from exporter.app.observability import Observability
 from exporter.app.options import Options
 from exporter.config.credentials import SecretReader
-from exporter.kernel.secrets import Redactor
+from exporter.kernel.redactor import Redactor
 from exporter.model.target import Plan
 from tests.support.vendor import NOW
 

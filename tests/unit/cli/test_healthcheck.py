@@ -164,7 +164,7 @@ def test_without_flags_it_asks_the_first_process_of_the_container(
     file.write_text("\0".join(words))
     monkeypatch.setattr(healthcheck, "FIRST_PROCESS", str(file))
     args = argparse.ArgumentParser()
-    healthcheck.arguments(args)
+    healthcheck.add_healthcheck(args)
     assert healthcheck._addresses(args.parse_args([])) == (f"http://127.0.0.1:{port}/u/-/healthy",)
 
 
@@ -179,13 +179,13 @@ def test_another_first_process_says_nothing(
         file.write_text(words)
     monkeypatch.setattr(healthcheck, "FIRST_PROCESS", str(file))
     args = argparse.ArgumentParser()
-    healthcheck.arguments(args)
+    healthcheck.add_healthcheck(args)
     assert healthcheck._addresses(args.parse_args([])) == ("http://127.0.0.1:10187/-/healthy",)
 
 
 def test_with_a_web_configuration_it_asks_with_tls_and_then_without() -> None:
     args = argparse.ArgumentParser()
-    healthcheck.arguments(args)
+    healthcheck.add_healthcheck(args)
     given = args.parse_args(["--web.config.file=web.yaml", "--web.listen-address=[::]:1"])
     assert healthcheck._addresses(given) == (
         "https://[::1]:1/-/healthy",

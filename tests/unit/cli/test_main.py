@@ -79,7 +79,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("exporter.cli.check.load_plan", interrupt)
+    monkeypatch.setattr("exporter.cli.commands.load_plan", interrupt)
     assert main(["check"]) == 130
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from exporter.fetch.authorize import secret_headers, secret_userinfo
 from exporter.fetch.classify import excerpt
-from exporter.kernel.secrets import Redactor, Secret
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import Secret
 from tests.support.fetching import CANARY, an_answer
 
 ODD = 'p@ss/w+rd "ü" & 100%'

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.kernel.override import override
-from exporter.kernel.secrets import MASK, Redactor, Secret, hide_tokens, is_secret_name
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import MASK, Secret, hide_tokens, is_secret_name
 
 CANARY = "canary-5f1e/öäü+x"
 
@@ -103,7 +104,7 @@ def test_an_empty_secret_masks_nothing() -> None:
 def test_the_oldest_secret_is_forgotten_when_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("exporter.kernel.secrets._MOST_SECRETS", 2)
+    monkeypatch.setattr("exporter.kernel.redactor._MOST_SECRETS", 2)
     redactor = knowing("first-secret", "second-secret", "second-secret", "%third")
     assert redactor.text("first-secret second-secret %third") == f"first-secret {MASK} {MASK}"
 

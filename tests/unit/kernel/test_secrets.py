@@ -7,7 +7,8 @@ import traceback
 import msgspec
 import pytest
 
-from exporter.kernel.secrets import MASK, Secret, clip, redact_text, redact_url
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import MASK, Secret, clip, redact_url
 
 TEXT = "s3cr3t-Tok3n/+&=é"
 SECRET = Secret(TEXT)
@@ -121,7 +122,7 @@ def test_a_secret_may_hold_what_is_no_utf_8() -> None:
     odd = Secret("a\udcff")  # a byte 0xff in an environment variable
     assert odd == Secret("a\udcff")
     assert len(odd.digest()) == 16
-    assert redact_text("x a\udcff y", [odd]) == "x <secret> y"
+    assert Redactor([odd]).text("x a\udcff y") == "x <secret> y"
 
 
 @pytest.mark.parametrize(
@@ -204,9 +205,8 @@ def test_a_huge_hostile_url_is_redacted_in_time() -> None:
     ],
 )
 def test_a_secret_is_found_as_it_is_written_in_urls_and_json(written: str) -> None:
-    assert (
-        redact_text(f"GET https://h/?q={written}: no", [SECRET]) == "GET https://h/?q=<secret>: no"
-    )
+    clean = Redactor([SECRET]).text(f"GET https://h/?q={written}: no")
+    assert clean == "GET https://h/?q=<secret>: no"
 
 
 def test_a_secret_is_found_as_php_and_web_pages_write_it() -> None:
@@ -218,16 +218,16 @@ def test_a_secret_is_found_as_php_and_web_pages_write_it() -> None:
         "a/b&#34;c&#39;d&amp;e",
         "a/b\"c'd&amp;e",
     ):
-        assert redact_text(f"<p>{text}</p>", [secret]) == f"<p>{MASK}</p>"
+        assert Redactor([secret]).text(f"<p>{text}</p>") == f"<p>{MASK}</p>"
 
 
 def test_the_longer_of_two_secrets_goes_first() -> None:
-    text = redact_text("abc abcdef", [Secret("abc"), Secret("abcdef")])
+    text = Redactor([Secret("abc"), Secret("abcdef")]).text("abc abcdef")
     assert text == "<secret> <secret>"
 
 
 def test_an_empty_secret_hides_nothing() -> None:
-    assert redact_text("abc", [Secret("")]) == "abc"
+    assert Redactor([Secret("")]).text("abc") == "abc"
 
 
 @pytest.mark.parametrize(
@@ -239,19 +239,19 @@ def test_an_empty_secret_hides_nothing() -> None:
     ],
 )
 def test_a_secret_of_a_few_letters_is_masked_as_a_word(text: str, clean: str) -> None:
-    assert redact_text(text, [Secret("k")]) == clean
+    assert Redactor([Secret("k")]).text(text) == clean
 
 
 def test_a_secret_of_six_letters_is_masked_inside_words() -> None:
-    assert redact_text("xabcdefx", [Secret("abcdef")]) == "x<secret>x"
+    assert Redactor([Secret("abcdef")]).text("xabcdefx") == "x<secret>x"
 
 
 def test_a_text_without_secrets_stays() -> None:
-    assert redact_text("abc", []) == "abc"
+    assert Redactor([]).text("abc") == "abc"
 
 
 def test_a_secret_that_is_a_word_of_the_mask_leaves_the_mask_whole() -> None:
-    assert redact_text("secret x", [Secret("secret"), Secret("x")]) == "<secret> <secret>"
+    assert Redactor([Secret("secret"), Secret("x")]).text("secret x") == "<secret> <secret>"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_secret_is_found_as_python_shows_texts_in_messages(text: str) -> None:
     secret = Secret(text)
     quoting = (text, {"key": text}, f"key {text}!", f"key=\"{text}\", 's'", [f'"{text}"'])
     for shown in map(repr, quoting):
-        clean = redact_text(f"failed with {shown}", [secret])
+        clean = Redactor([secret]).text(f"failed with {shown}")
         assert MASK in clean
         assert text not in clean
         assert repr(text)[1:-1] not in clean

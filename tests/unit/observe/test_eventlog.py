@@ -5,7 +5,7 @@ from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
     Event,
-    LedgerTrouble,
+    LedgerStatus,
     PollCrashed,
     RunnerRecovered,
     SchemaNote,
@@ -133,7 +133,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trouble_with_the_ledger_is_said_on_its_edges() -> None:
     journal = Journal()
     for ok in (True, False, False, True, True, False):
-        journal.note(LedgerTrouble(ok=ok, detail="disk full"))
+        journal.note(LedgerStatus(ok=ok, detail="disk full"))
     assert [level for level, _ in journal.written()] == ["error", "info", "error"]
 
 

@@ -1,4 +1,4 @@
-from exporter.model.events import LedgerTrouble
+from exporter.model.events import LedgerStatus
 from exporter.model.outcome import Reason, Unchanged
 from exporter.observe.history import FailedPoll, PollHistory, RecentPolls, SuccessfulPoll
 from tests.support.events import NOON, a_failure, a_poll, finished
@@ -48,5 +48,5 @@ def test_removed_targets_are_forgotten() -> None:
 
 def test_other_events_are_no_history() -> None:
     history = PollHistory()
-    history(LedgerTrouble(ok=False, detail="disk full"))
+    history(LedgerStatus(ok=False, detail="disk full"))
     assert history.recent("") == RecentPolls()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.kernel.override import override
-from exporter.kernel.secrets import Redactor, Secret
+from exporter.kernel.redactor import Redactor
+from exporter.kernel.secrets import Secret
 from exporter.observe.logs import Form, Log, Output, set_up
 
 CANARY = "canary-5f1e"

@@ -12,7 +12,7 @@ from exporter.kernel.exposition_text import Dialect
 from exporter.model.events import (
     ConfigLoaded,
     ConfigRejected,
-    LedgerTrouble,
+    LedgerStatus,
     PollFinished,
     SeriesDropped,
     WaitCut,
@@ -220,7 +220,7 @@ def test_losses_of_the_state_are_counted() -> None:
     daemon = Daemon()
     assert daemon.value("usage_exporter_state_failures_total") == 0
     for ok in (False, True, False):
-        daemon.metrics(LedgerTrouble(ok=ok, detail="the disk is full"))
+        daemon.metrics(LedgerStatus(ok=ok, detail="the disk is full"))
     assert daemon.value("usage_exporter_state_failures_total") == 2
 
 

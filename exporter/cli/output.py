@@ -1,7 +1,9 @@
-"""``once``: one poll of each target, exposition to stdout or to a textfile-collector file."""
+"""Where the exposition of ``once`` goes: stdout, or what ``--output`` names.
 
-import argparse
-import asyncio
+A regular file is replaced as a whole, because node_exporter's textfile collector may read it at
+any moment. Links are followed; pipes, terminals and open descriptors are written to.
+"""
+
 import errno
 import os
 import re
@@ -10,107 +12,40 @@ import sys
 import tempfile
 from pathlib import Path
 
-from exporter.cli import exits
-from exporter.cli.options import add_config, add_log, lean_imports, show
-from exporter.config.plan import load_plan
-from exporter.kernel.problems import did_you_mean
-from exporter.model.target import Plan, Rejected
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``once``."""
-    add_config(parser)
-    parser.add_argument("--target", metavar="NAME", default="", help="poll this target alone")
-    parser.add_argument(
-        "--output",
-        metavar="FILE.prom",
-        default="",
-        help="write there instead of to stdout: a file is replaced as a whole (node_exporter's"
-        " textfile collector), a link is followed, a pipe or device is written to",
-    )
-    add_log(parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Poll and print. 1: bad configuration, 2: unknown target, 5: any poll failed."""
-    plan = load_plan(args.config_file, environ=os.environ, secrets_required=False)
-    if isinstance(plan, Rejected):
-        show(plan.problems)
-        return exits.CONFIG
-    show(plan.warnings)
-    if args.target and args.target not in plan.targets:
-        known = did_you_mean(args.target, plan.targets)
-        sys.stderr.write(f'--target: "{args.target}" is no target of {args.config_file}.{known}\n')
-        return exits.USAGE
-    try:
-        if args.output:
-            _check_output(args.output)  # before the vendors are asked in vain
-        exposition, failed = asyncio.run(_poll(plan, args))
-        if args.output:
-            _write_output(args.output, exposition)
-        else:
-            _print(exposition)
-    except _OutputError as error:
-        sys.stderr.write(f"--output: cannot write {args.output}: {error}\n")
-        return exits.CONFIG
-    return exits.POLLS if failed else exits.FINE
-
-
-async def _poll(plan: Plan, args: argparse.Namespace) -> tuple[bytes, bool]:
-    with lean_imports():
-        from exporter.app.once import once  # noqa: PLC0415 - a bad configuration is told first
-
-    result = await once(
-        plan,
-        only=args.target,
-        log_level=args.log_level,
-        log_format=args.log_format,
-        stream=sys.stderr,
-    )
-    return result.exposition(), result.failed
-
-
-def _print(exposition: bytes) -> None:
-    sys.stdout.buffer.write(exposition)
-    sys.stdout.flush()
-
-
-# ------------------------------------------------------------------------------ --output
-
 _DESCRIPTORS = re.compile(r"/proc/\d+(?:/task/\d+)?/fd")
 _STDOUT, _STDERR = 1, 2
 
 
-class _OutputError(Exception):
+class OutputError(Exception):
     """What --output names cannot be written; the words say why."""
 
 
-def _check_output(name: str) -> None:
-    """Raise _OutputError for what could not be written whatever the exposition is."""
+def check(name: str) -> None:
+    """Raise OutputError for what could not be written whatever the exposition is."""
     found = _stat(name)
     if found and (_is_open_as(_STDOUT, found) or _is_open_as(_STDERR, found)):
         return
     mode = found.st_mode if found else stat.S_IFREG | 0o644
     if stat.S_ISDIR(mode):
-        raise _OutputError(f"it is a folder. Name a file in it: {name.rstrip('/')}/usage.prom")
+        raise OutputError(f"it is a folder. Name a file in it: {name.rstrip('/')}/usage.prom")
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         kind = "disk" if stat.S_ISBLK(mode) else "socket"
-        raise _OutputError(f"it is a {kind}. Name a file, a pipe or a terminal.")
+        raise OutputError(f"it is a {kind}. Name a file, a pipe or a terminal.")
     if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
         # Replacing asks for the folder's permission alone, and root is asked for none.
-        raise _OutputError("it is read-only. Delete it, or allow writing: chmod u+w.")
+        raise OutputError("it is read-only. Delete it, or allow writing: chmod u+w.")
     if found and not os.access(name, os.W_OK):
-        raise _OutputError("this user may not write it.")
+        raise OutputError("this user may not write it.")
     if stat.S_ISREG(mode) and not _is_descriptor(Path(name)):
         folder = Path(os.path.realpath(name)).parent
         if not folder.is_dir():
-            raise _OutputError(f"there is no folder {folder}. Make it.")
+            raise OutputError(f"there is no folder {folder}. Make it.")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise _OutputError(f"this user may make no file in {folder}.")
+            raise OutputError(f"this user may make no file in {folder}.")
 
 
-def _write_output(name: str, content: bytes) -> None:
-    """Write to what `name` leads to. Raises _OutputError.
+def write(name: str, content: bytes) -> None:
+    """Write to what `name` leads to. Raises OutputError.
 
     A regular file is replaced as a whole, so that no reader sees half of it; links to it stay
     (hard links keep the old content), and so do its owner and permissions where this user may set
@@ -118,7 +53,7 @@ def _write_output(name: str, content: bytes) -> None:
     """
     found = _stat(name)
     if found and _is_open_as(_STDOUT, found):
-        _print(content)
+        print_bytes(content)
         return
     try:
         if found and _is_open_as(_STDERR, found):
@@ -129,17 +64,17 @@ def _write_output(name: str, content: bytes) -> None:
         else:
             _replace(Path(os.path.realpath(name)), content, found)
     except OSError as error:
-        raise _OutputError(_why(error)) from error
+        raise OutputError(_why(error)) from error
 
 
 def _stat(name: str) -> os.stat_result | None:
-    """Return what a path leads to, None when nothing is there yet. Raises _OutputError."""
+    """Return what a path leads to, None when nothing is there yet. Raises OutputError."""
     try:
         return Path(name).stat()
     except FileNotFoundError:
         return None
     except OSError as error:  # a part of the path is no folder, links that go round in a circle
-        raise _OutputError(_why(error)) from error
+        raise OutputError(_why(error)) from error
 
 
 def _is_open_as(descriptor: int, found: os.stat_result) -> bool:
@@ -195,3 +130,9 @@ def _why(error: OSError) -> str:
             return "it is mounted by itself and cannot be replaced. Mount its folder."
         case _:
             return f"{error.strerror or error}"
+
+
+def print_bytes(content: bytes) -> None:
+    """Write to stdout as it is: its encoding is not the terminal's business."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()

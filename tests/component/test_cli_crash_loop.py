@@ -61,7 +61,7 @@ def noting(times: Times, answer: VendorResponse) -> Callable[[VendorRequest], Ve
 
 @pytest.mark.slow
 async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) -> None:
-    dice, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
+    rng, well, down, lives = random.Random(4), Times(), Times(), 0  # noqa: S311 - no secret
     down.bell = well.bell
     meter = MeteredVendor(usage=noting(well, json_response({"rows": [row()]})))
     other = MeteredVendor(usage=noting(down, json_response({}, status=500)))
@@ -77,7 +77,7 @@ async def test_a_crash_loop_polls_no_faster_than_the_interval(tmp_path: Path) ->
             await well.soon(patience)
             if patience == 60.0:
                 patience = 1.5 + time.monotonic() - began  # of which a busy machine takes its share
-            await asyncio.sleep(dice.choice((0.0, 0.005, 0.05, 0.3)))  # at once, or in the midst
+            await asyncio.sleep(rng.choice((0.0, 0.005, 0.05, 0.3)))  # at once, or in the midst
             process.send_signal(signal.SIGKILL)
             await process.wait()
     assert lives > max(len(well), len(down))

@@ -92,15 +92,15 @@ def is_true(found: Restored) -> bool:
 
 @pytest.mark.timeout(240)
 async def test_500_flipped_bits_end_no_start_and_invent_nothing(good: Path) -> None:
-    dice = random.Random(9)  # noqa: S311 - no secret
+    rng = random.Random(9)  # noqa: S311 - no secret
     content = good.read_bytes()
     file = good.with_name("state.db")
     aside = skipped = 0
     for turn in range(500):
         spoilt = bytearray(content)
         # The header and the schema are a small part of the file, and the worst one to lose.
-        place = dice.randrange(4096) if turn % 3 == 0 else dice.randrange(len(content))
-        spoilt[place] ^= 1 << dice.randrange(8)
+        place = rng.randrange(4096) if turn % 3 == 0 else rng.randrange(len(content))
+        spoilt[place] ^= 1 << rng.randrange(8)
         file.write_bytes(spoilt)
         found, events = await lived_through(file)
         assert is_true(found), (turn, place)
@@ -113,14 +113,14 @@ async def test_500_flipped_bits_end_no_start_and_invent_nothing(good: Path) -> N
 
 
 async def test_50_values_of_a_wrong_type_cost_their_rows(good: Path) -> None:
-    dice = random.Random(9)  # noqa: S311 - no secret
+    rng = random.Random(9)  # noqa: S311 - no secret
     file = good.with_name("state.db")
     skipped = 0
     for turn in range(50):
         table, column = COLUMNS[turn % len(COLUMNS)]
         shutil.copy(good, file)
         with contextlib.closing(sqlite3.connect(file)) as connection:
-            value = dice.choice(WRONG)
+            value = rng.choice(WRONG)
             where = f"WHERE rowid = {1 + turn % 12}" if table in ("readings", "targets") else ""
             with connection, contextlib.suppress(sqlite3.IntegrityError):
                 connection.execute(f"UPDATE {table} SET {column} = ? {where}", (value,))  # noqa: S608 - constants

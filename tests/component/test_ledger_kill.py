@@ -142,13 +142,13 @@ def kill_and_look(path: Path, pid: int, pipe: int, report: Report) -> None:
 
 def kill(directory: str, kills: int, seed: int) -> Report:
     """Keep SLOTS writers running, each at its own file, until enough were killed."""
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    rng = random.Random(seed)  # noqa: S311 - no secret
     report = Report()
     ends: list[tuple[float, Path, int, int]] = []
     paths = [Path(directory) / f"state-{slot}.db" for slot in range(SLOTS)]
     while report.kills < kills:
         for path in paths:
-            life = dice.uniform(*dice.choice(((0.0, 0.1), (0.0, 0.6), (1.1, 1.6))))
+            life = rng.uniform(*rng.choice(((0.0, 0.1), (0.0, 0.6), (1.1, 1.6))))
             ends.append((time.monotonic() + life, path, *start(path)))
         paths = []
         ends.sort()

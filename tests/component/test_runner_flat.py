@@ -41,11 +41,9 @@ class Life:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.polls = 0
-        self.dice = random.Random(4)  # noqa: S311 - a simulation
+        self.rng = random.Random(4)  # noqa: S311 - a simulation
         self.sizes: list[Size] = []
-        self.runner = Runner(
-            poll=self.poll, emit=self.hear, wall=self.wall, random=self.dice.random
-        )
+        self.runner = Runner(poll=self.poll, emit=self.hear, wall=self.wall, random=self.rng.random)
 
     def wall(self) -> float:
         return EPOCH + self.loop.time()
@@ -55,7 +53,7 @@ class Life:
 
     async def poll(self, job: Job) -> Poll:
         await asyncio.sleep(0)
-        turn = self.dice.getrandbits(16)
+        turn = self.rng.getrandbits(16)
         outcome: Failure | Unchanged = Unchanged()
         if turn % 2:
             reason = FAILURES[turn // 2 % 4]

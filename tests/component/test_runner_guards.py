@@ -157,7 +157,7 @@ async def test_a_listener_that_raises_stops_nothing_and_is_reported() -> None:
     assert "abc" not in str(reports)
 
 
-async def test_dice_that_break_the_runner_itself_do_not_stop_it() -> None:
+async def test_a_random_source_that_raises_does_not_stop_the_runner() -> None:
     rolls = itertools.chain([0.0, None], itertools.repeat(0.0))
 
     def random() -> float:

@@ -25,9 +25,20 @@ TEXTS = [
 
 RETIRED = {
     "blabber": "EchoingVendor",
+    "cue": "planned fault",
+    "cues": "planned faults",
+    "desk": "DefinitionTrial",
+    "dice": "random, rng",
     "gist": "summary",
+    "keyring": "Credentials",
+    "lane": "BudgetQueue",
+    "lanes": "queues",
     "rig": "EngineHarness",
+    "roster": "JobTable",
     "shelves": "ExpositionCache",
+    "sketch": "infer",
+    "spot": "ErrorLocation",
+    "spots": "locations",
     "teller": "Redactor",
     "warp": "AdjustableLoop",
 }

@@ -85,7 +85,7 @@ class Everything(RuleBasedStateMachine):
         self.left: dict[tuple[str, str], tuple[float, float]] = {}  # when forgotten, and `won`
         self.faults: list[Event] = []
         self.killed = False
-        self.dice = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
+        self.rng = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
 
     # ------------------------------------------------------------------------------- the exporter
 
@@ -135,7 +135,7 @@ class Everything(RuleBasedStateMachine):
         async def begin() -> None:
             plan = plan_from(self.folder, self.document())
             self.process = Process(
-                plan, self.vendors, wall=self.clock, emit=self.hear, random=lambda: next(self.dice)
+                plan, self.vendors, wall=self.clock, emit=self.hear, random=lambda: next(self.rng)
             )
             await self.process.start()
 

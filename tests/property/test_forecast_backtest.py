@@ -30,46 +30,42 @@ class Month(NamedTuple):
     final: float
 
 
-def noise(dice: random.Random) -> list[float]:
-    return [dice.lognormvariate(0, 0.15) for _ in range(DAYS)]
+def noise(rng: random.Random) -> list[float]:
+    return [rng.lognormvariate(0, 0.15) for _ in range(DAYS)]
 
 
-def steady(dice: random.Random) -> list[float]:
-    return noise(dice)
+def steady(rng: random.Random) -> list[float]:
+    return noise(rng)
 
 
-def weekdays(dice: random.Random) -> list[float]:
-    first = dice.randrange(7)
-    return [
-        day * (0.2 if (first + number) % 7 > 4 else 1) for number, day in enumerate(noise(dice))
-    ]
+def weekdays(rng: random.Random) -> list[float]:
+    first = rng.randrange(7)
+    return [day * (0.2 if (first + number) % 7 > 4 else 1) for number, day in enumerate(noise(rng))]
 
 
-def weekends(dice: random.Random) -> list[float]:
-    first = dice.randrange(7)
-    return [
-        day * (2.5 if (first + number) % 7 > 4 else 1) for number, day in enumerate(noise(dice))
-    ]
+def weekends(rng: random.Random) -> list[float]:
+    first = rng.randrange(7)
+    return [day * (2.5 if (first + number) % 7 > 4 else 1) for number, day in enumerate(noise(rng))]
 
 
-def bursts(dice: random.Random) -> list[float]:
-    days = noise(dice)
-    for number in dice.sample(range(DAYS), 3):
-        days[number] *= dice.uniform(4, 10)
+def bursts(rng: random.Random) -> list[float]:
+    days = noise(rng)
+    for number in rng.sample(range(DAYS), 3):
+        days[number] *= rng.uniform(4, 10)
     return days
 
 
-def growth(dice: random.Random) -> list[float]:
-    return [day * (1 + 2 * number / DAYS) for number, day in enumerate(noise(dice))]
+def growth(rng: random.Random) -> list[float]:
+    return [day * (1 + 2 * number / DAYS) for number, day in enumerate(noise(rng))]
 
 
-def decline(dice: random.Random) -> list[float]:
-    return [day * (3 - 2 * number / DAYS) for number, day in enumerate(noise(dice))]
+def decline(rng: random.Random) -> list[float]:
+    return [day * (3 - 2 * number / DAYS) for number, day in enumerate(noise(rng))]
 
 
-def step(dice: random.Random) -> list[float]:
-    turn, factor = dice.randrange(5, 25), dice.choice([0.3, 0.5, 2.0, 3.0])
-    return [day * (factor if number >= turn else 1) for number, day in enumerate(noise(dice))]
+def step(rng: random.Random) -> list[float]:
+    turn, factor = rng.randrange(5, 25), rng.choice([0.3, 0.5, 2.0, 3.0])
+    return [day * (factor if number >= turn else 1) for number, day in enumerate(noise(rng))]
 
 
 def hourly(days: Sequence[float]) -> list[float]:
@@ -83,22 +79,22 @@ def hourly(days: Sequence[float]) -> list[float]:
     return shown
 
 
-def prompt(days: Sequence[float], dice: random.Random) -> list[float]:
+def prompt(days: Sequence[float], rng: random.Random) -> list[float]:
     return hourly(days)
 
 
-def late(days: Sequence[float], dice: random.Random) -> list[float]:
+def late(days: Sequence[float], rng: random.Random) -> list[float]:
     """A batch each morning at six, with everything up to midnight."""
     true = hourly(days)
     return [true[max(0, (hour - 6) // 24 * 24)] for hour in range(len(true))]
 
 
-def corrected(days: Sequence[float], dice: random.Random) -> list[float]:
+def corrected(days: Sequence[float], rng: random.Random) -> list[float]:
     """Three times a month the last two days are counted 2 to 8 % of the total too high."""
     shown = hourly(days)
     for _ in range(3):
-        until = dice.randrange(3, DAYS) * 24
-        excess = dice.uniform(0.02, 0.08) * shown[until]
+        until = rng.randrange(3, DAYS) * 24
+        excess = rng.uniform(0.02, 0.08) * shown[until]
         for hour in range(until - 48, until):
             shown[hour] += excess * (hour - until + 48) / 48
     return shown
@@ -119,9 +115,9 @@ KINDS: dict[str, tuple[Callable[..., list[float]], Callable[..., list[float]]]] 
 
 def months(kind: str) -> list[Month]:
     usage, vendor = KINDS[kind]
-    dice = random.Random(kind)  # noqa: S311 - the same months in every run
-    made = [usage(dice) for _ in range(MONTHS)]
-    return [Month(vendor(days, dice), sum(days)) for days in made]
+    rng = random.Random(kind)  # noqa: S311 - the same months in every run
+    made = [usage(rng) for _ in range(MONTHS)]
+    return [Month(vendor(days, rng), sum(days)) for days in made]
 
 
 def mean_error(kind: str, history_from: int | None) -> tuple[float, float]:

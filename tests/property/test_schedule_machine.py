@@ -144,7 +144,7 @@ class Schedules(RuleBasedStateMachine):
         self.rotated: dict[str, float] = {}
         self.running: set[str] = set()
         self.good: set[str] = set()
-        self.dice = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
+        self.rng = itertools.cycle([0.0, 0.25, 0.5, 0.75, 0.99])
 
     # ------------------------------------------------------------------------------- the vendors
 
@@ -232,7 +232,7 @@ class Schedules(RuleBasedStateMachine):
                 poll=self.poll,
                 emit=self.events,
                 wall=self.wall,
-                random=lambda: next(self.dice),
+                random=lambda: next(self.rng),
                 concurrency=Concurrency(polls=4),
             )
 

@@ -42,7 +42,7 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> DefinitionTrial:
+def trial(tmp_path: Path) -> DefinitionTrial:
     return DefinitionTrial(tmp_path)
 
 
@@ -138,22 +138,22 @@ def test_a_page_has_what_a_target_sets_and_what_comes_out(
 
 
 def test_a_page_of_a_file_of_ones_own(
-    desk: DefinitionTrial, capsys: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["providers", "show", str(desk.file)]) == 0
+    assert main(["providers", "show", str(trial.file)]) == 0
     page = capsys.readouterr().out
     assert page.startswith("METER\n")
-    assert f"defined in {desk.file}" in page
+    assert f"defined in {trial.file}" in page
     assert "GET https://YOUR_HOST/usage" in page
-    assert main(["providers", "show", str(desk.file), "--yaml"]) == 0
+    assert main(["providers", "show", str(trial.file), "--yaml"]) == 0
     assert capsys.readouterr().out == DEFINITION
 
 
 def test_a_page_of_a_broken_file_is_its_problems(
-    desk: DefinitionTrial, capsys: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
-    assert main(["providers", "show", str(desk.file)]) == 1
+    trial.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
+    assert main(["providers", "show", str(trial.file)]) == 1
     assert 'Did you mean "collectors"?' in capsys.readouterr().err
     assert main(["providers", "show", "missing.yaml"]) == 1
     assert "missing.yaml" in capsys.readouterr().err
@@ -266,9 +266,9 @@ def test_a_new_definition_needs_its_folder(
 
 
 def test_answers_that_fit_give_their_series(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert desk.test(AT) == 0
+    assert trial.test(AT) == 0
     told = capfd.readouterr()
     assert 'usage_bytes{provider="meter",account="test",resource="traffic"} 250' in told.out
     assert 'usage_limit_quantity{provider="meter",account="test",resource="seats"} 5' in told.out
@@ -276,13 +276,13 @@ def test_answers_that_fit_give_their_series(
 
 
 def test_pages_are_read_in_their_order(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (desk.answers / "usage.json").unlink()
+    (trial.answers / "usage.json").unlink()
     for number in range(1, 12):
         link = f"/usage?page={number + 1}" if number < 11 else None
-        desk.put(f"usage.{number}.json", {"rows": [row(f"r{number}")], "next": link})
-    assert desk.test(AT) == 0
+        trial.put(f"usage.{number}.json", {"rows": [row(f"r{number}")], "next": link})
+    assert trial.test(AT) == 0
     out = capfd.readouterr().out
     order = [
         line.split('resource="')[1].split('"')[0]
@@ -293,10 +293,10 @@ def test_pages_are_read_in_their_order(
 
 
 def test_a_path_that_finds_nothing_is_a_complaint(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    desk.put("seats.json", {"used": 3})
-    assert desk.test(AT) == 1
+    trial.put("seats.json", {"used": 3})
+    assert trial.test(AT) == 1
     assert "seats: seats limit: limit: nothing" in capfd.readouterr().err
 
 
@@ -311,35 +311,35 @@ def test_a_path_that_finds_nothing_is_a_complaint(
     ids=["cut", "no list", "no number", "empty"],
 )
 def test_a_bad_answer_is_a_complaint(
-    desk: DefinitionTrial, name: str, content: str, words: str, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, name: str, content: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (desk.answers / name).write_text(content)
-    assert desk.test() == 1
+    (trial.answers / name).write_text(content)
+    assert trial.test() == 1
     told = capfd.readouterr().err
     assert words in told
     assert "Traceback" not in told
 
 
 def test_a_missing_answer_is_a_complaint(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (desk.answers / "seats.json").unlink()
-    assert desk.test() == 1
+    (trial.answers / "seats.json").unlink()
+    assert trial.test() == 1
     assert "seats: no answer" in capfd.readouterr().err
 
 
 def test_a_broken_definition_is_told(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    desk.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
-    assert desk.test() == 1
+    trial.file.write_text(DEFINITION.replace("collectors:", "colectors:"))
+    assert trial.test() == 1
     assert 'Did you mean "collectors"?' in capfd.readouterr().err
 
 
 def test_a_parameter_that_does_not_exist_is_told(
-    desk: DefinitionTrial, capfd: pytest.CaptureFixture[str]
+    trial: DefinitionTrial, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert desk.test("--param=sight=a") == 1
+    assert trial.test("--param=sight=a") == 1
     assert 'Did you mean "site"?' in capfd.readouterr().err
 
 
@@ -348,6 +348,6 @@ def test_a_folder_with_brackets_is_no_pattern(
 ) -> None:
     folder = tmp_path / "my [odd] folder"
     folder.mkdir()
-    desk = DefinitionTrial(folder)
-    desk.test()
+    trial = DefinitionTrial(folder)
+    trial.test()
     assert "usage_bytes{" in capfd.readouterr().out

@@ -1,13 +1,13 @@
 """A poll of a vendor, from top to bottom: prepare, sign, send, classify, next page, payload.
 
 `Client` keeps what outlives a poll: connections, log-in tokens, rendered requests and ETags.
-`_Poll` is one poll of one collector of a target; its methods stand in the order in which they run:
+`Attempt` is one poll of a collector; its methods stand in the order in which they run:
 
     run → _read_pages → _read_page → _sign (→ _log_in) → _send → _classify
 
 The steps are pure and stand in modules of their own (`request`, `authorize`, `classify`,
 `ratelimit`, `paginate`); `transport` alone touches the network. A step that ends the poll raises:
-`_PollFailedError` with the failure, or an error of its own, of which `_failure` makes one.
+`_FailedError` with the failure, or an error of its own, of which `_failure` makes one.
 
 Nothing here retries or sleeps: that is the scheduler's.
 """
@@ -153,7 +153,7 @@ class Client:
                 prepared.credentials = credentials
         except Exception as error:  # noqa: BLE001 - a fetch never raises; its failure says why
             return Fetched(result=_failure(error))
-        poll = _Poll(
+        attempt = Attempt(
             self,
             prepared,
             credentials,
@@ -163,15 +163,15 @@ class Client:
             excerpts=excerpts,
         )
         try:
-            result: tuple[Payload, ...] | Unchanged | Failure = await poll.run()
+            result: tuple[Payload, ...] | Unchanged | Failure = await attempt.run()
         except Exception as error:  # noqa: BLE001 - as above
             result = _failure(error)
             detail = clip(credentials.redactor.text(result.detail), _LONGEST_DETAIL)
             result = msgspec.structs.replace(result, detail=detail)
         else:
-            if poll.etag is not None:
-                self._etags[key] = poll.etag
-        return Fetched(result=result, rate=poll.rate, exchanges=tuple(poll.exchanges))
+            if attempt.etag is not None:
+                self._etags[key] = attempt.etag
+        return Fetched(result=result, rate=attempt.rate, exchanges=tuple(attempt.exchanges))
 
     def forget(self, target: Target, collector: str) -> None:
         """Ask for the whole answer next time: the values that the last one held are gone.
@@ -264,7 +264,7 @@ class ETag(msgspec.Struct, frozen=True, gc=False):
     value: str
 
 
-class _PollFailedError(Exception):
+class _FailedError(Exception):
     """The poll is over: nothing was learned, for this reason."""
 
     def __init__(self, failure: Failure) -> None:
@@ -284,7 +284,7 @@ _BAD_LOG_IN = frozenset({400, 401, 403, 422})
 """What vendors answer to a wrong password or client secret (OAuth 2: 400 and 401)."""
 
 
-class _Poll:
+class Attempt:
     """One poll of one collector of a target: what its requests share.
 
     ``exchanges`` are those so far, also when the poll failed; ``etag`` is the version that was
@@ -331,7 +331,7 @@ class _Poll:
         return msgspec.structs.replace(self._rate or RateLimit(), wait=wait)
 
     async def run(self) -> tuple[Payload, ...] | Unchanged:
-        """Fetch all pages of all accounts. Raises _PollFailedError, or a step's own error."""
+        """Fetch all pages of all accounts. Raises _FailedError, or a step's own error."""
         prepared, target = self._prepared, self._target
         collector = prepared.collector
         if prepared.draft is not None:
@@ -386,7 +386,7 @@ class _Poll:
                     if wanted.number > 1:
                         detail = f"page {wanted.number}: {classified.detail}"
                         classified = msgspec.structs.replace(classified, detail=detail)
-                    raise _PollFailedError(classified)
+                    raise _FailedError(classified)
         return tuple(pages)
 
     def _etag_of(self, response: HttpResponse) -> ETag | None:
@@ -434,7 +434,7 @@ class _Poll:
                 f"the pages have more than {most} keys and values together, {_ANSWERS} times what"
                 " one answer may have; narrow the request by params, or raise max_size"
             )
-            raise _PollFailedError(Failure(reason=Reason.TOO_LARGE, detail=detail))
+            raise _FailedError(Failure(reason=Reason.TOO_LARGE, detail=detail))
         if self._bytes > LARGE:
             await offload.admit()
         if size > LARGE:  # it would stay in memory beside what was made from it
@@ -444,7 +444,7 @@ class _Poll:
     async def _sign(self) -> Signature:
         """Return the signature of a request, after a log-in where one is needed.
 
-        Raises _PollFailedError and AuthError.
+        Raises _FailedError and AuthError.
         """
         auth, credentials = self._target.auth, self._credentials
         if auth.token_auth is not None:
@@ -455,9 +455,9 @@ class _Poll:
             )
             if token is TOO_FRESH and self._refusal is not None:
                 detail = f"{self._refusal.detail}; {TOO_FRESH.detail}"
-                raise _PollFailedError(msgspec.structs.replace(self._refusal, detail=detail))
+                raise _FailedError(msgspec.structs.replace(self._refusal, detail=detail))
             if isinstance(token, Failure):
-                raise _PollFailedError(token)
+                raise _FailedError(token)
             if token is not credentials.token:
                 credentials.take(token)
         return credentials.signature or credentials.sign(auth, self._prepared.clock)
@@ -504,7 +504,7 @@ class _Poll:
                 document = classified.document if isinstance(classified, Page) else None
                 return read_token(auth, document, now)
             failure = classified
-        except _PollFailedError as error:
+        except _FailedError as error:
             failure = error.failure
         except AuthError as error:
             failure = Failure(reason=Reason.SCHEMA, detail=str(error))
@@ -522,9 +522,9 @@ class _Poll:
     ) -> HttpResponse:
         """Send a request, record the exchange, and follow redirects that stay on the origin.
 
-        At most `most` bytes are read. Raises _PollFailedError.
+        At most `most` bytes are read. Raises _FailedError.
         """
-        host = host_of(request.url)
+        first_url = request.url
         for _ in range(_MOST_REDIRECTS + 1):
             began = self._clock()
             outcome = await self._client.send(
@@ -533,7 +533,7 @@ class _Poll:
             seconds = self._clock() - began
             if isinstance(outcome, Failure):
                 self._record(request, None, seconds, is_log_in=is_log_in)
-                raise _PollFailedError(outcome)
+                raise _FailedError(outcome)
             self._record(request, outcome, seconds, is_log_in=is_log_in)
             if not is_log_in:  # the wait of a refusal comes with its failure
                 rules = self._target.definition.throttling
@@ -550,8 +550,8 @@ class _Poll:
             except LinkError:
                 return outcome
             request = to_http_request(draft, signature, PageRequest(url=url))
-        detail = f"{host}: more than {_MOST_REDIRECTS} redirects, one after the other"
-        raise _PollFailedError(Failure(reason=Reason.HTTP_4XX, detail=detail))
+        detail = f"{host_of(first_url)}: more than {_MOST_REDIRECTS} redirects, one after the other"
+        raise _FailedError(Failure(reason=Reason.HTTP_4XX, detail=detail))
 
     def _record(
         self,
@@ -628,7 +628,7 @@ class _Poll:
 
 def _failure(error: Exception) -> Failure:
     match error:
-        case _PollFailedError():
+        case _FailedError():
             return error.failure
         case AuthError():
             reason, detail = Reason.AUTH, str(error)

@@ -15,10 +15,11 @@ from exporter.config.credentials import SecretUnavailable, present_budget
 from exporter.config.plan import diff_plans
 from exporter.fetch.client import Client
 from exporter.kernel.secrets import Secret
-from exporter.mapping.samples import tracked
+from exporter.mapping.status import TargetStatus
 from exporter.model.events import ClockMoved, Event, PollFinished
 from exporter.model.health import Health, WaitCause
 from exporter.model.outcome import Failure, Poll, Reason
+from exporter.model.reading import Reading
 from exporter.model.target import Plan, PlanDiff, SecretSource, Target
 from exporter.pipeline import Pipeline
 from exporter.schedule.job import Job, jobs_of
@@ -147,6 +148,7 @@ class Engine:
             random=world.random,
             concurrency=plan.concurrency,
             started=self._begin,
+            learn=self._learn,
         )
         self.publisher = Publisher(
             board=self.board,
@@ -154,7 +156,7 @@ class Engine:
             wall=world.wall,
             at=self.runner.at,
             statuses=self.runner.statuses_of,
-            history=self.chronicle.of,
+            history=self.chronicle,
             emit=world.emit,
         )
 
@@ -350,6 +352,7 @@ class Engine:
             await self._ledger.settle(PATIENCE)
         offset = self._offset
         poll = await self._pipeline.collect(target, job.collector)
+        self.mind_the_clock()
         # A poll that a clock was set in began by the old one.
         return msgspec.structs.replace(poll, at=poll.at + self._offset - offset)
 
@@ -357,17 +360,26 @@ class Engine:
         try:
             if isinstance(event, PollFinished):
                 self.mind_the_clock()
-                self._learn(event.poll)
+                self._follow_up(event.poll)
         finally:  # whatever goes wrong with its values, a poll is counted
             self._world.emit(event)
 
-    def _learn(self, poll: Poll) -> None:
+    def _learn(self, poll: Poll) -> float | None:
+        """Take in what a poll brought; return the highest ratio that it speaks of, for the pace."""
+        target = self.plan.targets.get(poll.target)
+        if target is None:
+            return None
+        status = self.publisher.learn(target, poll)
+        if status is None:
+            return None
+        self._write_down(target, poll, status)
+        return status.pressure(poll.outcome) if isinstance(poll.outcome, Reading) else None
+
+    def _follow_up(self, poll: Poll) -> None:
+        """Act on how a poll ended once the schedule knows of it, and show it."""
         target = self.plan.targets.get(poll.target)
         if target is None:
             return
-        self.publisher.learn(target, poll)
-        if not isinstance(poll.outcome, Failure):
-            self._write_down(target, poll)
         if _holds_all(poll):
             self._follow_key(target)
         if self.plan.state_file:
@@ -410,11 +422,10 @@ class Engine:
         if target is not None:
             self.publisher.publish(target)
 
-    def _write_down(self, target: Target, poll: Poll) -> None:
+    def _write_down(self, target: Target, poll: Poll, status: TargetStatus) -> None:
         if not self.plan.state_file:
             return
-        readings = self.board.readings(target.name, poll.at, target.stale_after)
-        reading = readings.get(poll.collector)
+        reading = status.readings.get(poll.collector)
         if reading is None:
             return
         identity = fingerprint(target)
@@ -422,7 +433,7 @@ class Engine:
             self._ledger.save_reading(target.name, identity, reading, poll.at)
         else:
             self._ledger.renew(target.name, poll.collector, poll.at)
-        used = tracked(target, readings, poll.at)
+        used = status.tracked()
         self.chronicle.add(target.name, poll.at, used)
         self._ledger.save_history(
             PointRecord(target.name, identity, account, resource, poll.at, value)

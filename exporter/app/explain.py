@@ -18,7 +18,8 @@ from exporter.kernel.redactor import Redactor
 from exporter.kernel.secrets import clip
 from exporter.mapping.explain import RowMatch, trace
 from exporter.mapping.read import read_payload
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.outcome import Exchange, Failure, Fetched, Payload, Unchanged
 from exporter.model.reading import Note, Reading
 from exporter.model.target import Target
@@ -228,7 +229,7 @@ def _told(match: RowMatch) -> Iterator[str]:
 
 
 def _series(target: Target, readings: Mapping[str, Reading]) -> list[str]:
-    found, notes = target_samples(target, readings, time.time())
+    found, notes = samples(target_status(target, readings, time.time()))
     blocks = render(found)
     lines = [line for block in blocks.values() for line in block.decode().splitlines()]
     told = [f"  {line}" for line in lines[:MOST_SERIES]]

@@ -18,7 +18,8 @@ from exporter.fetch.client import Client
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.redactor import Redactor
 from exporter.kernel.secrets import Secret
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.families import FAMILIES, Sample
 from exporter.model.outcome import Failure, Poll
 from exporter.model.reading import Note, RateLimit, Reading
@@ -152,7 +153,7 @@ def _log(log: Log, poll: Poll) -> None:
 def _joined(target: Target, polls: Sequence[Poll]) -> tuple[tuple[Sample, ...], list[Note]]:
     readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
     now = max((poll.at for poll in polls), default=0.0)
-    found, notes = target_samples(target, readings, now)
+    found, notes = samples(target_status(target, readings, now))
     return found, [*(note for one in readings.values() for note in one.notes), *notes]
 
 

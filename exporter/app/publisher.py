@@ -5,11 +5,13 @@ What a finished poll, or the mere passing of time, changes on the shelf.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import msgspec
 
 from exporter.mapping.read import drift
-from exporter.mapping.samples import History, target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import TargetStatus, target_status
 from exporter.model.events import Event, SchemaNote, SeriesDropped, ValuesExpired
 from exporter.model.families import Sample
 from exporter.model.health import Health
@@ -20,7 +22,7 @@ from exporter.schedule.queue import Timer, TimerHeap
 from exporter.schedule.status import JobStatus
 from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import DuplicateError, MalformedError, PrefixCache
-from exporter.store.readings import ReadingCache
+from exporter.store.readings import ReadingCache, UsageHistory
 
 
 def health(statuses: Iterable[JobStatus]) -> Iterator[Sample]:
@@ -70,7 +72,8 @@ class _Shown(msgspec.Struct, eq=False):
     """What is kept of a target from one rendering to the next.
 
     ``alive`` are the readings that were alive ``at`` the last one (None: there was none), ``due``
-    is when time alone changes them. ``serial`` is the agenda's. Epoch seconds.
+    is when time alone changes them. ``learned`` is the status after a poll until it is published.
+    ``serial`` is the agenda's. Epoch seconds.
     """
 
     target: Target
@@ -78,6 +81,7 @@ class _Shown(msgspec.Struct, eq=False):
     alive: tuple[Reading, ...] = ()
     at: float | None = None
     due: float = math.inf
+    learned: TargetStatus | None = None
     rate: RateLimit | None = None
     serial: int = 0
 
@@ -85,8 +89,8 @@ class _Shown(msgspec.Struct, eq=False):
 class Publisher:
     """Keeps the shelf true: after each poll, and when values grow stale or a period ends.
 
-    ``statuses`` gives the jobs of a target, ``history`` its past values, ``at`` calls back at an
-    epoch. ``wall`` is the clock of epoch seconds.
+    ``statuses`` gives the jobs of a target, ``at`` calls back at an epoch. ``wall`` is the clock of
+    epoch seconds.
     """
 
     def __init__(
@@ -97,7 +101,7 @@ class Publisher:
         wall: Callable[[], float],
         at: Callable[[float, Callable[[], object]], Timer],
         statuses: Callable[[str], Iterable[JobStatus]],
-        history: Callable[[str], History],
+        history: UsageHistory,
         emit: Callable[[Event], None],
     ) -> None:
         self._board = board
@@ -112,10 +116,14 @@ class Publisher:
         self._timer: Timer | None = None
         self._rings_at = math.inf
 
-    def learn(self, target: Target, poll: Poll) -> None:
-        """Take in how a poll ended. `publish` makes it visible."""
+    def learn(self, target: Target, poll: Poll) -> TargetStatus | None:
+        """Take in how a poll ended and return how the target stands; `publish` makes it visible.
+
+        None after a failed poll: the values stay as they are, and age.
+        """
+        shown = self._of(target)
         if poll.rate is not None and (poll.rate.limit, poll.rate.remaining) != (None, None):
-            self._of(target).rate = poll.rate
+            shown.rate = poll.rate
         match poll.outcome:
             case Reading() as reading:
                 self._compare(target, reading)
@@ -123,17 +131,25 @@ class Publisher:
             case Unchanged():
                 self._board.unchanged(target.name, poll.collector, poll.at)
             case _:
-                pass  # a failed poll keeps the values; they age
+                return None
+        shown.learned = self.status(target)
+        return shown.learned
+
+    def status(self, target: Target) -> TargetStatus:
+        """Return how a target stands now."""
+        now = self._wall()
+        alive = self._board.readings(target.name, now, target.stale_after)
+        return target_status(target, alive, now, partial(self._history.points, target.name))
 
     def publish(self, target: Target) -> None:
         """Render what is known of a target now, and come back when time alone changes it."""
-        now, shown = self._wall(), self._of(target)
-        alive = self._board.readings(target.name, now, target.stale_after)
-        found, notes = target_samples(target, alive, now, self._history(target.name))
+        shown = self._of(target)
+        status, shown.learned = shown.learned or self.status(target), None
+        found, notes = samples(status)
         self._tell(target, "", notes)
         self._put(shown, found)
-        self._come_back(shown, now)
-        self._miss(shown, tuple(alive.values()), now)
+        self._come_back(shown, status.now)
+        self._miss(shown, tuple(status.readings.values()), status.now)
 
     def remove(self, name: str) -> None:
         """Forget a target: the next scrape is without it."""
@@ -230,8 +246,9 @@ class Publisher:
             )
 
     def _compare(self, target: Target, reading: Reading) -> None:
-        known = self._board.readings(target.name, self._wall(), target.stale_after)
-        before = known.get(reading.collector)
+        before = self._board.reading(
+            target.name, reading.collector, self._wall(), target.stale_after
+        )
         gone = drift(before, reading) if before is not None else ()
         self._tell(target, reading.collector, (*reading.notes, *gone))
 

@@ -45,7 +45,8 @@ from exporter.kernel.secrets import clip, redact_url
 from exporter.kernel.templates import TemplateValues
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
@@ -471,7 +472,7 @@ async def rehearse(
         unmatched += learned.unmatched
         if learned.reading is not None:
             readings[name] = learned.reading
-    found, notes = target_samples(target, readings, at)
+    found, notes = samples(target_status(target, readings, at))
     complaints += [text for text, _ in _unmatched(_periods(matches))]
     if (folder / EXPECTED).is_file():
         remarks += unmatched

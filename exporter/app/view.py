@@ -1,12 +1,11 @@
-"""The status page's values: what the series of a target say, and how its polls go."""
+"""The status page's values: how the resources of a target stand, and how its polls go."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from exporter import __version__
 from exporter.app.engine import Engine
-from exporter.mapping.samples import target_samples
-from exporter.model.families import IDENTITY, MEASURED, Sample
+from exporter.kernel.units import Kind
+from exporter.mapping.status import UsageStatus
 from exporter.model.health import freshness, worst
 from exporter.model.reading import RateLimit
 from exporter.model.target import Target
@@ -22,32 +21,6 @@ from exporter.web.view import (
     StatusView,
     TargetView,
 )
-
-_SHARED = {
-    "usage_ratio": "ratio",
-    "usage_projected_ratio": "projected_ratio",
-    "usage_exhaustion_timestamp_seconds": "exhaustion",
-    "usage_period_start_timestamp_seconds": "period_start",
-    "usage_period_end_timestamp_seconds": "period_end",
-    "usage_data_timestamp_seconds": "data_time",
-}
-_MEASURES = {
-    f"{prefix}{kind.value}": (field, kind.value)
-    for prefix, field in (
-        ("usage_", "used"),
-        ("usage_limit_", "limit"),
-        ("usage_projected_", "projected"),
-    )
-    for kind in MEASURED
-}
-_COSTS = {
-    "usage_cost": "cost",
-    "usage_cost_base": "base",
-    "usage_cost_overage": "overage",
-    "usage_cost_limit": "limit",
-    "usage_cost_projected": "projected",
-}
-_IDENTITY = len(IDENTITY)
 
 
 class Viewer:
@@ -83,26 +56,24 @@ class Viewer:
         )
 
     def _target(self, target: Target) -> TargetView:
-        engine, now = self._engine, self._wall()
-        readings = engine.board.readings(target.name, now, target.stale_after)
-        found, _ = target_samples(target, readings, now, engine.chronicle.of(target.name))
-        statuses = engine.runner.statuses_of(target.name)
+        status = self._engine.publisher.status(target)
+        spend = [one for one in status.money if one.main and one.limit is not None]
+        statuses = self._engine.runner.statuses_of(target.name)
         longest = max(statuses, key=lambda status: status.wait, default=None)
-        info = next((one for one in found if one.family == "usage_account_info"), None)
         return TargetView(
             provider=target.provider,
             account=target.name,
             title=target.definition.title,
-            plan=info.labels[2] if info else "",
+            plan=status.plans.get(target.name, ""),
             labels=target.labels,
             health=worst(status.health for status in statuses),
             wait=longest.cause.wait if longest and longest.cause else None,
             wait_seconds=longest.wait if longest else 0.0,
             wait_cause=longest.cause.value if longest and longest.cause else "",
-            resources=_resources(target, found),
-            costs=_costs(target, found),
+            resources=tuple(_resource(target, one) for one in (*spend, *status.usages)),
+            costs=tuple(_cost(target, one) for one in status.money),
             collectors=tuple(
-                _collector(status, published=status.collector in readings) for status in statuses
+                _collector(job, published=job.collector in status.readings) for job in statuses
             ),
             failures=tuple(
                 FailureView(
@@ -117,43 +88,38 @@ class Viewer:
         )
 
 
-def _resources(target: Target, found: Iterable[Sample]) -> tuple[ResourceView, ...]:
-    fields: dict[tuple[str, str], dict[str, object]] = defaultdict(dict)
-    for sample in found:
-        if len(sample.labels) < _IDENTITY or sample.family.startswith("usage_item_"):
-            continue
-        held = fields[sample.labels[1], sample.labels[2]]
-        if sample.family in _MEASURES:
-            field, kind = _MEASURES[sample.family]
-            held |= {field: sample.value, "kind": kind}
-        elif sample.family in _SHARED:
-            held[_SHARED[sample.family]] = sample.value
-        elif sample.family == "usage_info":
-            unit, limit_kind, _, projection = sample.labels[_IDENTITY:]
-            held |= {"unit": unit, "limit_kind": limit_kind, "projection": projection}
-    return tuple(
-        _resource(target, account, resource, held)
-        for (account, resource), held in fields.items()
-        if len(held) > 0
+def _resource(target: Target, one: UsageStatus) -> ResourceView:
+    """Show a resource; of money, the share of its budget: the amounts are shown as a cost."""
+    amounts = (None,) * 3 if one.kind is Kind.MONEY else (one.used, one.limit, one.projected)
+    used, limit, projected = amounts
+    return ResourceView(
+        resource=one.resource,
+        account="" if one.account == target.name else one.account,
+        kind="ratio" if amounts == (None,) * 3 else one.kind.value,
+        unit=one.unit,
+        used=used,
+        limit=limit,
+        limit_kind=one.limit_kind,
+        ratio=one.ratio,
+        projected=projected,
+        projected_ratio=one.projected_ratio,
+        projection=one.projection,
+        exhaustion=one.exhausted_at,
+        period_start=one.period_start,
+        period_end=one.period_end,
+        data_time=one.as_of,
     )
 
 
-def _resource(
-    target: Target, account: str, resource: str, held: Mapping[str, object]
-) -> ResourceView:
-    whose = "" if account == target.name else account
-    values = {"kind": "ratio", **held}
-    return ResourceView(resource=resource, account=whose, **values)  # type: ignore[arg-type]
-
-
-def _costs(target: Target, found: Iterable[Sample]) -> tuple[CostView, ...]:
-    fields: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for sample in found:
-        if sample.family in _COSTS:
-            fields[sample.labels[1], sample.labels[2]][_COSTS[sample.family]] = sample.value
-    return tuple(
-        CostView(currency=currency, account="" if account == target.name else account, **held)
-        for (account, currency), held in fields.items()
+def _cost(target: Target, one: UsageStatus) -> CostView:
+    return CostView(
+        currency=one.unit,
+        account="" if one.account == target.name else one.account,
+        cost=one.used,
+        base=one.base,
+        overage=one.overage,
+        limit=one.limit,
+        projected=one.projected,
     )
 
 

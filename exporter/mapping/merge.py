@@ -5,8 +5,8 @@ collectors. What belongs to a period that has ended since the poll does not come
 the end that still names the old period is believed: it is the vendor's present word, and noted.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -17,52 +17,50 @@ from exporter.model.target import Target
 
 _FIELDS = tuple(role.key for role in read_roles(RESOURCE_ROLES))
 _MONEY_FIELDS = tuple(role.key for role in read_roles(COST_ROLES))
-
-
-class Stated(NamedTuple):
-    """What is known of a resource, and when the poll was that gave its value."""
-
-    usage: Usage
-    at: float
-
-
-class Charged(NamedTuple):
-    """What is known of the money in one currency, and when the poll was that gave the cost."""
-
-    money: Money
-    at: float
+_Stated = TypeVar("_Stated", Usage, Money)
+Key: TypeAlias = tuple[str, str]
+"""The fan-out's account, and the resource or the currency."""
 
 
 class Merged(msgspec.Struct):
-    """All that is true of a target now, by account and resource or currency."""
+    """All that is true of a target now.
 
-    usages: dict[tuple[str, str], Stated] = msgspec.field(default_factory=dict)
-    money: dict[tuple[str, str], Charged] = msgspec.field(default_factory=dict)
+    With each usage and amount of money stands the time (epoch seconds) of the poll that gave its
+    value. ``plans`` are by account.
+    """
+
+    usages: dict[Key, tuple[Usage, float]] = msgspec.field(default_factory=dict)
+    money: dict[Key, tuple[Money, float]] = msgspec.field(default_factory=dict)
     items: dict[tuple[str, ...], Item] = msgspec.field(default_factory=dict)
+    plans: dict[str, str] = msgspec.field(default_factory=dict)
     notes: list[Note] = msgspec.field(default_factory=list)
 
 
 def merged(target: Target, readings: Mapping[str, Reading], now: float) -> Merged:
     """Join the readings by account and resource, without what has expired at `now`."""
     found = Merged()
-    for reading in in_order(target, readings):
-        for usage in reading.usages:
-            if _alive(usage, reading.at, now, found.notes, usage.resource):
-                _add_usage(found, usage, reading.at)
-        for money in reading.money:
-            if _alive(money, reading.at, now, found.notes, money.currency):
-                _add_money(found, money, reading.at)
-        if reading.items:
-            _add_items(found, reading, now)
-    return found
-
-
-def in_order(target: Target, readings: Mapping[str, Reading]) -> Iterator[Reading]:
-    """Yield the readings in the order of the definition's collectors."""
     for name in target.definition.collectors:
         reading = readings.get(name)
-        if reading is not None:
-            yield reading
+        if reading is None:
+            continue
+        for usage in reading.usages:
+            if _alive(usage, usage.resource, reading.at, now, found.notes):
+                _add_usage(found, usage, reading.at)
+        for money in reading.money:
+            if not _alive(money, money.currency, reading.at, now, found.notes):
+                continue
+            key = (money.account, money.currency)
+            known = found.money.get(key)
+            found.money[key] = (
+                (money, reading.at)
+                if known is None
+                else _completed(known, money, reading.at, "cost", _MONEY_FIELDS)
+            )
+        if reading.items:
+            _add_items(found, reading, now)
+        for account, plan in reading.plans:
+            found.plans.setdefault(account, plan)
+    return found
 
 
 def _over(stated: Usage | Money, at: float, now: float) -> bool:
@@ -70,7 +68,8 @@ def _over(stated: Usage | Money, at: float, now: float) -> bool:
     return stated.period is not None and not stated.closed and at < stated.period.end <= now
 
 
-def _alive(stated: Usage | Money, at: float, now: float, notes: list[Note], name: str) -> bool:
+def _alive(stated: Usage | Money, name: str, at: float, now: float, notes: list[Note]) -> bool:
+    """Tell whether the period goes on; note a vendor that still named an ended one."""
     if stated.period is not None and not stated.closed and stated.period.end <= at:
         end = format_rfc3339(stated.period.end)
         detail = f"{name}: the vendor still names the period that ended at {end}."
@@ -82,37 +81,31 @@ def _add_usage(found: Merged, usage: Usage, at: float) -> None:
     key = (usage.account, usage.resource)
     known = found.usages.get(key)
     if known is None:
-        found.usages[key] = Stated(usage, at)
-        return
-    if known.usage.kind is not usage.kind:
-        detail = f"{usage.resource}: {known.usage.kind} here, {usage.kind} there; the first stays."
+        found.usages[key] = (usage, at)
+    elif known[0].kind is not usage.kind:
+        detail = f"{usage.resource}: {known[0].kind} here, {usage.kind} there; the first stays."
         found.notes.append(Note(reason="unit_conflict", detail=detail))
-        return
-    when = at if known.usage.used is None and usage.used is not None else known.at
-    new = _missing(known.usage, usage, _FIELDS)
-    new["level"] = known.usage.level or usage.level
-    found.usages[key] = Stated(msgspec.structs.replace(known.usage, **new), when)
+    else:
+        more, when = _completed(known, usage, at, "used", _FIELDS)
+        if usage.level and not more.level:
+            more = msgspec.structs.replace(more, level=True)
+        found.usages[key] = (more, when)
 
 
-def _add_money(found: Merged, money: Money, at: float) -> None:
-    key = (money.account, money.currency)
-    known = found.money.get(key)
-    if known is None:
-        found.money[key] = Charged(money, at)
-        return
-    when = at if known.money.cost is None and money.cost is not None else known.at
-    new = _missing(known.money, money, _MONEY_FIELDS)
-    found.money[key] = Charged(msgspec.structs.replace(known.money, **new), when)
+def _completed(
+    known: tuple[_Stated, float], other: _Stated, at: float, value: str, fields: tuple[str, ...]
+) -> tuple[_Stated, float]:
+    """Return `known` with what `other` says of the fields of which it says nothing.
 
-
-def _missing(
-    known: Usage | Money, other: Usage | Money, fields: tuple[str, ...]
-) -> dict[str, object]:
-    """Return what `other` says of the fields of which `known` says nothing."""
-    new = {name: getattr(other, name) for name in fields if getattr(known, name) is None}
-    if known.period is None:
+    The time is that of the poll which gave the `value`.
+    """
+    stated, when = known
+    new = {name: getattr(other, name) for name in fields if getattr(stated, name) is None}
+    if new.get(value) is not None:
+        when = at
+    if stated.period is None:
         new |= {"period": other.period, "closed": other.closed}
-    return new
+    return msgspec.structs.replace(stated, **new), when
 
 
 def _add_items(found: Merged, reading: Reading, now: float) -> None:

@@ -1,148 +1,354 @@
-"""How a resource stands: the engine's arithmetic, and where the number is going.
+"""How each resource and each currency of a target stands: one status, worked out once.
+
+`target_status` takes the readings through one merge and the engine's arithmetic to one
+`UsageStatus` per resource and currency; samples, status page, explain, history and pace read that.
 
 used = limit - remaining, limit = used + remaining, ratio = used / limit. A percentage is never
-turned back into an amount: vendors round it, and the product would look exact.
+turned back into an amount: vendors round it, and the product would look exact. Money stands as
+resources do, but its base fee does not grow with time.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import TypeAlias
 
+import msgspec
+
+from exporter.kernel.calendar import Span
+from exporter.kernel.units import Kind
 from exporter.mapping.forecast import NOTHING, Outlook, Points, flow, level, vendors
-from exporter.mapping.merge import Charged, Stated
-from exporter.model.reading import Known, LimitFact, Unlimited, Usage
+from exporter.mapping.merge import Merged, merged
+from exporter.mapping.read import combined
+from exporter.model.families import SPEND
+from exporter.model.reading import Item, Known, Money, Note, Reading, Unlimited, Usage
+from exporter.model.target import Target
+
+History: TypeAlias = Callable[[str, str, float], Points]
+"""Account label, resource and the time of a poll (epoch seconds) to the values before that poll."""
 
 
-class Sums(NamedTuple):
-    """Numbers in base units. `limit_kind`: provider, config, unlimited or unknown."""
+def no_history(account: str, resource: str, before: float) -> Points:
+    """Return no past values."""
+    return ()
 
+
+class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All that is known and expected of a resource, or of the money in one currency.
+
+    `account` is the label; `unit` the vendor's own word, the currency of money (which is of `kind`
+    MONEY and the resource ``spend``). Numbers are in base units, times epoch seconds; None: not
+    known. `limit_kind` is provider, config, unlimited or unknown, `projection` provider, linear or
+    none. `polled_at` is the time of the poll that gave the value. `main`: of the currencies of an
+    account one is the main one, which ``spend`` is about; every other status is main.
+    """
+
+    account: str
+    resource: str
+    kind: Kind
+    unit: str
+    level: bool
+    polled_at: float
     used: float | None
     limit: float | None
     limit_kind: str
-    ratio: float | None
-
-
-class UsageStatus(NamedTuple):
-    """All that is known and expected. `projection`: provider, linear or none."""
-
-    used: float | None
-    limit: float | None
-    limit_kind: str
+    remaining: float | None
     ratio: float | None
     projected: float | None
     projected_ratio: float | None
     exhausted_at: float | None
     projection: str
+    next_period: float | None
+    overage: float | None
+    as_of: float | None
+    period: Span | None
+    base: float | None = None
+    main: bool = True
+
+    @property
+    def percent(self) -> float | None:
+        """The ratio times 100."""
+        return None if self.ratio is None else self.ratio * 100
+
+    @property
+    def period_start(self) -> float | None:
+        """The first second of the period."""
+        return None if self.period is None else self.period.start
+
+    @property
+    def period_end(self) -> float | None:
+        """The first second after the period."""
+        return None if self.period is None else self.period.end
 
 
-def usage_standing(
-    stated: Stated, configured: float | None, points: Points, account_end: float | None
-) -> UsageStatus:
-    """Return how a resource stands.
+class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of a target: what is published of it, shown, remembered and gone by.
 
-    `configured` is the config's limit, `account_end` when the account's billing period ends, which
-    a level has none of its own.
+    `readings` are what it was made of, at the time `now` (epoch seconds). `plans` are by account
+    label, one for each account ("" where none is named). `notes` say what did not fit.
     """
-    usage = stated.usage
-    sums = summed(usage.used, usage.limit, usage.remaining, usage.ratio, configured)
-    if sums.used is None and usage.projected is None and not usage.level:
-        return _by_ratio(sums, usage, _data_time(usage, stated.at))
-    if usage.level and usage.period is None and usage.projected is None:
-        outlook = _of_level(sums, stated.at, account_end, points)
-    else:
-        outlook = _of_flow(stated, sums, points)
-    return _standing(sums, outlook, by_vendor=usage.projected is not None)
+
+    target: Target
+    readings: Mapping[str, Reading]
+    now: float
+    usages: tuple[UsageStatus, ...] = ()
+    money: tuple[UsageStatus, ...] = ()
+    items: tuple[Item, ...] = ()
+    plans: Mapping[str, str] = {}
+    notes: tuple[Note, ...] = ()
+
+    def tracked(self) -> dict[tuple[str, str], float]:
+        """Return the values that forecasts want a history of, by account label and resource."""
+        return {
+            (one.account, one.resource): one.used
+            for one in (*self.money, *self.usages)
+            if one.main and one.used is not None
+        }
+
+    def pressure(self, reading: Reading) -> float | None:
+        """Return the highest ratio of what `reading` speaks of, whoever gave the limits."""
+        about = {(account_label(self.target, one.account), one.resource) for one in reading.usages}
+        about |= {(account_label(self.target, one.account), one.currency) for one in reading.money}
+        ratios = [
+            one.ratio
+            for one in (*self.usages, *self.money)
+            if one.ratio is not None
+            and (one.account, one.unit if one.kind is Kind.MONEY else one.resource) in about
+        ]
+        return max(ratios, default=None)
 
 
-def money_standing(charged: Charged, configured: float | None, points: Points) -> UsageStatus:
-    """Return how the cost in one currency stands. The base fee does not grow with time."""
-    money, at = charged
-    sums = summed(money.cost, money.limit, money.remaining, None, configured)
-    if money.projected is not None:
-        outlook = vendors(
-            sums.used, at, money.period, money.projected, limit=sums.limit, history=points
+def target_status(
+    target: Target, readings: Mapping[str, Reading], now: float, history: History = no_history
+) -> TargetStatus:
+    """Return how `target` stands at `now` (epoch seconds).
+
+    `readings` are the last good ones by collector, without those that are too old. What belongs to
+    a period that has ended is not part of it.
+    """
+    if not readings:
+        return TargetStatus(target=target, readings=readings, now=now)
+    found = merged(target, readings, now)
+    money = _all_money(target, found, history)
+    usages = _all_usages(target, found, history)
+    accounts = {"", *found.plans, *(key[0] for key in (*found.usages, *found.money, *found.items))}
+    return TargetStatus(
+        target=target,
+        readings=readings,
+        now=now,
+        usages=usages,
+        money=money,
+        items=tuple(found.items.values()),
+        plans={account_label(target, one): found.plans.get(one, "") for one in sorted(accounts)},
+        notes=combined(found.notes) if found.notes else (),
+    )
+
+
+def account_label(target: Target, account: str) -> str:
+    """Return the ``account`` label of an account of a fan-out, "" for the target itself."""
+    return f"{target.name}/{account}" if account else target.name
+
+
+def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageStatus, ...]:
+    # A level has no billing period of its own: it is projected to the end of the account's, which
+    # is the first that anything names.
+    ends: dict[str, float] = {}
+    facts: list[Usage | Money] = [usage for usage, _ in found.usages.values()]
+    facts += [money for money, _ in found.money.values()]
+    for stated in facts:
+        if stated.period is not None and not stated.closed:
+            ends.setdefault(stated.account, stated.period.end)
+    statuses = []
+    for (account, resource), (usage, polled_at) in found.usages.items():
+        limit = target.limits.get(resource)
+        configured = None
+        if limit is not None and limit.kind in (None, usage.kind):
+            configured = limit.value
+        elif limit is not None:
+            detail = f"{resource}: the limit is in {limit.kind}, the resource in {usage.kind}."
+            found.notes.append(Note(reason="limit_ignored", detail=detail))
+        label = account_label(target, account)
+        statuses.append(
+            _status(
+                label,
+                usage,
+                polled_at,
+                configured=configured,
+                points=history(label, resource, polled_at),
+                account_end=ends.get(account),
+            )
         )
-    elif sums.used is not None and money.period is not None:
-        floor = money.base or 0.0
-        outlook = flow(sums.used, at, money.period, limit=sums.limit, history=points, floor=floor)
-    else:
-        outlook = NOTHING
-    return _standing(sums, outlook, by_vendor=money.projected is not None)
+    return tuple(statuses)
 
 
-def summed(
-    used: float | None,
-    limit: LimitFact | None,
-    remaining: float | None,
-    ratio: float | None,
+def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageStatus, ...]:
+    budgets = {currency: _budget(target, currency) for _, currency in found.money}
+    main = _main_currencies(found, budgets)
+    statuses = []
+    for (account, currency), (money, polled_at) in found.money.items():
+        # The vendor's own resource of that name stays.
+        is_main = main[account] == currency and (account, SPEND) not in found.usages
+        label = account_label(target, account)
+        usage = Usage(
+            resource=SPEND,
+            kind=Kind.MONEY,
+            unit=currency,
+            used=money.cost,
+            limit=money.limit,
+            remaining=money.remaining,
+            projected=money.projected,
+            overage=money.overage,
+            period=money.period,
+        )
+        statuses.append(
+            _status(
+                label,
+                usage,
+                polled_at,
+                configured=budgets[currency],
+                points=history(label, SPEND, polled_at) if is_main else (),
+                base=money.base,
+                main=is_main,
+            )
+        )
+    if (
+        budgets
+        and SPEND in target.limits
+        and set(budgets.values()) == {None}
+        and not any(resource == SPEND for _, resource in found.usages)
+    ):
+        limit = target.limits[SPEND]
+        unit = limit.currency or limit.kind
+        detail = f"{SPEND}: the limit is in {unit}, the cost in {', '.join(sorted(budgets))}."
+        found.notes.append(Note(reason="limit_ignored", detail=detail))
+    return tuple(statuses)
+
+
+def _budget(target: Target, currency: str) -> float | None:
+    limit = target.limits.get(SPEND)
+    if limit is None or limit.kind not in (None, Kind.MONEY):
+        return None
+    return limit.value if limit.currency in ("", currency) else None
+
+
+def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict[str, str]:
+    """Return the currency of each account that ``spend`` is about.
+
+    The first that the configuration has a budget in, else the first with a limit of the vendor's,
+    else the first.
+    """
+    main: dict[str, str] = {}
+    claims: dict[str, int] = {}
+    for (account, currency), (money, _) in found.money.items():
+        claim = 2 if budgets[currency] is not None else int(isinstance(money.limit, Known))
+        if claim > claims.get(account, -1):
+            main[account], claims[account] = currency, claim
+    return main
+
+
+def _status(
+    label: str,
+    usage: Usage,
+    polled_at: float,
+    *,
     configured: float | None,
-) -> Sums:
-    """Return what the facts come to.
+    points: Points,
+    account_end: float | None = None,
+    base: float | None = None,
+    main: bool = True,
+) -> UsageStatus:
+    """Return how a resource, or money, stands. `configured` is the config's limit.
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
     or says that there is none. A balance above the limit (carried over, granted) says nothing of
     what was used.
     """
-    given = limit.value if isinstance(limit, Known) else None
-    if limit is None and used is not None and remaining is not None:
-        given = used + remaining
-    kind = "provider"
-    if given is None and configured is not None:
-        given, kind = configured, "config"
-    left = None if isinstance(limit, Unlimited) else remaining  # of no end nothing is left over
-    if used is None and given is not None and left is not None and left <= given:
-        used = given - left
-    if given is None:
-        kind = "unlimited" if isinstance(limit, Unlimited) else "unknown"
-    if used is not None and given is not None and given > 0:
-        ratio = used / given
-    return Sums(used, given, kind, ratio)
-
-
-def _data_time(usage: Usage, at: float) -> float:
-    """Return the instant that the value is true of: the vendor's own, where it can be."""
-    if usage.as_of is None or usage.as_of > at:
-        return at
-    return at if usage.period is not None and usage.as_of < usage.period.start else usage.as_of
-
-
-def _of_level(sums: Sums, at: float, account_end: float | None, points: Points) -> Outlook:
-    if sums.used is None:
-        return NOTHING
-    return level(sums.used, at, account_end, limit=sums.limit, history=points)
-
-
-def _of_flow(stated: Stated, sums: Sums, points: Points) -> Outlook:
-    usage, polled = stated
-    at = _data_time(usage, polled)
-    if usage.projected is not None:
-        return vendors(
-            sums.used,
-            at,
-            usage.period,
-            usage.projected,
-            polled=polled,
-            limit=sums.limit,
-            history=points,
-        )
-    if sums.used is None or usage.period is None or usage.level:  # a level here is a peak
-        return NOTHING
-    return flow(sums.used, at, usage.period, polled=polled, limit=sums.limit, history=points)
-
-
-def _by_ratio(sums: Sums, usage: Usage, at: float) -> UsageStatus:
-    """Return the outlook of a bare percentage, the limit of which is 1."""
-    if sums.ratio is None or usage.period is None:
-        return _standing(sums, NOTHING, by_vendor=False)
-    found = flow(sums.ratio, at, usage.period, limit=1.0)
-    kind = "none" if found.projected is None else "linear"
-    return UsageStatus(*sums, None, found.projected, found.exhausted_at, kind)
-
-
-def _standing(sums: Sums, outlook: Outlook, *, by_vendor: bool) -> UsageStatus:
-    projected = outlook.projected
-    ratio = None
-    if projected is not None and sums.limit is not None and sums.limit > 0:
-        ratio = projected / sums.limit
-    kind = "none" if projected is None else "linear"
-    return UsageStatus(
-        *sums, projected, ratio, outlook.exhausted_at, "provider" if by_vendor else kind
+    used, ratio = usage.used, usage.ratio
+    endless = isinstance(usage.limit, Unlimited)
+    limit = usage.limit.value if isinstance(usage.limit, Known) else None
+    if usage.limit is None and used is not None and usage.remaining is not None:
+        limit = used + usage.remaining
+    limit_kind = "provider"
+    if limit is None and configured is not None:
+        limit, limit_kind = configured, "config"
+    if limit is None:
+        limit_kind = "unlimited" if endless else "unknown"
+    left = None if endless else usage.remaining  # of no end nothing is left over
+    if used is None and limit is not None and left is not None and left <= limit:
+        used = limit - left
+    if used is not None and limit is not None and limit > 0:
+        ratio = used / limit
+    outlook = _outlook(
+        usage,
+        polled_at,
+        used=used,
+        limit=limit,
+        ratio=ratio,
+        points=points,
+        account_end=account_end,
+        floor=base or 0.0,
     )
+    projected, projected_ratio = outlook.projected, None
+    projection = "none" if projected is None else "linear"
+    if usage.projected is not None:
+        projection = "provider"
+    elif used is None and not usage.level:  # the outlook of a bare percentage, the limit of it is 1
+        projected, projected_ratio = None, projected
+    if projected is not None and limit is not None and limit > 0:
+        projected_ratio = projected / limit
+    return UsageStatus(
+        account=label,
+        resource=usage.resource,
+        kind=usage.kind,
+        unit=usage.unit or usage.kind,
+        level=usage.level,
+        polled_at=polled_at,
+        used=_finite(used),
+        limit=_finite(limit),
+        limit_kind=limit_kind,
+        remaining=usage.remaining,
+        ratio=_finite(ratio),
+        projected=_finite(projected),
+        projected_ratio=_finite(projected_ratio),
+        exhausted_at=_finite(outlook.exhausted_at),
+        projection=projection,
+        next_period=usage.next_period,
+        overage=usage.overage,
+        as_of=usage.as_of,
+        period=usage.period,
+        base=base,
+        main=main,
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    """Return the number; a sum or quotient that left the floats is not known."""
+    return number if number is not None and isfinite(number) else None
+
+
+def _outlook(
+    usage: Usage,
+    polled_at: float,
+    *,
+    used: float | None,
+    limit: float | None,
+    ratio: float | None,
+    points: Points,
+    account_end: float | None,
+    floor: float,
+) -> Outlook:
+    """Return where the value is going; of a bare percentage, where the ratio is going."""
+    period, projected = usage.period, usage.projected
+    at = polled_at  # of the data: the vendor's own time, where that can be
+    if usage.as_of is not None and usage.as_of <= polled_at:
+        at = polled_at if period is not None and usage.as_of < period.start else usage.as_of
+    if projected is not None:
+        return vendors(used, at, period, projected, polled=polled_at, limit=limit, history=points)
+    if usage.level and period is None:
+        if used is None:
+            return NOTHING
+        return level(used, polled_at, account_end, limit=limit, history=points)
+    if usage.level or period is None:  # a level with a period is a peak
+        return NOTHING
+    if used is None:
+        return NOTHING if ratio is None else flow(ratio, at, period, limit=1.0)
+    return flow(used, at, period, polled=polled_at, limit=limit, history=points, floor=floor)

@@ -1,13 +1,13 @@
 """A job: what the schedule knows of one collector of one target."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from exporter.model.definition.ratelimit import RateLimitRules
-from exporter.model.target import Limit, Target
+from exporter.model.target import Target
 
 TYPICAL_THROTTLING = RateLimitRules()
 GUARD = 1.0
@@ -20,8 +20,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `budget` is the key of the throttling state that it shares, `host` who is asked. `reserve` is
     the share of the vendor's limit that is left to others. `data_cadence` is how often the
-    vendor's data changes, where that is known. `limits` are the config's, for `adaptive` alone:
-    polls come faster near a limit.
+    vendor's data changes, where that is known. Polls of an `adaptive` job come faster near a limit.
     """
 
     target: str
@@ -36,7 +35,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reserve: float = 0.2
     data_cadence: float | None = None
     adaptive: bool = False
-    limits: Mapping[str, Limit] = {}
 
 
 def jobs_of(target: Target) -> tuple[Job, ...]:
@@ -66,7 +64,6 @@ def _job(target: Target, name: str, host: str) -> Job:
         reserve=target.reserve,
         data_cadence=definition.data_cadence,
         adaptive=target.adaptive,
-        limits=target.limits if target.adaptive else {},
     )
 
 

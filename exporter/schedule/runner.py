@@ -17,6 +17,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -48,6 +49,7 @@ from exporter.schedule.queue import (
 from exporter.schedule.state import Clocks, PollEnd
 from exporter.schedule.status import JobStatus
 
+_Result = TypeVar("_Result")
 BATCH = 256  # due items in one turn of the loop: after a long sleep it must not stand still
 CHECK_EVERY = 30.0  # seconds between two checks for a lost timer and hanging polls
 LATE_TIMER = 1.0  # seconds that the timer may be behind before that is a fault
@@ -112,6 +114,8 @@ class Runner:
     for a failed poll. `emit` gets the events, `wall` is the clock of epoch seconds, `random` gives
     numbers in [0, 1). `concurrency` bounds the polls at once, `per_budget` those of one budget.
     `seed` moves the phases of first polls. `started` gets the target of each poll that starts.
+    `learn` takes in each poll that ended, before the next one is scheduled, and returns the highest
+    ratio of used to limit that it speaks of: adaptive jobs come faster near a limit.
 
     To be made inside the running loop. `swap` gives it work, before or during `run`.
     """
@@ -127,8 +131,10 @@ class Runner:
         per_budget: int = 2,
         seed: str = "",
         started: Callable[[str], None] | None = None,
+        learn: Callable[[Poll], float | None] = lambda _: None,
     ) -> None:
         self._poll = poll
+        self._learn = learn
         self._listener = emit
         self._wall = wall
         self._random = random
@@ -457,7 +463,12 @@ class Runner:
             self._table.note(entry, clocks.now)
             return
         entry.state, events = state.poll_ended(
-            job, before, poll, end, budget_wait=queue.budget.until
+            job,
+            before,
+            poll,
+            end,
+            budget_wait=queue.budget.until,
+            ratio=self._call(partial(self._learn, poll)),
         )
         queue.demand += (entry.state.cost - before.cost) / job.interval
         self._table.note(entry, clocks.now)
@@ -522,13 +533,14 @@ class Runner:
     def _emit(self, event: Event) -> None:
         self._call(partial(self._listener, event))
 
-    def _call(self, callback: Callable[[], object]) -> None:
+    def _call(self, callback: Callable[[], _Result]) -> _Result | None:
         """Call code that is not ours: its exceptions are reported to the loop, and ignored."""
         try:
-            callback()
+            return callback()
         except Exception as error:  # noqa: BLE001 - the runner outlives its listeners
             message = f"a listener of the poll loop failed: {type_and_place(error)}"
             self._loop.call_exception_handler({"message": message})
+            return None
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         try:

@@ -30,12 +30,10 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
-from exporter.kernel.units import Kind
 from exporter.model.events import TargetBack, TargetDown
 from exporter.model.health import Health
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
-from exporter.model.reading import Known, Reading
-from exporter.model.target import Limit
+from exporter.model.reading import Reading
 from exporter.schedule.job import Job
 
 FIRST_PER_SECOND = 20.0  # first polls after a start: values come soon, vendors see no burst
@@ -151,17 +149,24 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 def poll_ended(
-    job: Job, state: JobState, poll: Poll, end: PollEnd, *, budget_wait: float
+    job: Job,
+    state: JobState,
+    poll: Poll,
+    end: PollEnd,
+    *,
+    budget_wait: float,
+    ratio: float | None = None,
 ) -> tuple[JobState, tuple[StateEvent, ...]]:
     """Return the state after `poll`, and the events if the target went down or came back.
 
-    Until `budget_wait` the job's budget holds all polls.
+    Until `budget_wait` the job's budget holds all polls. `ratio` is the highest one of used to
+    limit that the poll speaks of.
     """
     match poll.outcome:
         case Failure() as failure:
             return _poll_failed(job, state, poll, failure, end, budget_wait=budget_wait)
         case Reading() as reading:
-            interval = paced_interval(job, pressure(job, reading) if job.adaptive else None)
+            interval = paced_interval(job, ratio)
             ends = [usage.period.end for usage in reading.usages if usage.period is not None]
             period_end = min((at for at in ends if at > end.wall), default=None)
         case Unchanged():
@@ -460,39 +465,6 @@ def paced_interval(job: Job, ratio: float | None) -> float:
     closeness = min(1.0, (ratio - NEAR_LIMIT) / (AT_LIMIT - NEAR_LIMIT))
     faster = interval / (1.0 + closeness * (FASTEST - 1.0))
     return min(interval, max(faster, job.min_interval, job.data_cadence or 0.0))
-
-
-def pressure(job: Job, reading: Reading) -> float | None:
-    """Return used / limit of the fullest resource, by the vendor's limits and the config's."""
-    ratios = [*_usage_ratios(job, reading), *_money_ratios(job, reading)]
-    return max(ratios, default=None)
-
-
-def _usage_ratios(job: Job, reading: Reading) -> list[float]:
-    ratios = [usage.ratio for usage in reading.usages if usage.ratio is not None]
-    for usage in reading.usages:
-        limit = job.limits.get(usage.resource)
-        own = limit.value if limit is not None and limit.kind in (None, usage.kind) else 0.0
-        bound = usage.limit.value if isinstance(usage.limit, Known) else own
-        if usage.used is not None and bound > 0.0:
-            ratios.append(usage.used / bound)
-    return ratios
-
-
-def _money_ratios(job: Job, reading: Reading) -> list[float]:
-    spend = job.limits.get("spend")
-    ratios = []
-    for money in reading.money:
-        bound = money.limit.value if isinstance(money.limit, Known) else _own(spend, money.currency)
-        if money.cost is not None and bound > 0.0:
-            ratios.append(money.cost / bound)
-    return ratios
-
-
-def _own(limit: Limit | None, currency: str) -> float:
-    if limit is None or limit.kind not in (None, Kind.MONEY):
-        return 0.0
-    return limit.value if limit.currency in ("", currency) else 0.0
 
 
 def aligned(job: Job, due: float) -> float:

@@ -78,6 +78,14 @@ class ReadingCache:
         held = self._find(target, collector)
         return held.at if held else None
 
+    def reading(
+        self, target: str, collector: str, now: float, stale_after: Mapping[str, float]
+    ) -> Reading | None:
+        """Return the reading of one collector, unless it is stale."""
+        held, longest = self._find(target, collector), stale_after.get(collector)
+        alive = held is not None and longest is not None and not _is_stale(held, now, longest)
+        return held.reading if held is not None and alive else None
+
     def readings(
         self, target: str, now: float, stale_after: Mapping[str, float]
     ) -> dict[str, Reading]:
@@ -154,6 +162,20 @@ class UsageHistory:
     def of(self, target: str) -> Mapping[SeriesKey, HistoryPoints]:
         """Return what is known of a target."""
         return {key: _pairs(row) for key, row in self._rows.get(target, {}).items()}
+
+    def points(self, target: str, account: str, resource: str, before: float) -> HistoryPoints:
+        """Return the values of one series in the steps before the one that `before` lies in.
+
+        The value of a step is final when the step is over: what is worked out of these points is
+        the same before and after the present value is added.
+        """
+        row = self._rows.get(target, {}).get((account, resource))
+        if not row:
+            return ()
+        end, step = len(row), before // self.STEP
+        while end and row[end - 2] // self.STEP >= step:
+            end -= 2
+        return tuple(zip(row[:end:2], row[1:end:2], strict=True))
 
     def add(self, target: str, at: float, values: Mapping[SeriesKey, float]) -> None:
         """Note the values of one moment; within a step the newer replaces the older."""

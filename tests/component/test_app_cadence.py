@@ -52,6 +52,20 @@ async def test_an_adaptive_target_comes_faster_near_its_limit_and_says_so(
 
 
 @adjustable_clock
+async def test_what_is_left_of_a_limit_makes_an_adaptive_target_come_faster(tmp_path: Path) -> None:
+    answer = {"rows": [{"name": "traffic", "left": 50, "limit": 1000}]}
+    meter = MeteredVendor(usage=json_response(answer))
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter, adaptive=True))
+        left = DEFINITION.replace("used: line.used", "remaining: line.left")
+        (tmp_path / "meter.yaml").write_text(left)
+        async with running(plan_of(path)) as harness:
+            await harness.first()
+            (status,) = harness.engine.runner.statuses()
+    assert status.interval == 75
+
+
+@adjustable_clock
 async def test_what_the_schedule_owes_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

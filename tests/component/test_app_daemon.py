@@ -241,7 +241,7 @@ async def test_a_secret_that_was_changed_while_it_was_down_is_tried_at_the_start
 async def test_an_observer_that_fails_is_logged_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def grumble(*arguments: object) -> None:
+    def grumble(*arguments: object, **more: object) -> None:
         raise RuntimeError(f"{TOKEN} stood here")
 
     meter = MeteredVendor()
@@ -260,7 +260,7 @@ async def test_an_observer_that_fails_is_logged_and_stops_nothing(
 async def test_an_address_that_fails_is_logged_and_answers_500(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def grumble(*arguments: object) -> None:
+    def grumble(*arguments: object, **more: object) -> None:
         raise RuntimeError(f"{TOKEN} stood here")
 
     meter = MeteredVendor()
@@ -268,7 +268,7 @@ async def test_an_address_that_fails_is_logged_and_answers_500(
         path = write_config(tmp_path, target(meter))
         async with exporting(path, monkeypatch) as exporter:
             await exporter.until(is_up)
-            monkeypatch.setattr("exporter.app.view.target_samples", grumble)
+            monkeypatch.setattr("exporter.app.view.TargetView", grumble)
             answer = await exporter.get("/api/v1/targets")
             assert (await exporter.get("/metrics")).status == 200
             log = exporter.log

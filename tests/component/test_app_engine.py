@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.server import Close, Pause, Send, VendorResponse, json_response, response_head
+from exporter.mapping.status import TargetStatus
 from exporter.model.events import PollCrashed, PollFinished, SeriesDropped, TargetBack, TargetDown
 from exporter.model.families import Sample
 from exporter.model.outcome import Failure, Reason
-from exporter.model.target import Target
 from tests.support.adjustable_clock import adjustable_clock, advance
 from tests.support.engine_harness import one_target, plan_of, running
 from tests.support.metered_vendor import MeteredVendor, row, rows, target, write_config
@@ -174,15 +174,16 @@ async def test_a_listener_that_raises_stops_nothing(tmp_path: Path) -> None:
         assert (await harness.go(320)).get("usage_bytes") == 333
 
 
+@pytest.mark.parametrize("step", ["target_status", "samples"])
 @adjustable_clock
 async def test_a_fault_while_publishing_does_not_hide_the_poll(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*arguments: object) -> None:
         raise ZeroDivisionError
 
     meter = MeteredVendor()
-    monkeypatch.setattr("exporter.app.publisher.target_samples", crash)
+    monkeypatch.setattr(f"exporter.app.publisher.{step}", crash)
     async with one_target(meter, tmp_path) as harness:
         await harness.first()
     assert len(harness.told(PollFinished)) == 1
@@ -221,10 +222,10 @@ async def test_series_that_cannot_be_written_cost_the_target_its_values_alone(
     twice = [Sample(family="usage_bytes", labels=("meter", "home", "a"), value=n) for n in (1, 2)]
     good, bad = MeteredVendor(), MeteredVendor()
 
-    def found(target: Target, *rest: object) -> tuple[list[Sample], tuple[()]]:
-        return (twice if target.name == "home" else twice[:0], ())
+    def found(status: TargetStatus) -> tuple[list[Sample], tuple[()]]:
+        return (twice if status.target.name == "home" else twice[:0], ())
 
-    monkeypatch.setattr("exporter.app.publisher.target_samples", found)
+    monkeypatch.setattr("exporter.app.publisher.samples", found)
     async with good.vendor, bad.vendor:
         path = write_config(tmp_path, target(bad, "home"), target(good, "work"))
         async with running(plan_of(path)) as harness:

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from exporter.kernel.calendar import Cycle
 from exporter.mapping.read import drift, read_payload
-from exporter.mapping.samples import expires_at, target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.families import FAMILY, Sample
 from exporter.model.outcome import Failure
-from exporter.model.reading import Reading
+from exporter.model.reading import Money, Reading, Usage
 from tests.unit.mapping.factories import (
     NOW,
     config_limit,
@@ -134,7 +135,7 @@ def test_any_answer_is_read_or_refused_in_one_line(documents: list[object]) -> N
             assert failure.detail.isprintable()
             assert 0 < len(failure.detail) <= 400
         case Reading() as reading:
-            found, _ = target_samples(OF, {"usage": reading}, NOW)
+            found, _ = samples(target_status(OF, {"usage": reading}, NOW))
             check(found)
             assert drift(reading, reading) == ()
 
@@ -145,11 +146,12 @@ def test_what_is_published_only_gets_less_with_time(document: object, later: flo
     if isinstance(reading, Failure):
         return
     readings: Mapping[str, Reading] = {"usage": reading}
-    now, _ = target_samples(OF, readings, NOW)
-    then, _ = target_samples(OF, readings, NOW + later)
+    now, _ = samples(target_status(OF, readings, NOW))
+    then, _ = samples(target_status(OF, readings, NOW + later))
     check(then)
-    ends = expires_at(readings, after=NOW)
-    if ends is None or NOW + later < ends:
+    facts: list[Usage | Money] = [*reading.usages, *reading.money]
+    ends = [one.period.end for one in facts if one.period is not None and not one.closed]
+    if NOW + later < min((end for end in ends if end > NOW), default=math.inf):
         assert then == now
     else:
         assert sum("item" not in one.family for one in then) < len(now)

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.library import shipped_names
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.outcome import Reason
 from exporter.model.reading import Reading
 from exporter.store.cache import ExpositionCache
@@ -138,7 +139,7 @@ async def test_the_exposition_is_read_by_prometheus_parser(name: str) -> None:
     }
     target = target_of(PROVIDERS / name, "http://vendor.invalid", {})
     shelf = ExpositionCache()
-    shelf.put("test", render(target_samples(target, readings, NOW)[0]))
+    shelf.put("test", render(samples(target_status(target, readings, NOW))[0]))
 
     families = text_string_to_metric_families(shelf.body().decode())
 

@@ -21,7 +21,8 @@ from exporter.config.credentials import SecretReader
 from exporter.config.plan import load_text
 from exporter.fetch.client import Client
 from exporter.kernel.calendar import parse_timestamp
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.definition.provider import Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Poll
@@ -137,7 +138,7 @@ async def _poll(target: Target, collectors: list[str], now: float) -> list[Poll]
 
 def _trial(target: Target, polls: list[Poll], now: float, replay: Replay) -> Trial:
     readings = {poll.collector: poll.outcome for poll in polls if isinstance(poll.outcome, Reading)}
-    found, notes = target_samples(target, readings, now)
+    found, notes = samples(target_status(target, readings, now))
     blocks = render(found)
     text = b"".join(blocks.get(family.name, b"") for family in FAMILIES).decode()
     notes += tuple(note for reading in readings.values() for note in reading.notes)

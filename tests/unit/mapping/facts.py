@@ -1,8 +1,12 @@
 """What collectors say, made up: usages, bills, parts, and the samples that come of them."""
 
+from collections.abc import Mapping
+
 from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
-from exporter.mapping.samples import target_samples
+from exporter.mapping.forecast import Points
+from exporter.mapping.samples import samples
+from exporter.mapping.status import History, target_status
 from exporter.model.families import Sample
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
@@ -43,7 +47,7 @@ def reading(
 def published(
     *facts: Usage | Money | Item, of: Target | None = None, now: float = NOW
 ) -> tuple[list[Sample], tuple[Note, ...]]:
-    found, notes = target_samples(of or made(), {"usage": reading(*facts)}, now)
+    found, notes = samples(target_status(of or made(), {"usage": reading(*facts)}, now))
     return list(found), notes
 
 
@@ -51,6 +55,11 @@ def lines(found: list[Sample]) -> dict[str, float]:
     """Write samples as ``family{account,rest}``; the provider is always the same."""
     assert all(one.labels[0] == "acme" for one in found)
     return {f"{one.family}{{{','.join(one.labels[1:])}}}": one.value for one in found}
+
+
+def past(points: Mapping[tuple[str, str], Points]) -> History:
+    """Return a history of these points, by account label and resource."""
+    return lambda account, resource, before: points.get((account, resource), ())
 
 
 def bill(**more: object) -> Money:

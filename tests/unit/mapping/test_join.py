@@ -4,7 +4,8 @@ import pytest
 
 from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
-from exporter.mapping.samples import period_name, target_samples
+from exporter.mapping.samples import period_name, samples
+from exporter.mapping.status import target_status
 from exporter.model.families import FAMILY, Sample
 from exporter.model.reading import Known, Money, Note, Unlimited
 from tests.unit.mapping.factories import NOW, config_limit
@@ -95,7 +96,7 @@ def test_what_leaves_the_floats_is_not_published() -> None:
 def test_collectors_of_one_resource_are_joined() -> None:
     one = reading(usage(used=25.0))
     other = reading(usage(limit=Known(100.0), period=MONTH, used=99.0), collector="limits")
-    found, notes = target_samples(made(), {"limits": other, "usage": one}, NOW)
+    found, notes = samples(target_status(made(), {"limits": other, "usage": one}, NOW))
     values = lines(list(found))
     assert values["usage_bytes{main,bandwidth}"] == 25.0
     assert values["usage_ratio{main,bandwidth}"] == 0.25
@@ -106,14 +107,14 @@ def test_collectors_of_one_resource_are_joined() -> None:
 def test_used_may_come_from_one_collector_and_remaining_from_another() -> None:
     one = reading(usage(limit=Known(100.0)))
     other = reading(usage(remaining=40.0), collector="limits")
-    found, _ = target_samples(made(), {"usage": one, "limits": other}, NOW)
+    found, _ = samples(target_status(made(), {"usage": one, "limits": other}, NOW))
     assert lines(list(found))["usage_bytes{main,bandwidth}"] == 60.0
 
 
 def test_the_forecast_takes_the_time_of_the_poll_that_gave_the_value() -> None:
     limits = reading(usage(limit=Known(100.0), period=MONTH), at=NOW - 9 * DAY)
     values = reading(usage(used=30.0), collector="limits", at=NOW)
-    found, _ = target_samples(made(), {"usage": limits, "limits": values}, NOW)
+    found, _ = samples(target_status(made(), {"usage": limits, "limits": values}, NOW))
     fraction = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
     expected = pytest.approx(30 / fraction)
     assert lines(list(found))["usage_projected_bytes{main,bandwidth}"] == expected
@@ -122,7 +123,7 @@ def test_the_forecast_takes_the_time_of_the_poll_that_gave_the_value() -> None:
 def test_two_kinds_of_one_resource_do_not_mix() -> None:
     one = reading(usage(used=25.0))
     other = reading(usage(kind=Kind.QUANTITY, limit=Known(100.0)), collector="limits")
-    found, notes = target_samples(made(), {"usage": one, "limits": other}, NOW)
+    found, notes = samples(target_status(made(), {"usage": one, "limits": other}, NOW))
     assert "usage_limit_bytes{main,bandwidth}" not in lines(list(found))
     assert notes == (
         Note(
@@ -133,14 +134,14 @@ def test_two_kinds_of_one_resource_do_not_mix() -> None:
 
 
 def test_readings_of_collectors_that_are_gone_are_not_published() -> None:
-    found, _ = target_samples(
-        made(), {"removed": reading(usage(used=1.0), collector="removed")}, NOW
+    found, _ = samples(
+        target_status(made(), {"removed": reading(usage(used=1.0), collector="removed")}, NOW)
     )
     assert "usage_bytes{main,bandwidth}" not in lines(list(found))
 
 
 def test_no_readings_are_no_samples() -> None:
-    assert target_samples(made(), {}, NOW) == ((), ())
+    assert samples(target_status(made(), {}, NOW)) == ((), ())
 
 
 def test_the_configs_limit_fills_in() -> None:
@@ -189,7 +190,7 @@ def test_the_account_info_has_the_plan_and_the_targets_labels() -> None:
         "usage": reading(usage(used=1.0)),
         "costs": reading(plans=(("", "gold"),), collector="costs"),
     }
-    found, _ = target_samples(of, readings, NOW)
+    found, _ = samples(target_status(of, readings, NOW))
     (info,) = [one for one in found if one.family == "usage_account_info"]
     assert info == Sample(
         family="usage_account_info",
@@ -205,7 +206,7 @@ def test_each_account_has_its_own_plan() -> None:
         "usage": reading(*facts, plans=(("eu", "gold"),)),
         "costs": reading(plans=(("eu", "silver"), ("asia", "free")), collector="costs"),
     }
-    found, _ = target_samples(made(), readings, NOW)
+    found, _ = samples(target_status(made(), readings, NOW))
     plans = {one.labels[1:] for one in found if one.family == "usage_account_info"}
     assert plans == {("main", ""), ("main/eu", "gold"), ("main/us", ""), ("main/asia", "free")}
 

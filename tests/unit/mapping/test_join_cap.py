@@ -1,7 +1,8 @@
 import pytest
 
 from exporter.kernel.units import Kind
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.reading import Note
 from tests.unit.mapping.factories import NOW
 from tests.unit.mapping.facts import item, lines, made, published, reading, usage
@@ -18,7 +19,7 @@ def test_parts_are_published_with_their_labels() -> None:
 
 def test_one_part_of_two_collectors_is_published_once() -> None:
     readings = {"usage": reading(item("a", 1.0)), "limits": reading(item("a", 2.0))}
-    found, _ = target_samples(made(), readings, NOW)
+    found, _ = samples(target_status(made(), readings, NOW))
     assert lines(list(found))["usage_item_bytes{main,bandwidth,test,a}"] == 1.0
 
 

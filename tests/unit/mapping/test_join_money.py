@@ -1,7 +1,8 @@
 import pytest
 
 from exporter.kernel.units import Kind
-from exporter.mapping.samples import target_samples
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.reading import Known, Note
 from tests.unit.mapping.factories import NOW, config_limit
 from tests.unit.mapping.facts import MONTH, bill, lines, made, published, reading, usage
@@ -87,7 +88,7 @@ def test_costs_of_two_collectors_are_joined_not_added() -> None:
         "usage": reading(bill()),
         "costs": reading(bill(cost=70.0, limit=Known(100.0)), collector="costs"),
     }
-    found, _ = target_samples(made(), readings, NOW)
+    found, _ = samples(target_status(made(), readings, NOW))
     values = lines(list(found))
     assert values["usage_cost{main,USD}"] == 50.0
     assert values["usage_ratio{main,spend}"] == 0.5

@@ -3,10 +3,22 @@ from msgspec.structs import replace
 
 from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
-from exporter.mapping.samples import expires_at, target_samples, tracked
+from exporter.mapping.samples import samples
+from exporter.mapping.status import target_status
 from exporter.model.reading import Known, Money, Note, Usage
 from tests.unit.mapping.factories import NOW
-from tests.unit.mapping.facts import DAY, MONTH, bill, item, lines, made, published, reading, usage
+from tests.unit.mapping.facts import (
+    DAY,
+    MONTH,
+    bill,
+    item,
+    lines,
+    made,
+    past,
+    published,
+    reading,
+    usage,
+)
 
 
 def test_values_go_with_their_period() -> None:
@@ -29,7 +41,7 @@ def test_values_go_with_their_period() -> None:
 def test_a_vendor_that_still_names_the_old_period_is_believed_and_noted() -> None:
     facts = (usage(used=1.0, limit=Known(2.0), period=MONTH), item("a", 1.0))
     late = reading(*facts, at=MONTH.end + 3 * DAY)
-    found, notes = target_samples(made(), {"usage": late}, MONTH.end + 4 * DAY)
+    found, notes = samples(target_status(made(), {"usage": late}, MONTH.end + 4 * DAY))
     assert lines(list(found)) == {
         "usage_account_info{main,}": 1.0,
         "usage_bytes{main,bandwidth}": 1.0,
@@ -76,26 +88,14 @@ def test_parts_go_with_their_total() -> None:
     assert not [key for key in alone if "item" in key]
 
 
-def test_the_next_expiry_is_told() -> None:
-    year = Span(MONTH.start, MONTH.end + 300 * DAY)
-    readings = {
-        "usage": reading(usage(period=MONTH), usage("b"), bill(period=year)),
-        "limits": reading(usage(period=Span(0.0, DAY)), usage(period=MONTH, closed=True)),
-    }
-    assert expires_at(readings) == MONTH.end
-    assert expires_at(readings, after=MONTH.end) == year.end
-    assert expires_at(readings, after=year.end) is None
-    assert expires_at({}) is None
-
-
 def test_history_weighs_in_by_account_and_resource() -> None:
     period = Span(NOW - 10 * DAY, NOW + 20 * DAY)
     points = tuple((NOW - (10 - day) * DAY, 5.0 * day) for day in range(10))
     fast = usage(used=100.0, limit=Known(1000.0), period=period)
     readings = {"usage": reading(fast)}
-    plain, _ = target_samples(made(), readings, NOW)
-    bent, _ = target_samples(made(), readings, NOW, {("main", "bandwidth"): points})
-    other, _ = target_samples(made(), readings, NOW, {("main", "storage"): points})
+    plain, _ = samples(target_status(made(), readings, NOW))
+    bent, _ = samples(target_status(made(), readings, NOW, past({("main", "bandwidth"): points})))
+    other, _ = samples(target_status(made(), readings, NOW, past({("main", "storage"): points})))
     key = "usage_projected_bytes{main,bandwidth}"
     assert lines(list(plain))[key] == pytest.approx(300.0)
     assert lines(list(bent))[key] > 310
@@ -105,7 +105,9 @@ def test_history_weighs_in_by_account_and_resource() -> None:
 def test_spend_has_a_history_too() -> None:
     points = ((NOW - DAY, 10.0), (NOW - 3600, 90.0))
     fact = bill(cost=100.0, limit=Known(50.0), period=MONTH)
-    found, _ = target_samples(made(), {"usage": reading(fact)}, NOW, {("main", "spend"): points})
+    found, _ = samples(
+        target_status(made(), {"usage": reading(fact)}, NOW, past({("main", "spend"): points}))
+    )
     expected = NOW - DAY + (DAY - 3600) / 2
     key = "usage_exhaustion_timestamp_seconds{main,spend}"
     assert lines(list(found))[key] == pytest.approx(expected)
@@ -121,7 +123,7 @@ def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
         bill(account="eu", cost=None, limit=Known(9.0), remaining=1.0),
         bill(account="us", cost=None, base=1.0),
     )
-    assert tracked(made(), {"usage": reading(*facts)}, NOW) == {
+    assert target_status(made(), {"usage": reading(*facts)}, NOW).tracked() == {
         ("main", "spend"): 50.0,
         ("main/eu", "spend"): 8.0,
         ("main", "bandwidth"): 5.0,
@@ -136,7 +138,9 @@ def test_a_cost_is_projected_from_the_poll_that_gave_it(reverse: bool) -> None: 
     limit = reading(bill(cost=None, limit=Known(200.0), period=MONTH), at=NOW + DAY)
     if reverse:
         cost, limit = reading(bill(period=MONTH)), replace(limit, collector="costs")
-    found, _ = target_samples(made(), {one.collector: one for one in (cost, limit)}, NOW + DAY)
+    found, _ = samples(
+        target_status(made(), {one.collector: one for one in (cost, limit)}, NOW + DAY)
+    )
     values = lines(list(found))
     share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
     assert values["usage_cost_projected{main,USD}"] == pytest.approx(50.0 / share)
@@ -149,7 +153,7 @@ def test_a_value_that_two_collectors_give_is_as_old_as_the_one_that_is_taken(
 ) -> None:
     first = reading(usage(used=50.0, period=MONTH), bill(period=MONTH))
     other = reading(later, collector="costs", at=NOW + DAY)
-    found, _ = target_samples(made(), {"usage": first, "costs": other}, NOW + DAY)
+    found, _ = samples(target_status(made(), {"usage": first, "costs": other}, NOW + DAY))
     values = lines(list(found))
     share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
     assert values["usage_projected_bytes{main,bandwidth}"] == pytest.approx(50.0 / share)
@@ -196,7 +200,9 @@ def test_a_level_is_projected_to_the_end_of_its_accounts_period(
 ) -> None:
     history = {("main", "storage"): a_week(100.0, 2.4)}
     stored = usage("storage", used=100.0, limit=Known(130.0), level=True)
-    found, _ = target_samples(made(), {"usage": reading(stored, with_the_end)}, NOW, history)
+    found, _ = samples(
+        target_status(made(), {"usage": reading(stored, with_the_end)}, NOW, past(history))
+    )
     values = lines(list(found))
     assert values["usage_projected_bytes{main,storage}"] == pytest.approx(137.2)
     when = values["usage_exhaustion_timestamp_seconds{main,storage}"]
@@ -211,7 +217,9 @@ def test_a_level_has_no_end_but_that_of_its_own_accounts_present_period() -> Non
         usage(used=1.0, period=MONTH, closed=True),
         bill(period=MONTH, closed=True),
     ):
-        found, _ = target_samples(made(), {"usage": reading(stored, other)}, NOW, history)
+        found, _ = samples(
+            target_status(made(), {"usage": reading(stored, other)}, NOW, past(history))
+        )
         assert "usage_projected_bytes{main,storage}" not in lines(list(found))
 
 
@@ -221,7 +229,7 @@ def test_each_currency_of_an_account_is_projected_by_its_own_numbers(first: str)
     dollars = bill(cost=500.0, limit=Known(2000.0), period=MONTH)
     euros = bill(currency="EUR", period=MONTH)
     facts = (dollars, euros) if first == "USD" else (euros, dollars)
-    found, _ = target_samples(made(), {"usage": reading(*facts)}, NOW, history)
+    found, _ = samples(target_status(made(), {"usage": reading(*facts)}, NOW, past(history)))
     values = lines(list(found))
     share = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
     assert values["usage_cost_projected{main,EUR}"] == pytest.approx(50.0 / share)  # 103.4

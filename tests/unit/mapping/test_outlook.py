@@ -1,19 +1,42 @@
 import pytest
 
 from exporter.kernel.calendar import Span
-from exporter.kernel.units import Kind
-from exporter.mapping.merge import Charged, Stated
-from exporter.mapping.status import money_standing, summed, usage_standing
+from exporter.mapping.forecast import Points
+from exporter.mapping.status import UsageStatus, target_status
 from exporter.model.reading import Known, LimitFact, Money, Unlimited, Usage
-from tests.unit.mapping.factories import NOVEMBER, NOW
+from tests.unit.mapping.factories import NOVEMBER, NOW, config_limit
+from tests.unit.mapping.facts import made, past, reading, usage
 
 MONTH = Span(*NOVEMBER)
 FRACTION = (NOW - MONTH.start) / (MONTH.end - MONTH.start)
 DAY = 86400.0
 
 
-def stated(**more: object) -> Stated:
-    return Stated(Usage(resource="a", kind=Kind.BYTES, **more), NOW)  # type: ignore[arg-type]
+def stands(
+    fact: Usage | Money, configured: float | None, points: Points = (), end: float | None = None
+) -> UsageStatus:
+    """Say how one fact stands. `end` is that of the account's billing period."""
+    name = "a" if isinstance(fact, Usage) else "spend"
+    limits = {} if configured is None else {name: config_limit(configured)}
+    others = [] if end is None else [usage("b", period=Span(NOW - DAY, end))]
+    status = target_status(
+        made(limits=limits), {"usage": reading(fact, *others)}, NOW, past({("main", name): points})
+    )
+    return (status.usages if isinstance(fact, Usage) else status.money)[0]
+
+
+def a_usage(**more: object) -> Usage:
+    return usage("a", **more)
+
+
+def summed(
+    used: float | None,
+    limit: LimitFact | None,
+    remaining: float | None,
+    ratio: float | None,
+    configured: float | None,
+) -> UsageStatus:
+    return stands(a_usage(used=used, limit=limit, remaining=remaining, ratio=ratio), configured)
 
 
 @pytest.mark.parametrize(
@@ -89,22 +112,22 @@ def test_a_percentage_is_not_turned_back_into_an_amount() -> None:
 
 
 def test_our_line_is_used_where_the_vendor_says_nothing() -> None:
-    found = usage_standing(stated(used=100.0, period=MONTH), 400.0, (), None)
+    found = stands(a_usage(used=100.0, period=MONTH), 400.0, (), None)
     assert found.projected == pytest.approx(100 / FRACTION)
     assert found.projected_ratio == pytest.approx(100 / FRACTION / 400)
     assert (found.projection, found.limit_kind) == ("linear", "config")
 
 
 def test_the_vendors_projection_is_used_where_there_is_one() -> None:
-    found = usage_standing(stated(used=100.0, projected=350.0, period=MONTH), 400.0, (), None)
+    found = stands(a_usage(used=100.0, projected=350.0, period=MONTH), 400.0, (), None)
     assert (found.projected, found.projected_ratio, found.projection) == (350.0, 0.875, "provider")
-    bare = usage_standing(stated(projected=350.0), None, (), None)
+    bare = stands(a_usage(projected=350.0), None, (), None)
     assert (bare.projected, bare.projected_ratio, bare.projection) == (350.0, None, "provider")
 
 
 def test_the_elapsed_time_ends_where_the_data_does() -> None:
     as_of = NOW - 2 * DAY
-    found = usage_standing(stated(used=100.0, period=MONTH, as_of=as_of), None, (), None)
+    found = stands(a_usage(used=100.0, period=MONTH, as_of=as_of), None, (), None)
     days = (as_of - MONTH.start) / DAY
     assert found.projected == pytest.approx(100 * 30 / days)
 
@@ -113,62 +136,60 @@ def test_history_is_told_in_the_time_of_the_polls() -> None:
     as_of = NOW - 2 * DAY
     days = (as_of - MONTH.start) / DAY
     history = [(MONTH.start + (day + 2) * DAY, 10.0 * day) for day in range(int(days) + 1)]
-    found = usage_standing(stated(used=10 * days, period=MONTH, as_of=as_of), None, history, None)
+    found = stands(a_usage(used=10 * days, period=MONTH, as_of=as_of), None, history, None)
     assert found.projected == pytest.approx(300.0)
 
 
 @pytest.mark.parametrize("as_of", [NOW + DAY, MONTH.start - DAY], ids=["future", "old period"])
 def test_a_data_time_that_cannot_be_is_not_used(as_of: float) -> None:
-    found = usage_standing(stated(used=100.0, period=MONTH, as_of=as_of), None, (), None)
+    found = stands(a_usage(used=100.0, period=MONTH, as_of=as_of), None, (), None)
     assert found.projected == pytest.approx(100 / FRACTION)
 
 
 def test_a_flow_without_a_period_and_a_peak_are_not_projected() -> None:
-    assert usage_standing(stated(used=100.0), 400.0, (), None).projection == "none"
-    peak = usage_standing(stated(used=100.0, level=True, period=MONTH), 400.0, (), None)
+    assert stands(a_usage(used=100.0), 400.0, (), None).projection == "none"
+    peak = stands(a_usage(used=100.0, level=True, period=MONTH), 400.0, (), None)
     assert (peak.projected, peak.exhausted_at) == (None, None)
 
 
 def test_a_level_is_projected_to_the_end_of_the_accounts_period() -> None:
     history = [(NOW - day * DAY, 100.0 - day) for day in range(6, 0, -1)]
-    found = usage_standing(stated(used=100.0, level=True), 110.0, history, MONTH.end)
+    found = stands(a_usage(used=100.0, level=True), 110.0, history, MONTH.end)
     assert found.projected == pytest.approx(115.5)
     assert found.exhausted_at == pytest.approx(NOW + 10 * DAY)
     assert found.projection == "linear"
 
 
 def test_a_bare_percentage_has_an_outlook_of_its_own() -> None:
-    found = usage_standing(stated(ratio=0.75, period=MONTH), None, (), None)
+    found = stands(a_usage(ratio=0.75, period=MONTH), None, (), None)
     assert found.projected is None
     assert found.projected_ratio == pytest.approx(0.75 / FRACTION)
     assert found.exhausted_at == pytest.approx(MONTH.start + (NOW - MONTH.start) / 0.75)
     assert found.projection == "linear"
-    assert usage_standing(stated(ratio=0.75), None, (), None).projected_ratio is None
-    assert usage_standing(stated(ratio=0.75, level=True), None, (), None).projected_ratio is None
-    thin = usage_standing(stated(ratio=0.5, period=Span(NOW - DAY, NOW + 29 * DAY)), None, (), None)
+    assert stands(a_usage(ratio=0.75), None, (), None).projected_ratio is None
+    assert stands(a_usage(ratio=0.75, level=True), None, (), None).projected_ratio is None
+    thin = stands(a_usage(ratio=0.5, period=Span(NOW - DAY, NOW + 29 * DAY)), None, (), None)
     assert (thin.projected_ratio, thin.projection) == (None, "none")
 
 
 def test_a_projection_over_a_limit_of_zero_has_no_ratio() -> None:
-    found = usage_standing(stated(used=1.0, limit=Known(0.0), period=MONTH), None, (), None)
+    found = stands(a_usage(used=1.0, limit=Known(0.0), period=MONTH), None, (), None)
     assert found.projected is not None
     assert (found.ratio, found.projected_ratio, found.exhausted_at) == (None, None, None)
 
 
 def test_money_stands_as_resources_do_but_its_base_does_not_grow() -> None:
     bill = Money(currency="USD", cost=89.0, base=79.0, period=MONTH)
-    found = money_standing(Charged(bill, NOW), 200.0, ())
+    found = stands(bill, 200.0)
     assert found.projected == pytest.approx(79 + 10 / FRACTION)
     assert (found.ratio, found.projection, found.limit_kind) == (0.445, "linear", "config")
     given = Money(currency="USD", cost=89.0, projected=150.0, limit=Known(100.0), period=MONTH)
-    vendor = money_standing(Charged(given, NOW), 200.0, ())
+    vendor = stands(given, 200.0)
     assert (vendor.projected, vendor.projected_ratio, vendor.projection) == (150.0, 1.5, "provider")
-    assert (
-        money_standing(Charged(Money(currency="USD", cost=89.0), NOW), None, ()).projected is None
-    )
+    assert stands(Money(currency="USD", cost=89.0), None).projected is None
 
 
 def test_a_prepaid_balance_is_what_is_left_of_the_limit() -> None:
     key = Money(currency="USD", limit=Known(100.0), remaining=65.0)
-    found = money_standing(Charged(key, NOW), None, ())
+    found = stands(key, None)
     assert (found.used, found.ratio) == (35.0, 0.35)

@@ -4,11 +4,8 @@ from typing import Any
 
 import pytest
 
-from exporter.kernel.units import Kind
-from exporter.model.reading import Known, Money, Unlimited, Usage
-from exporter.model.target import Limit
 from exporter.schedule import state
-from tests.support.schedule import DAY, EPOCH, a_job, a_reading
+from tests.support.schedule import DAY, EPOCH, a_job
 
 
 def test_a_phase_is_the_same_after_every_start() -> None:
@@ -74,33 +71,6 @@ def test_data_that_changes_more_rarely_than_we_poll_does_not_slow_us_down() -> N
     assert state.paced_interval(job, 1.0) == 600.0
 
 
-def usage(**parts: object) -> Usage:
-    return Usage(resource="bandwidth", kind=Kind.BYTES, **parts)  # type: ignore[arg-type]
-
-
-def test_the_fullest_resource_counts() -> None:
-    reading = a_reading(
-        usages=(usage(used=50.0, limit=Known(100.0)), usage(ratio=0.8), usage(used=9.0)),
-    )
-    assert state.pressure(a_job(), reading) == 0.8
-
-
-def test_limits_of_the_config_count_where_the_vendor_gives_none() -> None:
-    limits = {
-        "bandwidth": Limit(value=200.0, kind=Kind.BYTES),
-        "spend": Limit(value=50.0, kind=Kind.MONEY, currency="USD"),
-    }
-    job = a_job(adaptive=True, limits=limits)
-    assert state.pressure(job, a_reading(usages=(usage(used=50.0),))) == 0.25
-    assert state.pressure(job, a_reading(money=(Money(currency="USD", cost=45.0),))) == 0.9
-    assert state.pressure(job, a_reading(money=(Money(currency="EUR", cost=45.0),))) is None
-
-
-def test_without_limits_there_is_no_pressure() -> None:
-    usages = (usage(used=50.0), usage(used=5.0, limit=Unlimited()), usage(limit=Known(0.0), used=1))
-    assert state.pressure(a_job(), a_reading(usages=usages)) is None
-
-
 def test_a_poll_is_moved_to_shortly_after_the_data_changes() -> None:
     job = a_job(interval=3600.0, data_cadence=3600.0)
     hour = EPOCH - EPOCH % 3600.0
@@ -140,19 +110,3 @@ def test_an_interval_of_several_cadences_is_aligned_with_the_next() -> None:
     job = a_job(interval=7200.0, data_cadence=3600.0)
     hour = EPOCH - EPOCH % 3600.0
     assert hour + 3600.0 <= state.aligned(job, hour + 1800.0) < hour + 3600.0 + 300.0
-
-
-def test_limits_of_the_config_count_in_their_own_unit_alone() -> None:
-    def pressure(name: str, limit: Limit | None, fact: Usage | Money) -> float | None:
-        job = a_job(adaptive=True, limits={} if limit is None else {name: limit})
-        facts = {"usages": (fact,)} if isinstance(fact, Usage) else {"money": (fact,)}
-        return state.pressure(job, a_reading(**facts))
-
-    dollars = Money(currency="USD", cost=4.75)
-    assert pressure("bandwidth", Limit(value=10.0, kind=Kind.SECONDS), usage(used=9.5)) is None
-    assert pressure("bandwidth", Limit(value=10.0, kind=None), usage(used=9.5)) == 0.95
-    assert pressure("spend", None, dollars) is None
-    assert pressure("spend", Limit(value=5.0, kind=Kind.MONEY, currency="EUR"), dollars) is None
-    assert pressure("spend", Limit(value=5.0, kind=Kind.BYTES), dollars) is None
-    assert pressure("spend", Limit(value=5.0, kind=Kind.MONEY), dollars) == 0.95
-    assert pressure("spend", Limit(value=5.0, kind=None), dollars) == 0.95

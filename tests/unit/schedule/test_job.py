@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from exporter.kernel.templates import compile_template
-from exporter.kernel.units import Kind
 from exporter.model.definition.auth import NoAuth
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.ratelimit import BudgetScope
 from exporter.model.definition.request import Request
-from exporter.model.target import Limit, Target
+from exporter.model.target import Target
 from exporter.schedule.job import GUARD, budget_limits_of, jobs_of
 from tests.support.schedule import a_job, throttling
 
@@ -97,9 +96,3 @@ def test_an_interval_below_the_providers_minimum_is_raised_to_it() -> None:
 
 def test_the_host_of_a_job_is_the_addresss_without_the_user() -> None:
     assert jobs_of(a_target())[0].host == "api.example.com:8443"
-
-
-def test_limits_come_along_for_adaptive_targets_alone() -> None:
-    limits = {"bandwidth": Limit(value=5e12, kind=Kind.BYTES)}
-    assert jobs_of(a_target(limits=limits))[0].limits == {}
-    assert jobs_of(a_target(limits=limits, adaptive=True))[0].limits == limits

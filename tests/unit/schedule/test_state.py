@@ -10,7 +10,7 @@ from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
 from exporter.model.events import TargetBack, TargetDown
 from exporter.model.outcome import Failure, Reason, Unchanged
-from exporter.model.reading import Known, Reading, Usage
+from exporter.model.reading import Reading, Usage
 from exporter.schedule import state
 from exporter.schedule.job import Job
 from exporter.schedule.state import JobState, PollEnd, StateEvent
@@ -29,11 +29,12 @@ def step_both(
     took: float = 0.0,
     until: float = -math.inf,
     requests: int = 1,
+    ratio: float | None = None,
 ) -> tuple[JobState, tuple[StateEvent, ...]]:
     now = started + took
     end = PollEnd(now=now, wall=EPOCH + now, started=started)
     poll = a_poll(job, outcome, at=EPOCH + started, requests=requests)
-    return state.poll_ended(job, before, poll, end, budget_wait=until)
+    return state.poll_ended(job, before, poll, end, budget_wait=until, ratio=ratio)
 
 
 def step(
@@ -188,8 +189,7 @@ def test_the_number_of_requests_is_learned_at_once_and_unlearned_slowly() -> Non
 
 def test_an_adaptive_job_comes_sooner_near_its_limit_and_slows_down_when_it_fails() -> None:
     job = a_job(interval=600.0, adaptive=True)
-    full = Usage(resource="seats", kind=Kind.QUANTITY, used=95.0, limit=Known(100.0))
-    after = step(state.new_state(job, 0.0), a_reading(usages=(full,)), 0.0, job=job)
+    after = step(state.new_state(job, 0.0), a_reading(), 0.0, job=job, ratio=0.95)
     assert (after.due, after.interval) == (150.0, 150.0)
     unchanged = step(after, Unchanged(), 150.0, job=job)
     assert unchanged.due == 300.0

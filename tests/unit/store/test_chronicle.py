@@ -18,6 +18,17 @@ def test_the_last_value_of_each_step_stays() -> None:
     assert chronicle.of("a") == {KEY: ((STEP - 1, 2.0), (STEP, 3.0), (2 * STEP + 5, 4.0))}
 
 
+def test_the_points_of_a_series_are_those_of_the_steps_before() -> None:
+    chronicle = UsageHistory()
+    for turn, at in enumerate([0.0, STEP, 2 * STEP, 2 * STEP + 5]):
+        chronicle.add("a", at, {KEY: float(turn)})
+        assert chronicle.points("a", *KEY, 2 * STEP + 7) == ((0.0, 0.0), (STEP, 1.0))[: turn + 1]
+    assert chronicle.points("a", *KEY, STEP + 1) == ((0.0, 0.0),)
+    assert chronicle.points("a", *KEY, 9 * STEP)[-1] == (2 * STEP + 5, 3.0)
+    assert chronicle.points("a", "video", "other", STEP) == ()
+    assert chronicle.points("b", *KEY, STEP) == ()
+
+
 def test_values_older_than_35_days_go() -> None:
     chronicle = UsageHistory()
     for day in range(40):

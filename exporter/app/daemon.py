@@ -127,7 +127,7 @@ def _access_control(path: str, clock: Callable[[], float], log: Log) -> "AccessC
 def _backend(daemon: "Daemon", options: Options, observability: Observability) -> Backend:
     """Return what the addresses serve."""
     engine = daemon.engine
-    scrape = Scrape(engine.shelf, observability.metrics)
+    scrape = Scrape(engine.exposition, observability.metrics)
     viewer = Viewer(engine, observability.history, wall=time.time, problems=lambda: daemon.problems)
 
     async def probe(name: str, form: Format) -> bytes | None:
@@ -173,7 +173,7 @@ class Daemon:
         """The problems of the last reload; none if it was taken."""
         self._emit = observability.emit
         self.engine = Engine(plan, msgspec.structs.replace(world, emit=self._emit))
-        observability.attach(self.engine.runner, self.engine.shelf)
+        observability.attach(self.engine.runner, self.engine.exposition)
 
     def catch_signals(self) -> None:
         """End at SIGTERM and SIGINT, reload at SIGHUP: from now on, the start included."""
@@ -270,7 +270,7 @@ class Daemon:
         """Notice a clock that was set, renewed secrets and, with auto-reload, changed files."""
         engine = self.engine
         while True:
-            engine.mind_the_clock()
+            engine.check_clock()
             for name in engine.wake_renewed():
                 self._observability.log.info("secret changed, polling at once", account=name)
             await asyncio.sleep(_WATCH_EVERY)

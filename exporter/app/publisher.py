@@ -1,6 +1,6 @@
 """How a target is: the samples that are there whether or not its values are known.
 
-What a finished poll, or the mere passing of time, changes on the shelf.
+What a finished poll, or the passing of time alone, changes in the exposition.
 """
 
 import math
@@ -73,7 +73,7 @@ class _Shown(msgspec.Struct, eq=False):
 
     ``alive`` are the readings that were alive ``at`` the last one (None: there was none), ``due``
     is when time alone changes them. ``learned`` is the status after a poll until it is published.
-    ``serial`` is the agenda's. Epoch seconds.
+    ``serial`` is the timer heap's. Epoch seconds.
     """
 
     target: Target
@@ -87,7 +87,7 @@ class _Shown(msgspec.Struct, eq=False):
 
 
 class Publisher:
-    """Keeps the shelf true: after each poll, and when values grow stale or a period ends.
+    """Keeps the exposition current: after each poll, when values grow stale, when a period ends.
 
     ``statuses`` gives the jobs of a target, ``at`` calls back at an epoch. ``wall`` is the clock of
     epoch seconds.
@@ -96,23 +96,23 @@ class Publisher:
     def __init__(
         self,
         *,
-        board: ReadingCache,
-        shelf: ExpositionCache,
+        readings: ReadingCache,
+        exposition: ExpositionCache,
         wall: Callable[[], float],
         at: Callable[[float, Callable[[], object]], Timer],
         statuses: Callable[[str], Iterable[JobStatus]],
         history: UsageHistory,
         emit: Callable[[Event], None],
     ) -> None:
-        self._board = board
-        self._shelf = shelf
+        self._readings = readings
+        self._exposition = exposition
         self._wall = wall
         self._at = at
         self._statuses = statuses
         self._history = history
         self._emit = emit
         self._shown: dict[str, _Shown] = {}
-        self._agenda: TimerHeap[_Shown] = TimerHeap()
+        self._timers: TimerHeap[_Shown] = TimerHeap()
         self._timer: Timer | None = None
         self._rings_at = math.inf
 
@@ -127,9 +127,9 @@ class Publisher:
         match poll.outcome:
             case Reading() as reading:
                 self._compare(target, reading)
-                self._board.accept(target.name, reading, poll.at)
+                self._readings.accept(target.name, reading, poll.at)
             case Unchanged():
-                self._board.unchanged(target.name, poll.collector, poll.at)
+                self._readings.unchanged(target.name, poll.collector, poll.at)
             case _:
                 return None
         shown.learned = self.status(target)
@@ -138,7 +138,7 @@ class Publisher:
     def status(self, target: Target) -> TargetStatus:
         """Return how a target stands now."""
         now = self._wall()
-        alive = self._board.readings(target.name, now, target.stale_after)
+        alive = self._readings.readings(target.name, now, target.stale_after)
         return target_status(target, alive, now, partial(self._history.points, target.name))
 
     def publish(self, target: Target) -> None:
@@ -153,10 +153,10 @@ class Publisher:
 
     def remove(self, name: str) -> None:
         """Forget a target: the next scrape is without it."""
-        self._shelf.remove(name)
-        self._board.remove(name)
+        self._exposition.remove(name)
+        self._readings.remove(name)
         if (shown := self._shown.pop(name, None)) is not None:
-            self._agenda.drop(shown)
+            self._timers.drop(shown)
 
     def clock_moved(self) -> None:
         """Come back when the clock says so that was just set."""
@@ -184,21 +184,21 @@ class Publisher:
             # One bad target can never make /metrics fail: its values go, its health stays.
             self._tell(target, "", (Note(reason="duplicate", detail=str(error)),))
             blocks = cache.render(ours)
-        self._shelf.put(target.name, blocks)
+        self._exposition.put(target.name, blocks)
 
     def _come_back(self, shown: _Shown, now: float) -> None:
         """See to it that time is noticed. Whoever is due earlier than needed looks and goes on."""
         target = shown.target
-        due = self._board.next_change(target.name, now, target.stale_after)
+        due = self._readings.next_change(target.name, now, target.stale_after)
         if due is None:
-            self._agenda.drop(shown)
+            self._timers.drop(shown)
         elif not shown.serial or due < shown.due:
             shown.due = due
-            self._agenda.put(shown, due)
+            self._timers.put(shown, due)
             self._arm()
 
     def _arm(self) -> None:
-        due = self._agenda.next_time()
+        due = self._timers.next_time()
         if due is None or (self._timer is not None and self._rings_at <= due):
             return
         if self._timer is not None:
@@ -212,7 +212,7 @@ class Publisher:
         now = self._wall()
         try:
             for _ in range(TURN):
-                shown = self._agenda.pop_due(now)
+                shown = self._timers.pop_due(now)
                 if shown is None:
                     break
                 self.publish(shown.target)
@@ -246,7 +246,7 @@ class Publisher:
             )
 
     def _compare(self, target: Target, reading: Reading) -> None:
-        before = self._board.reading(
+        before = self._readings.reading(
             target.name, reading.collector, self._wall(), target.stale_after
         )
         gone = drift(before, reading) if before is not None else ()

@@ -1,22 +1,24 @@
-"""A folder with an answer for each collector, read as the client would read it.
+"""Replay of captured answers: what ``providers test`` prints, without the network.
 
-``usage.json`` (or ``.jsonl``) is the answer to the collector ``usage``; ``usage.1.json`` and so on
-are its pages; ``usage.headers.json`` (``usage.1.headers.json``) is a map of headers. With accounts,
-``accounts.json`` lists them, and a folder of an account's id may hold answers of its own.
+A folder of answers has one for each collector. ``usage.json`` (or ``.jsonl``) is the answer to the
+collector ``usage``; ``usage.1.json`` and so on are its pages; ``usage.headers.json``
+(``usage.1.headers.json``) is a map of headers. With accounts, ``accounts.json`` lists them, and a
+folder of an account's id may hold answers of its own.
 
-A vendor played from a folder of recorded exchanges, in the place of the network.
+A folder with ``index.json`` has recorded exchanges: request (method, url, headers, body) and
+response (status, headers, and the file of its body). There the client runs as in a poll, with a
+`Recording` in the place of the network; the vendor's own addresses in bodies and headers become
+those that were asked.
 
-``index.json`` lists the exchanges: request (method, url, headers, body) and response (status,
-headers, and the file of its body). A request is answered by the exchange that fits it; the
-vendor's own addresses in bodies and headers become those that were asked.
-
-A definition on captured answers: what ``providers test`` prints, without the network.
+Both are read at the instant of the answers. Where the folder has ``config.yaml``, its target is
+used, and where it has ``expected.prom``, the exposition must be that.
 """
 
 import os
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from glob import escape
+from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,6 @@ from exporter.kernel.calendar import parse_timestamp
 from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
-from exporter.kernel.templates import TemplateValues
 from exporter.mapping.explain import PERIOD, RowMatch, trace
 from exporter.mapping.read import read_payload
 from exporter.mapping.samples import samples
@@ -50,364 +51,97 @@ from exporter.mapping.status import target_status
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
-from exporter.model.reading import Note, Reading
+from exporter.model.reading import Reading
 from exporter.model.target import Http, Rejected, Target
 from exporter.store.exposition import header, render
 
-_OK = 200
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds for a collector, and what is wrong with it."""
-
-    payloads: tuple[Payload, ...] = ()
-    complaints: tuple[str, ...] = ()
-
-
-class _UnusableError(ValueError):
-    """A file is not there, or cannot be used. The text says which and why."""
-
-
-class _Reader(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads the answers to one request; ``complaints`` gather what is wrong with the pages."""
-
-    target: Target
-    collector: Collector
-    folder: Path
-    draft: Draft
-    at: float
-    complaints: list[str]
-
-    def pages(self) -> tuple[Page, ...]:
-        """Turn the pages as the client does. Raises _UnusableError where nothing can be mapped."""
-        files = list(_files(self.collector, self.folder))
-        if not files:
-            name = self.folder / f"{self.collector.name}.json"
-            raise _UnusableError(f"no answer: {name} is not there")
-        pager = Pager(self.collector.paging, self.draft.kept)
-        pages: list[Page] = []
-        for number, file in enumerate(files, 1):
-            if pager.wanted is None:
-                self._complain(f"{file.name} is not asked for: the paging ends before it")
-                continue
-            answer = self._answer(
-                file, number, to_http_request(self.draft, Signature(), pager.wanted).url
-            )
-            classified = classify_response(
-                answer, rules_of(self.target.definition, self.collector), self.at
-            )
-            try:
-                match classified:
-                    case Page():
-                        pages.append(classified)
-                        pager.advance(answer, classified.document)
-                    case Failure():
-                        raise _UnusableError(f"{file.name}: {classified.detail}")
-                    case _:
-                        pager.end()
-            except PagingError as error:
-                raise _UnusableError(f"{file.name}: {error}") from error
-        if pager.wanted is not None:
-            wanted = f"{self.collector.name}.{len(pages) + 1}.json"
-            self._complain(f"the paging asks for page {pager.wanted.number}: {wanted} is not there")
-        return tuple(pages)
-
-    def _complain(self, what: str) -> None:
-        self.complaints.append(f"{self.collector.name}: {what}")
-
-    def _answer(self, file: Path, number: int, url: str) -> HttpResponse:
-        lines = tuple(_headers(self.collector.name, self.folder, number))
-        accepted = self.collector.verdict.accepted
-        try:
-            body = file.read_bytes() if self.collector.format.has_body else b""
-        except OSError as error:
-            raise _UnusableError(f"{file.name}: {error.strerror or error}") from error
-        return HttpResponse(
-            status=_OK if _OK in accepted else min(accepted),
-            lines=lines,
-            headers=joined(lines),
-            body=body,
-            url=url,
-        )
-
-
-def answers(target: Target, name: str, folder: Path, at: float) -> Told:
-    """Return the answers to a collector; `at` is the instant that its request is rendered for."""
-    collector = target.definition.collectors[name]
-    values = target.values(target.clock(at))
-    complaints: list[str] = []
-    payloads = []
-    try:
-        for account in _accounts(target, collector, folder, values, at):
-            known = values if account is None else values.with_texts({"account.id": account.id})
-            reader = _Reader(
-                target=target,
-                collector=collector,
-                folder=_place(collector, folder, account),
-                draft=draft_request(collector.request, target, known, target.clock(at)),
-                at=at,
-                complaints=complaints,
-            )
-            label = "" if account is None else account.label
-            payloads.append(Payload(pages=reader.pages(), account=label))
-    except (_UnusableError, AccountsError, RequestError) as error:
-        return Told(complaints=(*complaints, f"{name}: {error}"))
-    return Told(payloads=tuple(payloads), complaints=tuple(complaints))
-
-
-def _place(collector: Collector, folder: Path, account: Account | None) -> Path:
-    """Return the folder of an account's own answers where it has one."""
-    if account is None or not any(_files(collector, folder / account.id)):
-        return folder
-    return folder / account.id
-
-
-def _accounts(
-    target: Target, collector: Collector, folder: Path, values: TemplateValues, at: float
-) -> Sequence[Account | None]:
-    rules = target.definition.accounts
-    if not uses_account(collector.request):
-        return [None]
-    if target.accounts or rules is None:
-        return [Account(name, name) for name in target.accounts]
-    reader = _Reader(
-        target=target,
-        collector=rules.collector,
-        folder=folder,
-        draft=draft_request(rules.collector.request, target, values, target.clock(at)),
-        at=at,
-        complaints=[],
-    )
-    pages = reader.pages()
-    if reader.complaints:
-        raise _UnusableError(reader.complaints[0])
-    return list(find_accounts(rules, pages))
-
-
-def _headers(name: str, folder: Path, number: int) -> Iterator[tuple[str, str]]:
-    for file in (folder / f"{name}.headers.json", folder / f"{name}.{number}.headers.json"):
-        if not file.exists():
-            continue
-        try:
-            text = file.read_text("utf-8")
-            known = msgspec.json.decode(text, type=dict[str, str | list[str]])
-        except UnicodeDecodeError as error:
-            raise _UnusableError(f"{file.name}: not UTF-8 (byte {error.start})") from error
-        except (OSError, msgspec.DecodeError) as error:
-            why = clip(str(error))
-            raise _UnusableError(f"{file.name} is no map of headers: {why}") from error
-        for key, value in known.items():
-            several = [value] if isinstance(value, str) else value
-            yield from ((key.lower(), one) for one in several)
-
-
-def _files(collector: Collector, folder: Path) -> Iterator[Path]:
-    """Yield the files of a collector's pages, in their order."""
-    name = collector.name
-    if not collector.format.has_body:
-        headers = folder / f"{name}.headers.json"
-        yield from [headers] if headers.exists() else []
-        return
-    single = [path for end in ("json", "jsonl") if (path := folder / f"{name}.{end}").exists()]
-    numbered = {
-        int(number): path
-        for path in folder.glob("*.json*")
-        if path.name.startswith(f"{name}.")
-        and path.suffix in (".json", ".jsonl")
-        and (number := path.stem.removeprefix(f"{name}.")).isdecimal()
-    }
-    yield from single or [numbered[number] for number in sorted(numbered)]
-
-
 INDEX = "index.json"
-_BAD = 400  # statuses from here on are refusals: good answers are preferred
-
-
-class BadRecordError(ValueError):
-    """The folder cannot be played. The text says why."""
-
-
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    method: str = "GET"
-    url: str
-    headers: Mapping[str, str] = {}
-    body: Any = None
-
-
-class _Response(msgspec.Struct, frozen=True, kw_only=True):
-    status: int
-    headers: Mapping[str, str] = {}
-    body: str | None = None
-
-
-class _Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    case: str = ""
-    request: _Request
-    response: _Response
-
-
-class _Index(msgspec.Struct, frozen=True, kw_only=True):
-    exchanges: list[_Exchange]
-    reference_time: str = ""
-
-
-class Recorded:
-    """Answers what was recorded. ``at`` is the instant of the exchanges, None if nobody says.
-
-    ``signed``: a request must carry the headers that were recorded, credentials among them. Only
-    the exchanges called one of ``cases`` answer, where any are named.
-    """
-
-    def __init__(self, folder: Path, *, signed: bool, cases: Collection[str] = ()) -> None:
-        index = _read(folder)
-        self.at = _instant(index.reference_time)
-        self._folder = folder
-        self._signed = signed
-        self._exchanges = [one for one in index.exchanges if not cases or one.case in cases]
-        _check_cases(cases, [one.case for one in index.exchanges])
-        self._played: set[int] = set()
-        origins = {_origin(one.request.url) for one in index.exchanges}
-        self._origins = re.compile("|".join(map(re.escape, sorted(origins, key=len, reverse=True))))
-
-    async def __call__(
-        self, wire: HttpRequest, http: Http, /, *, most: int, warm: bool = False
-    ) -> HttpResponse | Failure:
-        """Answer a request of the client."""
-        fitting = [number for number, one in enumerate(self._exchanges) if self._fits(one, wire)]
-        if not fitting:
-            detail = f"nothing was recorded for {self._shown(wire)}{self._nearest(wire)}"
-            return Failure(reason=Reason.CONNECT, detail=detail)
-        chosen = min(fitting, key=self._preference)
-        self._played.add(chosen)
-        return self._answer(self._exchanges[chosen].response, wire)
-
-    def _preference(self, number: int) -> tuple[bool, bool, int, int]:
-        """Good answers first, those that were not played before, those that demand the most."""
-        one = self._exchanges[number]
-        refused = one.response.status >= _BAD
-        return refused, number in self._played, -len(one.request.headers), number
-
-    def _fits(self, one: _Exchange, wire: HttpRequest) -> bool:
-        return not self._differences(one, wire)
-
-    def _differences(self, one: _Exchange, wire: HttpRequest) -> list[str]:
-        """Return in what a request differs from a recorded one."""
-        asked, recorded = _address(wire.url), _address(one.request.url)
-        found = [] if wire.method == one.request.method else ["the method"]
-        if asked[0] != recorded[0]:
-            found.append("the path")
-        found += sorted(
-            f"{name}= in the query"
-            for name in {pair[0] for pair in set(asked[1]) ^ set(recorded[1])}
-        )
-        if one.request.body is not None and not _is_same_body(one.request.body, wire.body):
-            found.append("the body")
-        if self._signed:
-            sent = {name.lower(): value for name, value in wire.headers.items()}
-            found += [
-                f"the header {name}"
-                for name, value in one.request.headers.items()
-                if sent.get(name.lower()) != value
-            ]
-        return found
-
-    def _nearest(self, wire: HttpRequest) -> str:
-        compared = [(self._differences(one, wire), one) for one in self._exchanges]
-        if not compared:
-            return ""
-        differences, one = min(compared, key=lambda pair: ("the path" in pair[0], len(pair[0])))
-        if "the path" in differences:
-            return ""
-        return f'; the nearest, "{one.case}", differs in {", ".join(differences)}'
-
-    def _shown(self, wire: HttpRequest) -> str:
-        return f"{wire.method} {unquote(redact_url(wire.url))}"
-
-    def _answer(self, response: _Response, wire: HttpRequest) -> HttpResponse | Failure:
-        here = _origin(wire.url)
-        lines = tuple(
-            (name.lower(), self._origins.sub(here, value))
-            for name, value in response.headers.items()
-        )
-        try:
-            body = (self._folder / response.body).read_bytes() if response.body else b""
-        except OSError as error:
-            why = error.strerror or str(error)
-            return Failure(reason=Reason.CONNECT, detail=f"{response.body}: {why}")
-        local = self._origins.sub(here, body.decode("utf-8", "surrogateescape"))
-        return HttpResponse(
-            status=response.status,
-            lines=lines,
-            headers=joined(lines),
-            body=local.encode("utf-8", "surrogateescape"),
-            url=wire.url,
-        )
-
-
-def _read(folder: Path) -> _Index:
-    try:
-        return msgspec.json.decode((folder / INDEX).read_text("utf-8"), type=_Index)
-    except UnicodeDecodeError as error:
-        raise BadRecordError(f"{folder / INDEX}: not UTF-8 (byte {error.start})") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise BadRecordError(f"{folder / INDEX}: {clip(str(error))}") from error
-
-
-def _check_cases(wanted: Iterable[str], known: Collection[str]) -> None:
-    for case in wanted:
-        if case not in known:
-            raise BadRecordError(f'{INDEX} has no case "{case}".{did_you_mean(case, known)}')
-
-
-def _instant(text: str) -> float | None:
-    try:
-        return parse_timestamp(text)
-    except ValueError as error:
-        raise BadRecordError(f"{INDEX}: reference_time: {error}") from error
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _address(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    parts = urlsplit(url)
-    return unquote(parts.path), tuple(sorted(parse_qsl(parts.query, keep_blank_values=True)))
-
-
-def _is_same_body(recorded: object, sent: bytes | None) -> bool:
-    """Compare a body by what it means: JSON, or the arguments of a form."""
-    text = (sent or b"").decode("utf-8", "replace")
-    if isinstance(recorded, str):
-        return recorded == text or sorted(parse_qsl(recorded)) == sorted(parse_qsl(text))
-    try:
-        return bool(msgspec.json.decode(text) == recorded)
-    except msgspec.DecodeError:
-        form = dict(parse_qsl(text, keep_blank_values=True))
-    return isinstance(recorded, dict) and form == {key: str(one) for key, one in recorded.items()}
-
-
 CONFIG = "config.yaml"
 EXPECTED = "expected.prom"
+_REFUSED = 400  # statuses from here on are refusals: good answers are preferred
 _MOST_LINES = 10
 """Lines of an exposition that are named when they are missing, or too many."""
 
 
-class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """The exposition, and every complaint: where and what. ``remarks`` are no faults."""
 
     exposition: bytes
     complaints: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
 
 
-class _Learned(msgspec.Struct, frozen=True, kw_only=True):
-    reading: Reading | None = None
-    complaints: tuple[str, ...] = ()
-    unmatched: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    matches: tuple[RowMatch, ...] = ()
+async def replay(
+    target: Target, folder: Path, *, at: float, recording: "Recording | None"
+) -> Replay:
+    """Map the answers in a folder at the instant `at`, and say what did not match.
+
+    A role that finds nothing is a fault, unless the folder says what the exposition must be.
+    """
+    complaints: list[str] = []
+    remarks: list[str] = []
+    unmatched = remarks if (folder / EXPECTED).is_file() else complaints
+    readings: dict[str, Reading] = {}
+    matches: list[RowMatch] = []
+    async for name, payloads in _payloads(target, folder, at, recording, complaints):
+        traced = trace(target.definition, name, payloads, items=target.items)
+        matches += traced
+        misfits = [f"{name}: {text}" for text in _misfits(traced)]
+        complaints += misfits
+        for text, is_fault in _unmatched(one for one in traced if one.rule != PERIOD):
+            (unmatched if is_fault else remarks).append(f"{name}: {text}")
+        reading = read_payload(target, name, payloads, at)
+        if isinstance(reading, Failure):
+            if not misfits:
+                complaints.append(f"{name}: {reading.reason.value}: {reading.detail}")
+        else:
+            complaints += [f"{name}: {note.reason}: {note.detail}" for note in reading.notes]
+            readings[name] = reading
+    complaints += [text for text, _ in _unmatched(_periods(matches))]
+    found, notes = samples(target_status(target, readings, at))
+    for note in notes:
+        hint = " --at=TIME replays answers at their own time." * (note.reason == "period_over")
+        complaints.append(f"{note.reason}: {note.detail}{hint}")
+    blocks = render(found)
+    families = [family for family in FAMILIES if family.name in blocks]
+    lines = [line for one in families for line in blocks[one.name].decode().splitlines()]
+    complaints += _compared(folder / EXPECTED, lines)
+    return Replay(
+        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in families),
+        complaints=tuple(dict.fromkeys(complaints)),
+        remarks=tuple(dict.fromkeys(remarks)),
+    )
+
+
+async def _payloads(
+    target: Target,
+    folder: Path,
+    at: float,
+    recording: "Recording | None",
+    complaints: list[str],
+) -> AsyncIterator[tuple[str, tuple[Payload, ...]]]:
+    """Yield what each collector is answered; what is wrong with an answer goes to `complaints`."""
+    if recording is None:
+        for name in target.collectors:
+            payloads = _read_answers(target, name, folder, at, complaints)
+            if payloads:
+                yield name, payloads
+        return
+    reader = SecretReader(os.environ)
+    async with Client(read_secret=reader.read, wall=lambda: at, send=recording.send) as client:
+        for name in target.collectors:
+            fetched = await client.fetch(target, target.definition.collectors[name], at=at)
+            match fetched.result:
+                case Failure() as failure:
+                    complaints.append(f"{name}: {failure.detail}")
+                case Unchanged():
+                    complaints.append(f"{name}: 304 to a request without an ETag")
+                case tuple() as payloads:
+                    if payloads:
+                        yield name, payloads
+
+
+# ------------------------------------------------------------------------------- the target
 
 
 def target_for(
@@ -453,86 +187,308 @@ def target_beside(definition: Definition, folder: Path) -> Target | Rejected | N
     return next(found, None)
 
 
-async def rehearse(
-    target: Target, folder: Path, *, at: float, recorded: Recorded | None
-) -> Rehearsal:
-    """Map the answers in a folder at the instant `at`, and say what did not match.
+# ------------------------------------------------------------------ answers of a collector
 
-    A role that finds nothing is a fault, unless the folder says what the exposition must be.
-    """
-    readings: dict[str, Reading] = {}
+
+class _AnswerError(ValueError):
+    """A file is not there, or cannot be used. The text says which and why."""
+
+
+def _read_answers(
+    target: Target, name: str, folder: Path, at: float, complaints: list[str]
+) -> tuple[Payload, ...]:
+    """Return the answers to a collector's request as it is rendered for the instant `at`."""
+    collector = target.definition.collectors[name]
+    clock = target.clock(at)
+    values = target.values(clock)
+    payloads = []
+    try:
+        for account in _accounts(target, collector, folder, at):
+            own, known, label = folder, values, ""
+            if account is not None:
+                known, label = values.with_texts({"account.id": account.id}), account.label
+                if any(_files(collector, folder / account.id)):
+                    own = folder / account.id
+            draft = draft_request(collector.request, target, known, clock)
+            pages = _read_pages(target, collector, own, draft, at=at, complaints=complaints)
+            payloads.append(Payload(pages=pages, account=label))
+    except (_AnswerError, AccountsError, RequestError) as error:
+        complaints.append(f"{name}: {error}")
+        return ()
+    return tuple(payloads)
+
+
+def _accounts(
+    target: Target, collector: Collector, folder: Path, at: float
+) -> Sequence[Account | None]:
+    """Return the accounts that a collector asks for, [None] where its request names none."""
+    rules = target.definition.accounts
+    if not uses_account(collector.request):
+        return [None]
+    if target.accounts or rules is None:
+        return [Account(name, name) for name in target.accounts]
+    clock = target.clock(at)
+    draft = draft_request(rules.collector.request, target, target.values(clock), clock)
     complaints: list[str] = []
-    remarks: list[str] = []
-    matches: list[RowMatch] = []
-    unmatched: list[str] = []
-    async for name, learned in _collectors(target, folder, at, recorded):
-        complaints += learned.complaints
-        remarks += learned.remarks
-        matches += learned.matches
-        unmatched += learned.unmatched
-        if learned.reading is not None:
-            readings[name] = learned.reading
-    found, notes = samples(target_status(target, readings, at))
-    complaints += [text for text, _ in _unmatched(_periods(matches))]
-    if (folder / EXPECTED).is_file():
-        remarks += unmatched
-    else:
-        complaints += unmatched
-    complaints += [_noted(note) for note in notes]
-    blocks = render(found)
-    known = [family for family in FAMILIES if family.name in blocks]
-    lines = [line for one in known for line in blocks[one.name].decode().splitlines()]
-    complaints += _compared(folder / EXPECTED, lines)
-    return Rehearsal(
-        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in known),
-        complaints=tuple(dict.fromkeys(complaints)),
-        remarks=tuple(dict.fromkeys(remarks)),
-    )
+    pages = _read_pages(target, rules.collector, folder, draft, at=at, complaints=complaints)
+    if complaints:
+        raise _AnswerError(complaints[0])
+    return find_accounts(rules, pages)
 
 
-async def _collectors(
-    target: Target, folder: Path, at: float, recorded: Recorded | None
-) -> AsyncIterator[tuple[str, _Learned]]:
-    if recorded is None:
-        for name in target.collectors:
-            told = answers(target, name, folder, at)
-            yield name, _learned(target, name, told.payloads, at, told.complaints)
-        return
-    reader = SecretReader(os.environ)
-    async with Client(read_secret=reader.read, wall=lambda: at, send=recorded) as client:
-        for name in target.collectors:
-            fetched = await client.fetch(target, target.definition.collectors[name], at=at)
-            match fetched.result:
+def _read_pages(
+    target: Target,
+    collector: Collector,
+    folder: Path,
+    draft: Draft,
+    *,
+    at: float,
+    complaints: list[str],
+) -> tuple[Page, ...]:
+    """Read the files as the pages that the paging asks for. Raises _AnswerError."""
+    name, accepted = collector.name, collector.verdict.accepted
+    files = list(_files(collector, folder))
+    if not files:
+        raise _AnswerError(f"no answer: {folder / f'{name}.json'} is not there")
+    rules = rules_of(target.definition, collector)
+    pager = Pager(collector.paging, draft.kept)
+    pages: list[Page] = []
+    for number, file in enumerate(files, 1):
+        if pager.wanted is None:
+            complaints.append(f"{name}: {file.name} is not asked for: the paging ends before it")
+            continue
+        try:
+            body = file.read_bytes() if collector.format.has_body else b""
+        except OSError as error:
+            raise _AnswerError(f"{file.name}: {error.strerror or error}") from error
+        lines = tuple(_headers(name, folder, number))
+        response = HttpResponse(
+            status=HTTPStatus.OK if HTTPStatus.OK in accepted else min(accepted),
+            lines=lines,
+            headers=joined(lines),
+            body=body,
+            url=to_http_request(draft, Signature(), pager.wanted).url,
+        )
+        try:
+            match classify_response(response, rules, at):
+                case Page() as page:
+                    pages.append(page)
+                    pager.advance(response, page.document)
                 case Failure() as failure:
-                    yield name, _Learned(complaints=(f"{name}: {failure.detail}",))
-                case Unchanged():
-                    yield name, _Learned(complaints=(f"{name}: 304 to a request without an ETag",))
-                case tuple() as payloads:
-                    yield name, _learned(target, name, payloads, at, ())
+                    raise _AnswerError(f"{file.name}: {failure.detail}")
+                case _:
+                    pager.end()
+        except PagingError as error:
+            raise _AnswerError(f"{file.name}: {error}") from error
+    if pager.wanted is not None:
+        missing = f"{name}.{len(pages) + 1}.json is not there"
+        complaints.append(f"{name}: the paging asks for page {pager.wanted.number}: {missing}")
+    return tuple(pages)
 
 
-def _learned(
-    target: Target, name: str, payloads: tuple[Payload, ...], at: float, complaints: Sequence[str]
-) -> _Learned:
-    """Read the answers of a collector, if there are any, and say what did not match."""
-    if not payloads:
-        return _Learned(complaints=tuple(complaints))
-    matches = trace(target.definition, name, payloads, items=target.items)
-    wrong = [f"{name}: {text}" for text in _unfit(matches)]
-    found = list(_unmatched(one for one in matches if one.rule != PERIOD))
-    learned = _Learned(
-        unmatched=tuple(f"{name}: {text}" for text, is_wrong in found if is_wrong),
-        remarks=tuple(f"{name}: {text}" for text, is_wrong in found if not is_wrong),
-        matches=matches,
-    )
-    reading = read_payload(target, name, payloads, at)
-    if isinstance(reading, Failure):
-        told = wrong or [f"{name}: {reading.reason.value}: {reading.detail}"]
-        return msgspec.structs.replace(learned, complaints=(*complaints, *told))
-    notes = (f"{name}: {note.reason}: {note.detail}" for note in reading.notes)
-    return msgspec.structs.replace(
-        learned, reading=reading, complaints=(*complaints, *wrong, *notes)
-    )
+def _headers(name: str, folder: Path, number: int) -> Iterator[tuple[str, str]]:
+    for file in (folder / f"{name}.headers.json", folder / f"{name}.{number}.headers.json"):
+        if not file.exists():
+            continue
+        try:
+            text = file.read_text("utf-8")
+            known = msgspec.json.decode(text, type=dict[str, str | list[str]])
+        except UnicodeDecodeError as error:
+            raise _AnswerError(f"{file.name}: not UTF-8 (byte {error.start})") from error
+        except (OSError, msgspec.DecodeError) as error:
+            why = clip(str(error))
+            raise _AnswerError(f"{file.name} is no map of headers: {why}") from error
+        for key, value in known.items():
+            several = [value] if isinstance(value, str) else value
+            yield from ((key.lower(), one) for one in several)
+
+
+def _files(collector: Collector, folder: Path) -> Iterator[Path]:
+    """Yield the files of a collector's pages, in their order."""
+    name = collector.name
+    if not collector.format.has_body:
+        headers = folder / f"{name}.headers.json"
+        yield from [headers] if headers.exists() else []
+        return
+    single = [path for end in ("json", "jsonl") if (path := folder / f"{name}.{end}").exists()]
+    numbered = {
+        int(number): path
+        for path in folder.glob("*.json*")
+        if path.name.startswith(f"{name}.")
+        and path.suffix in (".json", ".jsonl")
+        and (number := path.stem.removeprefix(f"{name}.")).isdecimal()
+    }
+    yield from single or [numbered[number] for number in sorted(numbered)]
+
+
+# ----------------------------------------------------------------------- recorded exchanges
+
+
+class BadRecordingError(ValueError):
+    """The folder cannot be replayed. The text says why."""
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = {}
+    body: Any = None
+
+
+class _Response(msgspec.Struct, frozen=True, kw_only=True):
+    status: int
+    headers: Mapping[str, str] = {}
+    body: str | None = None
+
+
+class _Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    case: str = ""
+    request: _Request
+    response: _Response
+
+
+class _Index(msgspec.Struct, frozen=True, kw_only=True):
+    exchanges: list[_Exchange]
+    reference_time: str = ""
+
+
+class Recording:
+    """A vendor that answers what was recorded. ``at`` is the instant of the exchanges, if known.
+
+    ``signed``: a request must carry the headers that were recorded, credentials among them. Only
+    the exchanges called one of ``cases`` answer, where any are named.
+    """
+
+    def __init__(self, folder: Path, *, signed: bool, cases: Collection[str] = ()) -> None:
+        index = _read(folder)
+        self.at = _instant(index.reference_time)
+        self._folder = folder
+        self._signed = signed
+        self._exchanges = [one for one in index.exchanges if not cases or one.case in cases]
+        _check_cases(cases, [one.case for one in index.exchanges])
+        self._played: set[int] = set()
+        origins = {_origin(one.request.url) for one in index.exchanges}
+        self._origins = re.compile("|".join(map(re.escape, sorted(origins, key=len, reverse=True))))
+
+    async def send(
+        self, request: HttpRequest, http: Http, /, *, most: int, warm: bool = False
+    ) -> HttpResponse | Failure:
+        """Answer a request of the client."""
+        fitting = [
+            number
+            for number, one in enumerate(self._exchanges)
+            if not self._differences(one, request)
+        ]
+        if not fitting:
+            asked = f"{request.method} {unquote(redact_url(request.url))}"
+            detail = f"nothing was recorded for {asked}{self._nearest(request)}"
+            return Failure(reason=Reason.CONNECT, detail=detail)
+        chosen = min(fitting, key=self._preference)
+        self._played.add(chosen)
+        return self._respond(self._exchanges[chosen].response, request)
+
+    def _preference(self, number: int) -> tuple[bool, bool, int, int]:
+        """Good answers first, those that were not played before, those that demand the most."""
+        one = self._exchanges[number]
+        refused = one.response.status >= _REFUSED
+        return refused, number in self._played, -len(one.request.headers), number
+
+    def _differences(self, one: _Exchange, request: HttpRequest) -> list[str]:
+        """Return in what a request differs from a recorded one."""
+        asked, recorded = _address(request.url), _address(one.request.url)
+        found = [] if request.method == one.request.method else ["the method"]
+        if asked[0] != recorded[0]:
+            found.append("the path")
+        found += sorted(
+            f"{name}= in the query"
+            for name in {pair[0] for pair in set(asked[1]) ^ set(recorded[1])}
+        )
+        if one.request.body is not None and not _is_same_body(one.request.body, request.body):
+            found.append("the body")
+        if self._signed:
+            sent = {name.lower(): value for name, value in request.headers.items()}
+            found += [
+                f"the header {name}"
+                for name, value in one.request.headers.items()
+                if sent.get(name.lower()) != value
+            ]
+        return found
+
+    def _nearest(self, request: HttpRequest) -> str:
+        compared = [(self._differences(one, request), one) for one in self._exchanges]
+        if not compared:
+            return ""
+        differences, one = min(compared, key=lambda pair: ("the path" in pair[0], len(pair[0])))
+        if "the path" in differences:
+            return ""
+        return f'; the nearest, "{one.case}", differs in {", ".join(differences)}'
+
+    def _respond(self, response: _Response, request: HttpRequest) -> HttpResponse | Failure:
+        here = _origin(request.url)
+        lines = tuple(
+            (name.lower(), self._origins.sub(here, value))
+            for name, value in response.headers.items()
+        )
+        try:
+            body = (self._folder / response.body).read_bytes() if response.body else b""
+        except OSError as error:
+            why = error.strerror or str(error)
+            return Failure(reason=Reason.CONNECT, detail=f"{response.body}: {why}")
+        local = self._origins.sub(here, body.decode("utf-8", "surrogateescape"))
+        return HttpResponse(
+            status=response.status,
+            lines=lines,
+            headers=joined(lines),
+            body=local.encode("utf-8", "surrogateescape"),
+            url=request.url,
+        )
+
+
+def _read(folder: Path) -> _Index:
+    try:
+        return msgspec.json.decode((folder / INDEX).read_text("utf-8"), type=_Index)
+    except UnicodeDecodeError as error:
+        raise BadRecordingError(f"{folder / INDEX}: not UTF-8 (byte {error.start})") from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadRecordingError(f"{folder / INDEX}: {clip(str(error))}") from error
+
+
+def _check_cases(wanted: Iterable[str], known: Collection[str]) -> None:
+    for case in wanted:
+        if case not in known:
+            raise BadRecordingError(f'{INDEX} has no case "{case}".{did_you_mean(case, known)}')
+
+
+def _instant(text: str) -> float | None:
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise BadRecordingError(f"{INDEX}: reference_time: {error}") from error
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _address(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    parts = urlsplit(url)
+    return unquote(parts.path), tuple(sorted(parse_qsl(parts.query, keep_blank_values=True)))
+
+
+def _is_same_body(recorded: object, sent: bytes | None) -> bool:
+    """Compare a body by what it means: JSON, or the arguments of a form."""
+    text = (sent or b"").decode("utf-8", "replace")
+    if isinstance(recorded, str):
+        return recorded == text or sorted(parse_qsl(recorded)) == sorted(parse_qsl(text))
+    try:
+        return bool(msgspec.json.decode(text) == recorded)
+    except msgspec.DecodeError:
+        form = dict(parse_qsl(text, keep_blank_values=True))
+    return isinstance(recorded, dict) and form == {key: str(one) for key, one in recorded.items()}
+
+
+# --------------------------------------------------------------------- what does not match
 
 
 def _periods(matches: Iterable[RowMatch]) -> list[RowMatch]:
@@ -542,21 +498,16 @@ def _periods(matches: Iterable[RowMatch]) -> list[RowMatch]:
     return sorted((one for one in found if one.role not in told), key=lambda one: one.role)
 
 
-def _noted(note: Note) -> str:
-    hint = " --at=TIME replays answers at their own time." if note.reason == "period_over" else ""
-    return f"{note.reason}: {note.detail}{hint}"
-
-
-def _unfit(matches: Iterable[RowMatch]) -> Iterator[str]:
+def _misfits(matches: Iterable[RowMatch]) -> Iterator[str]:
     """Yield the rules that cannot be searched and the values that cannot be read."""
     for match in matches:
         if match.problem:
-            yield f"{_rehearsal_place(match)}: {match.problem}"
+            yield f"{_place_of(match)}: {match.problem}"
         if match.misfits:
             first = match.values[0]
             whose = f"{first.whose}: " if first.whose else ""
             more = f" (and {match.misfits - 1} more)" if match.misfits > 1 else ""
-            yield f"{_rehearsal_place(match)}: {whose}{first.raw}: {first.meaning}{more}"
+            yield f"{_place_of(match)}: {whose}{first.raw}: {first.meaning}{more}"
 
 
 def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
@@ -575,7 +526,7 @@ def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
         yield f"{told}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
 
 
-def _rehearsal_place(match: RowMatch) -> str:
+def _place_of(match: RowMatch) -> str:
     where = " / ".join(filter(None, (match.place, match.path)))
     return ": ".join(filter(None, (f"{match.rule} {match.role}".rstrip(), where)))
 

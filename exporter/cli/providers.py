@@ -173,14 +173,14 @@ def _test(args: argparse.Namespace) -> int:
         show(target.problems)
         return Exit.CONFIG
     try:
-        recorded = None
+        recording = None
         if (folder / replay.INDEX).is_file():
-            recorded = replay.Recorded(folder, signed=beside, cases=args.case)
-    except replay.BadRecordError as error:
+            recording = replay.Recording(folder, signed=beside, cases=args.case)
+    except replay.BadRecordingError as error:
         sys.stderr.write(f"{error}\n")
         return Exit.CONFIG
-    at = args.at or (recorded.at if recorded else None) or time.time()
-    result = asyncio.run(replay.rehearse(target, folder, at=at, recorded=recorded))
+    at = args.at or (recording.at if recording else None) or time.time()
+    result = asyncio.run(replay.replay(target, folder, at=at, recording=recording))
     sys.stdout.buffer.write(result.exposition)
     sys.stdout.flush()
     sys.stderr.writelines(f"remark: {remark}\n" for remark in result.remarks)

@@ -56,6 +56,11 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     calls: float = 1.0
     budget: BudgetStatus
 
+    @property
+    def paused(self) -> bool:
+        """Whether the job waits because its credential was rejected, in its own poll or another."""
+        return self.health is Health.PAUSED or self.budget.cause is WaitCause.REFUSED
+
 
 def budget_status(queue: BudgetQueue, clocks: Clocks) -> BudgetStatus:
     """Return what there is to know of a queue's budget."""

@@ -98,7 +98,7 @@ async def engine(origin: str, state_file: str) -> float:
         emit=emit,
     )
     made = Engine(plan(origin, state_file), world)
-    telling.attach(made.runner, made.shelf)
+    telling.attach(made.runner, made.exposition)
     telling.track(made.plan.targets.values())
     await made.start()
     async with asyncio.TaskGroup() as group:

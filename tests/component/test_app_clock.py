@@ -74,7 +74,7 @@ def test_ages_stay_true_when_the_clock_is_set(tmp_path: Path, by: float) -> None
         await asyncio.sleep(1000)
         before = world.age(process)
         world.clock.offset += by
-        process.engine.mind_the_clock()
+        process.engine.check_clock()
         await asyncio.sleep(10)
         assert before is not None
         assert world.age(process) == pytest.approx(before + 10, abs=0.01)
@@ -97,7 +97,7 @@ def test_values_go_when_they_are_old_and_not_when_the_clock_says_so(
         world.status = 500
         await asyncio.sleep(1000)
         world.clock.offset += by
-        process.engine.mind_the_clock()
+        process.engine.check_clock()
         await asyncio.sleep(2400)
         assert process.scrape().get("usage_bytes") == 250
         assert world.told(ValuesExpired) == []
@@ -117,7 +117,7 @@ def test_a_clock_that_was_set_before_a_kill_changes_no_wait(tmp_path: Path, by: 
         process = await world.begin()
         await asyncio.sleep(600)
         world.clock.offset += by
-        process.engine.mind_the_clock()
+        process.engine.check_clock()
         await asyncio.sleep(2)
         await process.kill()
         again = await world.begin()
@@ -137,7 +137,7 @@ def test_a_clock_that_was_set_before_a_kill_leaves_the_age_true(tmp_path: Path, 
         await asyncio.sleep(200)
         before = world.age(process)
         world.clock.offset += by
-        process.engine.mind_the_clock()
+        process.engine.check_clock()
         await asyncio.sleep(2)
         await process.kill()
         again = await world.begin()
@@ -178,7 +178,7 @@ def test_a_poll_that_the_clock_was_set_in_is_as_old_as_it_is(tmp_path: Path, by:
         while len(world.asked) < 2:  # noqa: ASYNC110 - it is the vendor's list
             await asyncio.sleep(1)
         world.clock.offset += by
-        process.engine.mind_the_clock()
+        process.engine.check_clock()
         await asyncio.sleep(30)
         age = world.age(process)
         assert age is not None
@@ -206,7 +206,7 @@ def test_a_clock_that_begins_in_1970_makes_nothing_fresh(tmp_path: Path) -> None
         assert world.age(again) == pytest.approx(before, abs=1)
         await asyncio.sleep(60)
         world.clock.offset = right
-        again.engine.mind_the_clock()
+        again.engine.check_clock()
         await asyncio.sleep(10)
         assert world.age(again) == pytest.approx(before + 70, abs=2)
         assert again.scrape().get("usage_bytes") == 250

@@ -134,7 +134,7 @@ class Life:
             tell(event)
 
         process = Process(self.plan(0), self.vendor, wall=self.clock, emit=emit)
-        telling.attach(process.engine.runner, process.engine.shelf)
+        telling.attach(process.engine.runner, process.engine.exposition)
         telling.track(process.engine.plan.targets.values())
         await process.start()
         generation = 0
@@ -143,7 +143,7 @@ class Life:
             generation += 1
             process.engine.apply(self.plan(generation))
             telling.track(process.engine.plan.targets.values())
-            text = process.engine.shelf.body() + telling.metrics.render(Dialect.TEXT)
+            text = process.engine.exposition.body() + telling.metrics.render(Dialect.TEXT)
             gc.collect()
             tasks = len(asyncio.all_tasks())
             self.sizes.append(Size(sys.getallocatedblocks(), tasks, len(text)))

@@ -151,7 +151,7 @@ def test_another_account_has_no_health_before_its_first_poll(tmp_path: Path) -> 
         moved = world.target("home", params={"site": "south"})
         world.latency = SLOW
         process.engine.apply(world.plan(moved, world.target("work")))
-        process.engine._refresh("home")  # as when the key has to wait
+        process.engine._show("home")  # as when the key has to wait
         assert health(process.scrape()) == (None, False)
         await process.stop()
 
@@ -237,7 +237,7 @@ def test_a_target_that_left_and_comes_again_has_no_health_before_its_poll(tmp_pa
         process.engine.apply(world.plan(world.target("work")))
         assert process.scrape().names(account="home") == set()
         process.engine.apply(world.plan(world.target("home"), world.target("work")))
-        process.engine._refresh("home")
+        process.engine._show("home")
         assert health(process.scrape()) == (None, False)
         await asyncio.sleep(300)
         assert health(process.scrape()) == (1, True)

@@ -132,9 +132,9 @@ async def test_history_comes_back_for_the_forecast(tmp_path: Path) -> None:
         async with running(plan(tmp_path, meter)) as harness:
             await harness.first()
             await harness.go(7 * 3600, step=290)
-            before, at = harness.engine.chronicle.of("home"), harness.wall()
+            before, at = harness.engine.usage_history.of("home"), harness.wall()
         async with running(plan(tmp_path, meter), start=at) as harness:
-            after = harness.engine.chronicle.of("home")
+            after = harness.engine.usage_history.of("home")
     assert len(after["home", "traffic"]) == 2
     assert after == before
 

@@ -267,7 +267,7 @@ class Everything(RuleBasedStateMachine):
     @rule(jump=st.sampled_from([-3600.0, -1.0, 3600.0]))
     def the_clock_jumps(self, jump: float) -> None:
         async def notice() -> None:
-            self.process.engine.mind_the_clock()
+            self.process.engine.check_clock()
 
         self.clock.offset += jump
         self.aio.run(notice())  # as every few seconds

@@ -14,7 +14,7 @@ SHIPPED = PROVIDERS.parents[1] / "exporter" / "providers"
 OWN = sorted(path.parent.name for path in GENERALITY.glob("*/index.json"))
 
 
-def rehearse(file: Path, folder: Path) -> int:
+def replayed(file: Path, folder: Path) -> int:
     golden = cases_of(folder.name, folder.parent).golden
     cases = (word for case in golden for word in ("--case", case))
     return main(["providers", "test", str(file), f"--answers={folder}", *cases])
@@ -31,13 +31,13 @@ def check(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_shipped_definition_passes_with_what_the_daemon_would_publish(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert rehearse(SHIPPED / f"{name}.yaml", PROVIDERS / name) == 0
+    assert replayed(SHIPPED / f"{name}.yaml", PROVIDERS / name) == 0
     check(PROVIDERS / name, capfd)
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_an_invented_api_passes_too(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert rehearse(GENERALITY / name / f"{name}.yaml", GENERALITY / name) == 0
+    assert replayed(GENERALITY / name / f"{name}.yaml", GENERALITY / name) == 0
     check(GENERALITY / name, capfd)
 
 
@@ -50,5 +50,5 @@ def test_a_number_that_has_changed_is_noticed(
     first, *others = (folder / "expected.prom").read_text().splitlines(keepends=True)
     (folder / "expected.prom").write_text("".join(others))
 
-    assert rehearse(SHIPPED / f"{name}.yaml", folder) == 1
+    assert replayed(SHIPPED / f"{name}.yaml", folder) == 1
     assert capfd.readouterr().err.endswith(f"expected.prom: not expected: {first}")

@@ -55,7 +55,7 @@ class EngineHarness:
 
     def scrape(self) -> ParsedExposition:
         """Return what is published now."""
-        return ParsedExposition(self.engine.shelf.body().decode())
+        return ParsedExposition(self.engine.exposition.body().decode())
 
     def reasons(self) -> dict[str, Reason | None]:
         """Return why the last poll of each target failed, None where it did not."""

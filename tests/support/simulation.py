@@ -139,7 +139,7 @@ class Process:
         await self._end()
         if isinstance(ledger, FileLedger):
             ledger._file.close()
-        self.engine.shelf.close()
+        self.engine.exposition.close()
 
     async def _end(self) -> None:
         assert self._running is not None
@@ -148,7 +148,7 @@ class Process:
         assert self._running.cancelled()
 
     def scrape(self) -> ParsedExposition:
-        return ParsedExposition(self.engine.shelf.body().decode())
+        return ParsedExposition(self.engine.exposition.body().decode())
 
 
 class Clock:

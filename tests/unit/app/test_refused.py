@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from exporter.app.engine import Refused
+from exporter.app.engine import RejectedSecrets
 from exporter.config.credentials import SecretUnavailable
 from exporter.kernel.secrets import Secret
 from exporter.model.health import Health
@@ -53,54 +53,54 @@ def failing(reason: Reason | None) -> Callable[[str], Iterable[JobStatus]]:
 
 
 def test_nothing_is_told_while_the_secret_is_the_refused_one() -> None:
-    refused, home = Refused(Vault(KEY="old").read), a_caller()
-    refused.note(home)
-    assert refused.renewed({"home": home}, failing(Reason.AUTH)) == []
+    refused, home = RejectedSecrets(Vault(KEY="old").read), a_caller()
+    refused.add(home)
+    assert refused.replaced({"home": home}, failing(Reason.AUTH)) == []
 
 
 def test_another_secret_is_told_of_once() -> None:
     vault = Vault(KEY="old")
-    refused, home = Refused(vault.read), a_caller()
-    refused.note(home)
+    refused, home = RejectedSecrets(vault.read), a_caller()
+    refused.add(home)
     vault.secrets["KEY"] = "new"
-    assert refused.renewed({"home": home}, failing(Reason.FORBIDDEN)) == ["home"]
-    assert refused.renewed({"home": home}, failing(Reason.FORBIDDEN)) == []
+    assert refused.replaced({"home": home}, failing(Reason.FORBIDDEN)) == ["home"]
+    assert refused.replaced({"home": home}, failing(Reason.FORBIDDEN)) == []
 
 
 def test_any_of_several_secrets_counts() -> None:
     vault = Vault(USER="me", PASSWORD="old")  # noqa: S106 - made up
-    refused, home = Refused(vault.read), a_caller("home", "USER", "PASSWORD")
-    refused.note(home)
+    refused, home = RejectedSecrets(vault.read), a_caller("home", "USER", "PASSWORD")
+    refused.add(home)
     vault.secrets["PASSWORD"] = "new"  # noqa: S105 - made up
-    assert refused.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]
+    assert refused.replaced({"home": home}, failing(Reason.AUTH)) == ["home"]
 
 
 def test_a_secret_that_comes_back_is_another_one() -> None:
     vault = Vault()
-    refused, home = Refused(vault.read), a_caller()
-    refused.note(home)
-    assert refused.renewed({"home": home}, failing(Reason.AUTH)) == []
+    refused, home = RejectedSecrets(vault.read), a_caller()
+    refused.add(home)
+    assert refused.replaced({"home": home}, failing(Reason.AUTH)) == []
     vault.secrets["KEY"] = "here again"
-    assert refused.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]
+    assert refused.replaced({"home": home}, failing(Reason.AUTH)) == ["home"]
 
 
 def test_who_is_well_again_or_gone_is_forgotten() -> None:
     vault = Vault(KEY="old")
-    refused, home, work = Refused(vault.read), a_caller("home"), a_caller("work")
-    refused.note(home)
-    refused.note(work)
+    refused, home, work = RejectedSecrets(vault.read), a_caller("home"), a_caller("work")
+    refused.add(home)
+    refused.add(work)
     vault.secrets["KEY"] = "new"
-    assert refused.renewed({"home": home}, failing(None)) == []
+    assert refused.replaced({"home": home}, failing(None)) == []
     both = {"home": home, "work": work}
-    assert refused.renewed(both, failing(Reason.AUTH)) == []
+    assert refused.replaced(both, failing(Reason.AUTH)) == []
 
 
 def test_what_an_earlier_process_saw_counts() -> None:
     vault, home = Vault(KEY="old"), a_caller()
-    digest = Refused(vault.read).note(home)
+    digest = RejectedSecrets(vault.read).add(home)
     assert "old" not in digest
-    later = Refused(vault.read)
-    later.recall("home", digest)
-    assert later.renewed({"home": home}, failing(Reason.AUTH)) == []
+    later = RejectedSecrets(vault.read)
+    later.put("home", digest)
+    assert later.replaced({"home": home}, failing(Reason.AUTH)) == []
     vault.secrets["KEY"] = "new"
-    assert later.renewed({"home": home}, failing(Reason.AUTH)) == ["home"]
+    assert later.replaced({"home": home}, failing(Reason.AUTH)) == ["home"]

@@ -47,7 +47,7 @@ Fault = Callable[[VendorRequest, VendorResponse, float], Script]
 
 
 def _wire(*script: Action) -> Fault:
-    """Return a fault that sends the same whatever was asked."""
+    """Return a fault that sends the same in place of any response."""
     return lambda request, response, now: script
 
 
@@ -309,7 +309,7 @@ bytes on this wire: the tests make those with a certificate, a name and a clock 
 _PAGE_ARGUMENTS = frozenset(
     {"after", "cursor", "next", "offset", "page", "page_token", "starting_after"}
 )
-_FIRST_PAGE = frozenset({"", "0", "1"})  # page 1 and offset 0 are asked for by name, too
+_FIRST_PAGE = frozenset({"", "0", "1"})  # page 1 and offset 0 may be given by name
 
 
 class PagingRuns:

@@ -1,19 +1,18 @@
-"""What a value of an answer becomes, in words: each conversion on its way to the base unit.
+"""What each rule of a definition finds in an answer, and what becomes of it, for people.
 
-What each rule of a definition finds in an answer, and what becomes of it: for people.
-
-`read` gives the numbers; this tells where they come from, with every conversion on the way. A rule
-that does not fit is told with the exact place, and the others are told all the same.
+`extract` gives the numbers; `trace` says where they come from, with every conversion on the way, by
+the same rows, units and conversions. A rule that does not fit is told with the exact place, and the
+others are told all the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
 
 import msgspec
 
 from exporter.kernel.calendar import find_zone, format_rfc3339
 from exporter.kernel.jmes import SelectError, Selector, number_text, quoted
-from exporter.kernel.units import Kind, find_unit
+from exporter.kernel.units import Kind, is_currency
+from exporter.mapping.extract import NUMBERS, Rule, minor_units, numbers_of
 from exporter.mapping.values import (
     MappingError,
     Measure,
@@ -21,6 +20,7 @@ from exporter.mapping.values import (
     clean_label,
     converted,
     epoch,
+    first_found,
     fixed,
     label_at,
     limit_fact,
@@ -31,11 +31,11 @@ from exporter.model.definition.provider import Definition
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import NameParts, Row, Rows, RowsError, row_scope
 from exporter.model.definition.values import Instant, UnitRule, Value
+from exporter.model.families import MONEY, Role
 from exporter.model.outcome import Payload
 from exporter.model.reading import Unlimited
 
 NO_LIMIT = "no limit"
-_MAJOR = Measure(find_unit("major"), "")
 _BASES = {
     Kind.MONEY: "",
     Kind.QUANTITY: "(quantity)",
@@ -45,38 +45,8 @@ _BASES = {
 _UNKNOWN = "an unknown limit, which is not published"
 
 
-def number_meant(value: Value, unit: UnitRule | None, view: object, *, is_limit: bool) -> str:
-    """Return what a number becomes: ``42.5 GB = 42500000000 bytes``. Raises Misfit.
-
-    Without a unit it is money in major units, or a share.
-    """
-    found = amount_of(value, view, set())
-    if found is None:
-        return ""
-    if isinstance(found, Unlimited):
-        return NO_LIMIT
-    known = _MAJOR if unit is None else measure(unit, view, set())
-    number = converted(found, known.unit.factor)
-    fact = limit_fact(number, value.zero) if is_limit else number
-    if fact is None:
-        return _UNKNOWN
-    if isinstance(fact, Unlimited) or isinstance(number, Unlimited) or number is None:
-        return NO_LIMIT
-    return _in_base(found, known, number)
-
-
-def instant_meant(found: object, path: str, zone: str) -> str:
-    """Return the instant that a value means. Raises Misfit for what is no time."""
-    when = epoch(found, path, find_zone(zone))
-    return "no time" if when is None else format_rfc3339(when)
-
-
-def text_meant(found: object) -> str:
-    """Return the label that a value becomes. Raises Misfit for a map or a list."""
-    return clean_label(found, "")[0]
-
-
 def _in_base(found: float, known: Measure, number: float) -> str:
+    """Write a conversion: ``42.5 GB = 42500000000 bytes``."""
     base = _BASES.get(known.unit.kind, known.unit.kind.value)
     told = f"{number_text(number)} {base}".rstrip()
     if known.unit.factor == 1:
@@ -88,12 +58,6 @@ SHOWN = 3
 """Values of a path that are shown: those that do not fit first, then the first ones."""
 PERIOD = "period"
 """The rule's name of the definition's own period; every collector's answer may tell it."""
-Rule: TypeAlias = Resource | Cost | Items
-_ROLES: dict[type, tuple[str, ...]] = {
-    Resource: ("used", "limit", "remaining", "ratio", "projected", "next_period", "overage"),
-    Cost: ("cost", "base", "overage", "limit", "remaining", "projected"),
-    Items: ("used", "cost"),
-}
 _WHOLE = Rows()
 
 
@@ -185,10 +149,8 @@ def _searches(rule: Rule) -> Iterator[_Search]:
         yield _Search(rule=_named(rule), role="item", paths=rule.item, meant=_label, explained=True)
     if isinstance(rule, Cost | Items) and rule.currency:
         yield _Search(rule=_named(rule), role="currency", paths=rule.currency, meant=_currency)
-    for role in _ROLES[type(rule)]:
-        value: Value | None = getattr(rule, role)
-        if value is not None:
-            yield _number(rule, role, value)
+    for role, value, unit in numbers_of(rule, NUMBERS[type(rule)]):
+        yield _number(rule, role, value, unit)
     if isinstance(rule, Resource):
         yield from _instant(_named(rule), "as_of", rule.as_of)
     period = None if isinstance(rule, Items) else rule.period
@@ -197,16 +159,28 @@ def _searches(rule: Rule) -> Iterator[_Search]:
         yield from _instant(_named(rule), "period end", period.end)
 
 
-def _number(rule: Rule, role: str, value: Value) -> _Search:
-    unit = value.unit or _unit(rule, role)
-
+def _number(rule: Rule, role: Role, value: Value, unit: UnitRule) -> _Search:
     def meant(path: Selector, view: object, _: object) -> str:
         single = msgspec.structs.replace(value, paths=(path,), add=False)
-        return number_meant(single, unit, view, is_limit=role == "limit")
+        found = amount_of(single, view, set())
+        if found is None:
+            return ""
+        if isinstance(found, Unlimited):
+            return NO_LIMIT
+        known = measure(unit, view, set())
+        if isinstance(rule, Cost | Items) and role.kinds is MONEY:
+            (known,) = minor_units([known], _code(rule, view))
+        number = converted(found, known.unit.factor)
+        fact = limit_fact(number, value.zero) if role.is_limit else number
+        if fact is None:
+            return _UNKNOWN
+        if isinstance(fact, Unlimited) or not isinstance(number, float):
+            return NO_LIMIT
+        return _in_base(found, known, number)
 
     return _Search(
         rule=_named(rule),
-        role=role,
+        role=role.key,
         paths=value.paths,
         meant=meant,
         whose=_whose(rule),
@@ -215,10 +189,13 @@ def _number(rule: Rule, role: str, value: Value) -> _Search:
     )
 
 
-def _unit(rule: Rule, role: str) -> UnitRule | None:
-    if isinstance(rule, Cost) or role in ("cost", "ratio"):
-        return None
-    return rule.unit
+def _code(rule: Cost | Items, view: object) -> str:
+    """Return the currency of a row, "" where only the target's parameters tell."""
+    found = first_found(rule.currency, view, set())
+    if found is None and rule.fixed_currency is not None and not rule.fixed_currency.variables:
+        found = rule.fixed_currency.text
+    code = found.strip().upper() if isinstance(found, str) else ""
+    return code if is_currency(code) else ""
 
 
 def _whose(rule: Rule) -> Callable[[object], str]:
@@ -253,12 +230,17 @@ def _instant(rule: str, role: str, where: Instant | None) -> Iterator[_Search]:
             rule=rule,
             role=role,
             paths=where.paths,
-            meant=lambda path, _, given: instant_meant(given, path.text, zone),
+            meant=lambda path, _, given: _instant_meant(given, path.text, zone),
         )
 
 
+def _instant_meant(found: object, path: str, zone: str) -> str:
+    when = epoch(found, path, find_zone(zone))
+    return "no time" if when is None else format_rfc3339(when)
+
+
 def _label(_path: Selector, _view: object, given: object) -> str:
-    return text_meant(given)
+    return clean_label(given, "")[0]
 
 
 def _currency(_path: Selector, _view: object, given: object) -> str:

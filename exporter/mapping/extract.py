@@ -1,15 +1,13 @@
-"""One payload in the light of its target: what the rules read from, and what they add to.
+"""What one rule of a definition reads from one payload: resources, costs and items alike.
 
-Money: what a cost's rule reads from an answer, by currency.
-
-Items: the parts of a resource or of the cost, one series each, the largest ones kept.
-
-Usages: what a resource's rule reads from an answer.
+One algorithm, three sections: the rule's rows are grouped into series (by name, by currency, by
+item), each role's numbers of a series are reduced to one in its base unit, and the series becomes a
+`Usage`, a `Money` or an `Item`. `_Section` holds what differs.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -50,13 +48,29 @@ from exporter.mapping.values import (
 from exporter.model.definition.period import Period
 from exporter.model.definition.roles import Cost, Items, Resource
 from exporter.model.definition.rows import Row, Rows, RowScope, RowsError, row_scope
-from exporter.model.definition.values import Reduce, UnitRule, Value, Zero
+from exporter.model.definition.values import Reduce, UnitRule, Value
+from exporter.model.families import (
+    COST_ROLES,
+    ITEM_ROLES,
+    MEASURED,
+    MONEY,
+    RESOURCE_ROLES,
+    SHARE,
+    Role,
+    read_roles,
+)
 from exporter.model.reading import Item, Known, LimitFact, Money, Note, Unlimited, Usage
 from exporter.model.target import Target
 
 ROWS = " /"
 """What stands behind the place of rows in `Reading.matched`: ``results /``, with the paths of the
 row after it: ``results / bandwidth_used``."""
+OTHER = "other"
+"""The item that holds the sum of what ``top`` leaves out."""
+_SHOWN = 5  # new keys that a note names
+_MINOR = "minor"  # the unit whose size the currency decides
+_WHOLE = UnitRule(unit=find_unit("ratio"))
+_MAJOR = UnitRule(unit=find_unit("major"))
 _ROLLED_OVER = (
     "one page tells of a period that ends at {}, another of one that begins at {}: their sum would "
     "be of neither. It ended while the pages were turned; the next poll reads the new one."
@@ -66,7 +80,8 @@ _ROLLED_OVER = (
 class PayloadContext(msgspec.Struct, kw_only=True):
     """What one payload is read with. Notes and matched paths gather here.
 
-    `seen` are the paths of the present rule that gave something, as they stand in the definition.
+    `seen` are the paths of the present rule that gave something, as they stand in the definition;
+    `adds` says whether it sums several pages, which must then be of one period.
     `answered`: a list that a rule iterates was there, so that an answer without rows is an answer.
     `dropped`: series that were not even read, because there are more than the target may have.
     `left_out`: the rules whose optional list was not there; those expect nothing of an answer.
@@ -79,6 +94,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
     notes: list[Note] = msgspec.field(default_factory=list)
     matched: set[str] = msgspec.field(default_factory=set)
     seen: set[str] = msgspec.field(default_factory=set)
+    adds: bool = False
     answered: bool = False
     left_out: int = 0
     dropped: int = 0
@@ -112,13 +128,11 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             self.matched |= self.seen
         self.seen.clear()
 
-    def billing(
-        self, own: Period | None, rows: Sequence[Row], *, level: bool, adds: bool = False
-    ) -> Billing:
+    def billing(self, own: Period | None, rows: Sequence[Row], *, level: bool) -> Billing:
         """Return the period of a series: its rule's own, else for a flow the definition's.
 
         The paths of a rule's own period see what its other paths see, those of the definition's
-        the document. Of rows with different periods the latest counts; but a sum that `adds` pages
+        the document. Of rows with different periods the latest counts; but a sum of pages
         of two periods is the sum of neither: raises Misfit.
         """
         default = self.target.definition.period
@@ -128,7 +142,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             if len(rows) == 1 and self._is_rooted(own, rows[0]):
                 return self._kept((own, rows[0][1]), own, rows[0][0])
             found = [self._billing(own, row[0]) for row in rows] or [self._billing(own, None)]
-            self._check(found, rows, adds=adds)
+            self._check(found, rows)
             return max(found, key=lambda one: 0.0 if one.period is None else one.period.end)
         if default is None or (level and own is None):
             return NO_PERIOD
@@ -136,12 +150,12 @@ class PayloadContext(msgspec.Struct, kw_only=True):
             return self._kept((default, self.documents[0]), default, self.documents[0])
         documents = [row[1] for row in rows] or self.documents[-1:]
         found = [self._kept((default, document), default, document) for document in documents]
-        self._check(found, rows, adds=adds)
+        self._check(found, rows)
         return found[-1]
 
-    def _check(self, found: Sequence[Billing], rows: Sequence[Row], *, adds: bool) -> None:
+    def _check(self, found: Sequence[Billing], rows: Sequence[Row]) -> None:
         """Notice that a period ended while the pages were turned."""
-        if adds:
+        if self.adds:
             pages = [id(row[1]) for row in rows]
             seam = rolled_over([one.period for one in found], pages)
             if seam is not None:
@@ -196,67 +210,262 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         ]
         return reduced(rule, rows, amounts)
 
-    def limit(
-        self, value: Value | None, numbers: dict[str, Amount], series: str
-    ) -> LimitFact | None:
-        """Return what the numbers of the roles ``limit`` and ``remaining`` say of the limit.
 
-        A limit below zero means nothing, and is noted: a vendor that begins to write -1 for
-        "unlimited" must not turn every ratio around.
-        """
-        fact = limit_fact(numbers.get("limit"), Zero.LIMIT if value is None else value.zero)
-        if isinstance(fact, Known) and fact.value < 0:
-            detail = f"{series}: {fact.value:g}. If it has a meaning, `unlimited` lists it."
-            self.notes.append(Note(reason="negative_limit", detail=detail))
-            return None
-        if fact is None and isinstance(numbers.get("remaining"), Unlimited):
-            return UNLIMITED
-        return fact
+Rule: TypeAlias = Resource | Cost | Items
+NUMBERS: dict[type[Rule], tuple[Role, ...]] = {
+    kind: tuple(role for role in read_roles(roles) if role.kinds)
+    for kind, roles in ((Resource, RESOURCE_ROLES), (Cost, COST_ROLES), (Items, ITEM_ROLES))
+}
+"""The roles whose numbers a rule may read, in the order in which they are read."""
+_Rule = TypeVar("_Rule", Resource, Cost, Items)
+_Read = TypeVar("_Read", Usage, Money, Item)
 
 
-_ROLES = ("cost", "base", "overage", "limit", "remaining", "projected")
-_ACCRUED = ("cost", "base", "overage")
-_MAJOR = UnitRule(unit=find_unit("major"))
-_MINOR = "minor"  # the unit whose size the currency decides
+class _Key(msgspec.Struct, frozen=True, gc=False):
+    """What rows are grouped by. ``place`` names the series in an error."""
+
+    place: str = ""
+    resource: str = ""
+    item: str = ""
+    currency: str = ""
 
 
-def read_money(rule: Cost, scene: PayloadContext) -> list[Money]:
-    """Return one entry for each currency among the rows of `rule`. Raises Misfit."""
-    found = scene.rows(rule.rows)
-    if not found.rows:
-        return _of_no_rows(rule, scene) if found.present else []
+Number: TypeAlias = tuple[Role, Value, UnitRule]
+"""A role that a rule reads, and the unit of its numbers."""
+
+
+class _Series(msgspec.Struct, frozen=True, gc=False):
+    """The rows of one key, and what they come to.
+
+    `numbers` are in base units, by the keys of their roles. `measure` is the unit of the amounts,
+    None where there are none, or they are money.
+    """
+
+    key: _Key
+    rows: Sequence[Row]
+    numbers: dict[str, float]
+    limit: LimitFact | None = None
+    measure: Measure | None = None
+
+
+class _Section(NamedTuple, Generic[_Rule, _Read]):
+    """What differs between resources, costs and items."""
+
+    roles: tuple[Role, ...]
+    groups: Callable[[_Rule, list[Row], PayloadContext], dict[_Key, list[Row]]]
+    build: Callable[[_Rule, _Series, PayloadContext], _Read]
+
+
+def read_usages(rule: Resource, context: PayloadContext) -> list[Usage]:
+    """Return one usage for each name among the rows of `rule`. Raises MappingError."""
+    return _read(rule, _RESOURCES, context)
+
+
+def read_money(rule: Cost, context: PayloadContext) -> list[Money]:
+    """Return one entry for each currency among the rows of `rule`. Raises MappingError."""
+    return _read(rule, _COSTS, context)
+
+
+def read_items(rule: Items, context: PayloadContext) -> list[Item]:
+    """Return the parts that `rule` reads, largest first. Raises MappingError."""
+    found = _read(rule, _ITEMS, context)
+    found.sort(key=lambda one: (-one.value, one.resource, one.item, one.currency))
+    return found if rule.top is None else _largest(found, rule.top)
+
+
+def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext) -> list[_Read]:
+    numbers = numbers_of(rule, section.roles)
+    scope = context.rows(rule.rows)
+    if not scope.rows and not scope.present:
+        return []
+    context.adds = len(context.documents) > 1 and adds(
+        rule.reduce, (value for _, value, _ in numbers)
+    )
     read = []
-    for code, rows in _by_currency(rule, found.rows, scene).items():
+    for key, rows in section.groups(rule, scope.rows, context).items():
         try:
-            one = _money(rule, code, rows, scene)
-        except MappingError as misfit:
-            raise misfit.at(code) if code else misfit from misfit.__cause__
-        if one is not None:
-            read.append(one)
-    scene.remember(rule.rows)
+            if scope.rows:
+                series = _series(rule, numbers, key, rows, context)
+            else:
+                series = _of_no_rows(rule, numbers, key)
+            if series.limit is not None or series.numbers:
+                read.append(section.build(rule, series, context))
+        except MappingError as error:
+            raise error.at(key.place) if key.place else error from error.__cause__
+    if scope.rows:
+        context.remember(rule.rows)
     return read
 
 
-def _by_currency(rule: Cost, rows: list[Row], scene: PayloadContext) -> dict[str, list[Row]]:
-    if not rule.currency:
-        return {currency_of((), rule.fixed_currency, None, scene): rows}
+def numbers_of(rule: Rule, roles: Iterable[Role]) -> list[Number]:
+    """Return what `rule` reads. The unit of a share and of money is not the rule's."""
+    found = []
+    for role in roles:
+        value: Value | None = getattr(rule, role.key)
+        if value is not None:
+            unit = value.unit
+            if unit is None and not isinstance(rule, Cost) and role.kinds is MEASURED:
+                unit = rule.unit
+            found.append((role, value, unit or (_WHOLE if role.kinds is SHARE else _MAJOR)))
+    return found
+
+
+def _series(
+    rule: Rule, numbers: list[Number], key: _Key, rows: list[Row], context: PayloadContext
+) -> _Series:
+    """Read every role. All amounts must be measured in one kind of unit."""
+    amounts: dict[str, Amount] = {}
+    common: Measure | None = None
+    reduce = rule.reduce
+    units: list[Measure] = []
+    measured_by: UnitRule | None = None  # mostly that of the number before
+    for role, value, unit in numbers:
+        name, kinds = role.key, role.kinds
+        try:
+            if unit is not measured_by:
+                units, measured_by = measures(unit, rows, context.seen), unit
+            if kinds is MEASURED:
+                common = common or units[0]
+            elif kinds is MONEY:
+                units = minor_units(units, key.currency)
+            amount = context.number(value, rows, units, reduce)
+            if common is not None and kinds is MEASURED:
+                agreed(common, units[0])
+        except MappingError as error:
+            raise error if isinstance(rule, Items) else error.at(name) from error.__cause__
+        if amount is not None:
+            amounts[name] = amount
+            if kinds is MONEY and not key.currency:
+                refused = MappingError(value.paths[0].text, "there is money here, but no currency.")
+                raise refused if isinstance(rule, Items) else refused.at(name)
+    limit = None if isinstance(rule, Items) else _limit(rule, amounts, key, context)
+    found = {name: one for name, one in amounts.items() if isinstance(one, float)}
+    return _Series(key, rows, found, limit, common)
+
+
+def _limit(
+    rule: Resource | Cost, amounts: dict[str, Amount], key: _Key, context: PayloadContext
+) -> LimitFact | None:
+    """Take the limit out of the amounts, and return what it and the remainder say of it.
+
+    A limit below zero means nothing, and is noted: a vendor that begins to write -1 for "unlimited"
+    must not turn every ratio around.
+    """
+    given = amounts.pop("limit", None)
+    limit = None if rule.limit is None else limit_fact(given, rule.limit.zero)
+    if isinstance(limit, Known) and limit.value < 0:
+        name = key.resource or key.currency
+        detail = f"{name}: {limit.value:g}. If it has a meaning, `unlimited` lists it."
+        context.notes.append(Note(reason="negative_limit", detail=detail))
+        return None
+    return UNLIMITED if limit is None and isinstance(amounts.get("remaining"), Unlimited) else limit
+
+
+def minor_units(units: list[Measure], currency: str) -> list[Measure]:
+    """Return the units with the size that minor units (cents, yen) have in a currency."""
+    if not currency or all(one.unit.name != _MINOR for one in units):
+        return units
+    minor = Measure(Unit(_MINOR, Kind.MONEY, minor_factor(currency)), _MINOR)
+    return [minor if one.unit.name == _MINOR else one for one in units]
+
+
+def _of_no_rows(rule: Rule, numbers: list[Number], key: _Key) -> _Series:
+    """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
+    totals = {
+        role.key: total
+        for role, value, _ in numbers
+        if role.accrues and (total := empty_total(value.reduce or rule.reduce)) is not None
+    }
+    if isinstance(rule, Cost):
+        return _Series(key, (), totals if key.currency else {})
+    unit = next((unit for role, _, unit in numbers if role.key == "used"), rule.unit).unit
+    # Without a row there is no word for its unit.
+    measure = None if unit is None else Measure(unit, unit.name)
+    return _Series(key, (), {} if unit is None else totals, None, measure)
+
+
+# ------------------------------------------------------------------------------------- resources
+
+
+def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
+    """Group rows by their common name. Two keys of one name are rows of one series."""
     groups: dict[str, list[Row]] = {}
-    for row in rows:
-        code = currency_of(rule.currency, rule.fixed_currency, row[0], scene)
-        groups.setdefault(code, []).append(row)
-    return groups
+    is_fixed = fixed(rule.name)
+    if is_fixed:
+        key = resource_name(rule.name, None, context.seen)
+        groups[rule.rename.get(key, key)] = rows
+    else:
+        for row in rows:
+            key = resource_name(rule.name, row[0], context.seen)
+            groups.setdefault(rule.rename.get(key, key), []).append(row)
+    if rule.known:
+        new = [key for key in groups if key not in rule.known]
+        if new:
+            shown = ", ".join(new[:_SHOWN]) + (", …" if len(new) > _SHOWN else "")
+            context.notes.append(Note(reason="new_key", detail=shown, count=len(new)))
+    if rule.only is not None:
+        groups = {key: of_key for key, of_key in groups.items() if key in rule.only}
+    most = context.target.max_series
+    context.dropped += max(len(groups) - most, 0)
+    return {
+        _Key("" if is_fixed else key, key): of_key
+        for key, of_key in itertools.islice(groups.items(), most)
+    }
 
 
-def currency_of(
-    paths: tuple[Selector, ...], fixed: Template | None, view: object, scene: PayloadContext
+def _usage(rule: Resource, series: _Series, context: PayloadContext) -> Usage:
+    measure = series.measure or measures(rule.unit, series.rows, context.seen)[0]
+    level = rule.level or series.key.resource in rule.levels
+    period, closed = context.billing(rule.period, series.rows, level=level)
+    more: dict[str, Any] = series.numbers
+    return Usage(
+        resource=series.key.resource,
+        kind=measure.unit.kind,
+        unit=measure.word,
+        account=context.account,
+        level=level,
+        limit=series.limit,
+        as_of=_as_of(rule, series.rows, context),
+        period=period,
+        closed=closed,
+        **more,
+    )
+
+
+def _as_of(rule: Resource, rows: Sequence[Row], context: PayloadContext) -> float | None:
+    if rule.as_of is None:
+        return None
+    try:
+        times = [instant_of(rule.as_of, row[0], context.seen) for row in rows]
+    except MappingError as error:
+        raise error.at("as_of") from error.__cause__
+    return max((time for time in times if time is not None), default=None)
+
+
+# ----------------------------------------------------------------------------------------- costs
+
+
+def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    if rule.currency and rows:
+        for row in rows:
+            code = _currency(rule.currency, rule.fixed_currency, row[0], context)
+            groups.setdefault(code, []).append(row)
+    else:
+        groups[_currency((), rule.fixed_currency, None, context)] = rows
+    return {_Key(code, currency=code): of_code for code, of_code in groups.items()}
+
+
+def _currency(
+    paths: tuple[Selector, ...], fixed_code: Template | None, view: object, context: PayloadContext
 ) -> str:
     """Return the ISO 4217 code of a row in capitals; "" where neither row nor rule names one.
 
-    Raises Misfit for a text that is no code: money is never guessed.
+    Raises MappingError for a text that is no code: money is never guessed.
     """
-    found = first_found(paths, view, scene.seen)
+    found = first_found(paths, view, context.seen)
     if found is None or found == "":
-        found = scene.asked.text(fixed, scene.target.definition.zone) or ""
+        found = context.asked.text(fixed_code, context.target.definition.zone) or ""
     code = found.strip().upper() if isinstance(found, str) else None
     if code is None or (code and not is_currency(code)):
         shown = f'"{clip(found, 20)}"' if isinstance(found, str) else quoted(found)
@@ -267,151 +476,56 @@ def currency_of(
     return code
 
 
-def charged(
-    value: Value, code: str, rows: Sequence[Row], otherwise: Reduce | None, scene: PayloadContext
-) -> Amount | None:
-    """Return an amount of money in major units. Raises Misfit for one without a currency."""
-    found = measures(value.unit or _MAJOR, rows, scene.seen)
-    if code and any(one.unit.name == _MINOR for one in found):
-        minor = Measure(Unit(_MINOR, Kind.MONEY, minor_factor(code)), _MINOR)
-        found = [minor if one.unit.name == _MINOR else one for one in found]
-    number = scene.number(value, rows, found, otherwise)
-    if number is not None and not code:
-        raise MappingError(value.paths[0].text, "there is money here, but no currency.")
-    return number
-
-
-def _money(rule: Cost, code: str, rows: list[Row], scene: PayloadContext) -> Money | None:
-    numbers: dict[str, Amount] = {}
-    for role in _ROLES:
-        value: Value | None = getattr(rule, role)
-        if value is None:
-            continue
-        try:
-            number = charged(value, code, rows, rule.reduce, scene)
-        except MappingError as misfit:
-            raise misfit.at(role) from misfit.__cause__
-        if number is not None:
-            numbers[role] = number
-    limit = scene.limit(rule.limit, numbers, code)
-    known = {
-        role: number
-        for role, number in numbers.items()
-        if isinstance(number, float) and role != "limit"
-    }
-    if limit is None and not known:
-        return None
-    return _stated(rule, code, rows, scene, known=known, limit=limit)
-
-
-def _of_no_rows(rule: Cost, scene: PayloadContext) -> list[Money]:
-    """Return 0 where no row was charged and the currency does not stand in the rows."""
-    code = currency_of((), rule.fixed_currency, None, scene)
-    totals: dict[str, float] = {}
-    for role in _ACCRUED:
-        value: Value | None = getattr(rule, role)
-        total = None if value is None else empty_total(value.reduce or rule.reduce)
-        if total is not None:
-            totals[role] = total
-    if not code or not totals:
-        return []
-    return [_stated(rule, code, (), scene, known=totals, limit=None)]
-
-
-def _stated(
-    rule: Cost,
-    code: str,
-    rows: Sequence[Row],
-    scene: PayloadContext,
-    *,
-    known: Mapping[str, float],
-    limit: LimitFact | None,
-) -> Money:
-    sums = len(scene.documents) > 1 and adds(rule, _ROLES)
-    period, closed = scene.billing(rule.period, rows, level=False, adds=sums)
+def _money(rule: Cost, series: _Series, context: PayloadContext) -> Money:
+    period, closed = context.billing(rule.period, series.rows, level=False)
+    more: dict[str, Any] = series.numbers
     return Money(
-        currency=code,
-        account=scene.account,
-        cost=known.get("cost"),
-        base=known.get("base"),
-        overage=known.get("overage"),
-        limit=limit,
-        remaining=known.get("remaining"),
-        projected=known.get("projected"),
+        currency=series.key.currency,
+        account=context.account,
+        limit=series.limit,
         period=period,
         closed=closed,
+        **more,
     )
 
 
-OTHER = "other"
-"""The item that holds the sum of what ``top`` leaves out."""
+# ----------------------------------------------------------------------------------------- items
 
 
-class _Series(NamedTuple):
-    resource: str
-    item: str
-    currency: str
-
-
-def read_items(rule: Items, scene: PayloadContext) -> list[Item]:
-    """Return the parts that `rule` reads, largest first. Raises Misfit."""
-    rows = scene.rows(rule.rows).rows
-    groups: dict[_Series, list[Row]] = {}
+def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
+    groups: dict[_Key, list[Row]] = {}
     cuts = 0
     for row in rows:
-        series, cut = _series(rule, row[0], scene)
+        view = row[0]
+        text, cut = label_at(rule.item, view, context.seen)
         cuts += cut
-        groups.setdefault(series, []).append(row)
+        code = ""
+        if rule.cost is not None:
+            code = _currency(rule.currency, rule.fixed_currency, view, context)
+        resource = resource_name(rule.resource, view, context.seen)
+        if rule.lower:
+            text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
+        key = _Key(f'{resource}["{text}"]', resource, text, code)
+        groups.setdefault(key, []).append(row)
     if cuts:
-        scene.notes.append(Note(reason="label_cut", detail=rule.group, count=cuts))
-    found = [one for series, rows in groups.items() if (one := _item(rule, series, rows, scene))]
-    if rows:
-        scene.remember(rule.rows)
-    found.sort(key=lambda one: (-one.value, one.resource, one.item, one.currency))
-    return found if rule.top is None else _largest(found, rule.top)
+        context.notes.append(Note(reason="label_cut", detail=rule.group, count=cuts))
+    return groups
 
 
-def _series(rule: Items, view: object, scene: PayloadContext) -> tuple[_Series, bool]:
-    text, cut = label_at(rule.item, view, scene.seen)
-    code = ""
-    if rule.cost is not None:
-        code = currency_of(rule.currency, rule.fixed_currency, view, scene)
-    resource = resource_name(rule.resource, view, scene.seen)
-    if rule.lower:
-        text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters
-    return _Series(resource, text, code), cut
-
-
-def _item(rule: Items, series: _Series, rows: list[Row], scene: PayloadContext) -> Item | None:
-    try:
-        kind, value = _value(rule, series, rows, scene)
-    except MappingError as misfit:
-        raise misfit.at(f'{series.resource}["{series.item}"]') from misfit.__cause__
-    if not isinstance(value, float):
-        return None
+def _item(rule: Items, series: _Series, context: PayloadContext) -> Item:
+    (value,) = series.numbers.values()
     return Item(
-        resource=series.resource,
-        kind=kind,
+        resource=series.key.resource,
+        kind=Kind.MONEY if series.measure is None else series.measure.unit.kind,
         group=rule.group,
-        item=series.item,
+        item=series.key.item,
         value=value,
-        account=scene.account,
-        currency=series.currency,
+        account=context.account,
+        currency=series.key.currency,
     )
 
 
-def _value(
-    rule: Items, series: _Series, rows: list[Row], scene: PayloadContext
-) -> tuple[Kind, Amount | None]:
-    if rule.cost is not None:
-        return Kind.MONEY, charged(rule.cost, series.currency, rows, rule.reduce, scene)
-    if rule.used is None:
-        return Kind.QUANTITY, None
-    found = measures(rule.used.unit or rule.unit, rows, scene.seen)
-    return found[0].unit.kind, scene.number(rule.used, rows, found, rule.reduce)
-
-
-def _largest(found: Sequence[Item], top: int) -> list[Item]:
+def _largest(found: Iterable[Item], top: int) -> list[Item]:
     """Keep the `top` items of each resource and unit; the rest becomes one, ``other``."""
     groups: dict[tuple[str, Kind, str], list[Item]] = {}
     for one in found:
@@ -429,166 +543,6 @@ def _largest(found: Sequence[Item], top: int) -> list[Item]:
     return kept
 
 
-_RESOURCES_ROLES = ("used", "limit", "remaining", "ratio", "projected", "next_period", "overage")
-_RESOURCES_ACCRUED = ("used", "overage")
-"""The roles of which no rows mean zero; of a limit or a projection they mean nothing."""
-_SHOWN = 5  # new keys that a note names
-_RATIO = "ratio"
-_WHOLE = UnitRule(unit=Unit("ratio", Kind.RATIO, 1.0))
-_Role: TypeAlias = tuple[str, Value, UnitRule]
-
-
-class _Numbers(NamedTuple):
-    by_role: dict[str, Amount]
-    measure: Measure
-
-
-def read_usages(rule: Resource, scene: PayloadContext) -> list[Usage]:
-    """Return one usage for each name among the rows of `rule`. Raises Misfit."""
-    found = scene.rows(rule.rows)
-    if not found.rows:
-        return _resources_of_no_rows(rule, scene) if found.present and fixed(rule.name) else []
-    roles = _roles(rule)
-    read = []
-    groups = _by_name(rule, found.rows, scene)
-    most = scene.target.max_series
-    scene.dropped += max(len(groups) - most, 0)
-    for series, rows in itertools.islice(groups.items(), most):
-        try:
-            usage = _usage(rule, roles, series, rows, scene)
-        except MappingError as misfit:
-            raise misfit if fixed(rule.name) else misfit.at(series) from misfit.__cause__
-        if usage is not None:
-            read.append(usage)
-    scene.remember(rule.rows)
-    return read
-
-
-def _by_name(rule: Resource, rows: list[Row], scene: PayloadContext) -> dict[str, list[Row]]:
-    """Group rows by their common name. Two keys of one name are rows of one series."""
-    groups: dict[str, list[Row]] = {}
-    if fixed(rule.name):
-        key = resource_name(rule.name, None, scene.seen)
-        groups[rule.rename.get(key, key)] = rows
-    else:
-        for row in rows:
-            key = resource_name(rule.name, row[0], scene.seen)
-            groups.setdefault(rule.rename.get(key, key), []).append(row)
-    if rule.known:
-        new = [key for key in groups if key not in rule.known]
-        if new:
-            shown = ", ".join(new[:_SHOWN]) + (", …" if len(new) > _SHOWN else "")
-            scene.notes.append(Note(reason="new_key", detail=shown, count=len(new)))
-    if rule.only is None:
-        return groups
-    return {key: rows for key, rows in groups.items() if key in rule.only}
-
-
-def _usage(
-    rule: Resource, roles: Sequence[_Role], series: str, rows: list[Row], scene: PayloadContext
-) -> Usage | None:
-    numbers, found = _numbers(rule, roles, rows, scene)
-    limit = scene.limit(rule.limit, numbers, series)
-    known = {
-        role: number
-        for role, number in numbers.items()
-        if isinstance(number, float) and role != "limit"
-    }
-    if limit is None and not known:
-        return None
-    return _resources_stated(rule, series, rows, scene, measure=found, known=known, limit=limit)
-
-
-def _resources_of_no_rows(rule: Resource, scene: PayloadContext) -> list[Usage]:
-    """Return what an empty list says: a sum is 0, and the last of nothing is nothing."""
-    totals: dict[str, float] = {}
-    for role in _RESOURCES_ACCRUED:
-        value: Value | None = getattr(rule, role)
-        total = None if value is None else empty_total(value.reduce or rule.reduce)
-        if total is not None:
-            totals[role] = total
-    unit = rule.unit if rule.used is None or rule.used.unit is None else rule.used.unit
-    if not totals or unit.unit is None:  # without a row there is no word for its unit
-        return []
-    measure = Measure(unit.unit, unit.unit.name)
-    series = next(iter(_by_name(rule, [], scene)), None)
-    if series is None:
-        return []
-    return [_resources_stated(rule, series, (), scene, measure=measure, known=totals, limit=None)]
-
-
-def _resources_stated(
-    rule: Resource,
-    series: str,
-    rows: Sequence[Row],
-    scene: PayloadContext,
-    *,
-    measure: Measure,
-    known: Mapping[str, float],
-    limit: LimitFact | None,
-) -> Usage:
-    level = rule.level or series in rule.levels
-    sums = len(scene.documents) > 1 and adds(rule, _RESOURCES_ROLES)
-    period, closed = scene.billing(rule.period, rows, level=level, adds=sums)
-    return Usage(
-        resource=series,
-        kind=measure.unit.kind,
-        unit=measure.word,
-        account=scene.account,
-        level=level,
-        used=known.get("used"),
-        limit=limit,
-        remaining=known.get("remaining"),
-        ratio=known.get("ratio"),
-        projected=known.get("projected"),
-        next_period=known.get("next_period"),
-        overage=known.get("overage"),
-        as_of=_as_of(rule, rows, scene),
-        period=period,
-        closed=closed,
-    )
-
-
-def _numbers(
-    rule: Resource, roles: Sequence[_Role], rows: list[Row], scene: PayloadContext
-) -> _Numbers:
-    """Read every role. All but the ratio must be measured in one kind of unit."""
-    numbers: dict[str, Amount] = {}
-    common: Measure | None = None
-    own: list[Measure] | None = None
-    for role, value, unit in roles:
-        try:
-            if unit is not rule.unit:
-                found = measures(unit, rows, scene.seen)
-            else:
-                found = own = own or measures(unit, rows, scene.seen)
-            number = scene.number(value, rows, found, rule.reduce)
-            if role != _RATIO:
-                common = common or found[0]
-                agreed(common, found[0])
-        except MappingError as misfit:
-            raise misfit.at(role) from misfit.__cause__
-        if number is not None:
-            numbers[role] = number
-    return _Numbers(numbers, common or measures(rule.unit, rows, scene.seen)[0])
-
-
-def _roles(rule: Resource) -> list[_Role]:
-    """Return the roles that `rule` has, each with its unit. A ratio's is not the resource's."""
-    found = []
-    for role in _RESOURCES_ROLES:
-        value: Value | None = getattr(rule, role)
-        if value is not None:
-            otherwise = _WHOLE if role == _RATIO else rule.unit
-            found.append((role, value, value.unit or otherwise))
-    return found
-
-
-def _as_of(rule: Resource, rows: Sequence[Row], scene: PayloadContext) -> float | None:
-    if rule.as_of is None:
-        return None
-    try:
-        times = [instant_of(rule.as_of, row[0], scene.seen) for row in rows]
-    except MappingError as misfit:
-        raise misfit.at("as_of") from misfit.__cause__
-    return max((time for time in times if time is not None), default=None)
+_RESOURCES = _Section(NUMBERS[Resource], _by_name, _usage)
+_COSTS = _Section(NUMBERS[Cost], _by_currency, _money)
+_ITEMS = _Section(NUMBERS[Items], _by_item, _item)

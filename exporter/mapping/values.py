@@ -21,7 +21,6 @@ from exporter.kernel.jmes import Selector, number_text, quoted
 from exporter.kernel.override import override
 from exporter.kernel.secrets import clip
 from exporter.kernel.units import Unit, find_unit, snake
-from exporter.model.definition.roles import Cost, Resource
 from exporter.model.definition.rows import NameParts, Row, RowsError
 from exporter.model.definition.values import How, Missing, Reduce, UnitRule, Value, Zero
 from exporter.model.reading import Known, LimitFact, Unlimited
@@ -428,10 +427,9 @@ def empty_total(rule: Reduce | None) -> float | None:
     return 0.0 if rule is not None and rule.how in (How.SUM, How.COUNT) else None
 
 
-def adds(rule: Resource | Cost, roles: Iterable[str]) -> bool:
-    """Tell whether a role of `rule` is a sum of all rows, so that all must be of one period."""
-    values: list[Value | None] = [getattr(rule, role) for role in roles]
-    rules = [rule.reduce, *(value.reduce for value in values if value is not None)]
+def adds(rule: Reduce | None, values: Iterable[Value]) -> bool:
+    """Tell whether a number is a sum of all rows, so that all must be of one period."""
+    rules = [rule, *(value.reduce for value in values)]
     return any(one is not None and one.how in (How.SUM, How.COUNT) for one in rules)
 
 

@@ -370,7 +370,7 @@ def _failures(failures: tuple[FailureView, ...], now: float) -> Markup:
 MOST_CARDS: Final = 200
 _MOST_LINKS: Final = 12
 _BATCH: Final = 100
-"""Targets that are graded before the caller may let somebody else have the event loop."""
+"""Targets that are graded in one part."""
 _API: Final = "/api/v1/targets"
 _LINKS: Final = (_API, "/config", "/-/healthy", "/-/ready")
 

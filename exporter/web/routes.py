@@ -16,7 +16,7 @@ Rules:
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,6 +39,9 @@ from exporter.web.response import (
     to_json,
 )
 from exporter.web.view import StatusView
+
+if TYPE_CHECKING:  # most daemons have no web configuration, and do not load it
+    from exporter.web.access import AccessControl
 
 READ_METHODS: Final = ("GET", "HEAD")
 CHANGE_METHODS: Final = ("POST", "PUT")
@@ -338,24 +341,12 @@ _SLOWEST: Final = 60.0
 """Seconds for a handler and for a client to read the response: a reload of 10,000 targets fits."""
 
 
-class Access(Protocol):
-    """Admits requests, and adds headers: the web configuration, where there is one."""
-
-    def admit(self, request: BaseRequest) -> Awaitable[Response | None]:
-        """Return the response that refuses `request`, or None when it may pass."""
-        ...
-
-    def headers(self) -> Mapping[str, str]:
-        """Return the headers that each response gets."""
-        ...
-
-
 class Dispatcher:
     """Answers requests by the table of routes, which is fixed.
 
-    One deadline covers the handler and the writing of the response. `failed` hears of every
-    exception; the client gets a 500 or 503 without its text, or a closed connection where the
-    response has begun.
+    `access` admits each request first, where there is a web configuration. One deadline covers the
+    handler and the writing of the response. `failed` gets every exception; the client gets a 500
+    or 503 without its text, or a closed connection where the response has begun.
     """
 
     def __init__(
@@ -363,7 +354,7 @@ class Dispatcher:
         routes: Mapping[str, Route],
         *,
         failed: Failed,
-        access: Access | None = None,
+        access: "AccessControl | None" = None,
         slowest: float = _SLOWEST,
     ) -> None:
         self._routes = dict(routes)

@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from exporter.model.health import Freshness, Health, Wait
+from exporter.model.health import AT_LIMIT, NEAR_LIMIT, Freshness, Health, Wait
 
-YELLOW: Final = 0.75
-RED: Final = 0.9
+YELLOW: Final = NEAR_LIMIT
+RED: Final = AT_LIMIT
 
 
 class ResourceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class CollectorView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiView(msgspec.Struct, frozen=True, kw_only=True):
-    """The limit of the vendor's own API, as its last answer told it, for the target's key.
+    """The limit of the vendor's own API, as stated in its last answer, for the target's key.
 
     `reserve` is the share of it that is left to the key's other users; `reset` is when `remaining`
     begins anew.
@@ -129,7 +129,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grade(IntEnum):
-    """How much a target needs somebody's attention; the higher the more."""
+    """How much a target needs attention; the higher the more."""
 
     FINE = 0
     WAITING = 1  # for its first poll

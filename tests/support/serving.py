@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from exporter.web.access import AccessControl
 from exporter.web.address import Address
-from exporter.web.routes import Access, Dispatcher, Route
+from exporter.web.routes import Dispatcher, Route
 from exporter.web.server import WebServer
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -42,7 +43,7 @@ async def serving(
     routes: Mapping[str, Route],
     *,
     broken: Broken | None = None,
-    access: Access | None = None,
+    access: AccessControl | None = None,
     read_headers: float = 5.0,
     slowest: float = 10.0,
     grace: float = 0.2,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.mapping.explain import SHOWN, RowMatch, trace
 from exporter.model.definition.provider import Definition
 from exporter.model.outcome import Page, Payload
@@ -31,6 +31,20 @@ def traced(rules: str, *documents: Any, items: bool = True) -> list[RowMatch]:
 def meanings(rules: str, *documents: Any) -> list[str]:
     (match,) = traced(rules, *documents)
     return [one.meaning for one in match.values]
+
+
+@pytest.mark.parametrize(
+    ("currency", "meaning"),
+    [("JPY", "1234"), ("USD", "1234 minor = 12.34"), ("KWD", "1234 minor = 1.234")],
+)
+@pytest.mark.parametrize("where", ["{path: c}", "fixed"])
+def test_minor_units_are_told_as_they_are_published(
+    where: str, currency: str, meaning: str
+) -> None:
+    code = currency if where == "fixed" else where
+    rules = f"costs: [{{currency: {code}, cost: {{path: n, unit: minor}}}}]"
+    found = traced(rules, {"n": 1234, "c": currency})
+    assert [one.values[0].meaning for one in found if one.role == "cost"] == [meaning]
 
 
 @pytest.mark.parametrize(

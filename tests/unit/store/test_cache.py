@@ -11,7 +11,8 @@ import pytest
 
 from exporter.kernel.exposition_text import Dialect
 from exporter.model.families import FAMILIES, FAMILY, Sample
-from exporter.store.cache import INLINE, ExpositionCache
+from exporter.store import cache as cache_module
+from exporter.store.cache import ExpositionCache
 from exporter.store.exposition import Deflated, assemble_gzip, header, render
 
 
@@ -152,7 +153,7 @@ def crowded() -> ExpositionCache:
 
 async def test_a_body_of_many_small_blocks_is_the_same(crowded: ExpositionCache) -> None:
     cache = crowded
-    assert cache._size > INLINE
+    assert cache._size > cache_module.INLINE
     expected = b"".join(cache._parts(Dialect.TEXT))
     assert await cache.text() == expected
     assert plain(await cache.gzip()) == expected
@@ -275,7 +276,7 @@ async def test_a_small_body_needs_no_thread() -> None:
     await cache.gzip()
     await cache.text()
     assert threading.active_count() <= before  # one of an earlier test may just end
-    assert cache._size < INLINE
+    assert cache._size < cache_module.INLINE
 
 
 @pytest.mark.parametrize("form", Dialect)

@@ -1,14 +1,10 @@
-"""Which readings are alive: the last good one of each collector of each target, and its age.
+"""What is known of each target in memory: its last good readings, and its use in the last weeks.
 
-The board is told the time and decides on staleness alone. Whether a value's period is over is
-decided value by value in the mapping; the board says when that has to be looked at again.
-
-How much was used in the last weeks, thinned to what a forecast needs; in memory.
-
-The ledger keeps the finer points on disk. Here the last value of every quarter of a day stays: a
-month of a resource is two kilobytes.
-
-Which account a target's values belong to.
+`ReadingCache` holds one reading per collector and decides on staleness alone. Whether a value's
+period is over is decided value by value in the mapping; the cache says when that has to be looked
+at again. `UsageHistory` is thinned to what a forecast needs: the last value of every quarter of a
+day, so that a month of a resource is two kilobytes; the ledger has the finer points on disk.
+`fingerprint` says whose values these are.
 """
 
 import hashlib

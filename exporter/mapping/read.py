@@ -147,12 +147,13 @@ def _read_payload(
     learned = builder.size()
     rules = _apply_rules(context, collector, builder) - context.left_out
     nothing = builder.size() == learned and not context.matched and not context.answered
-    if rules > 0 and nothing and not _is_headers(target, collector):
+    known = target.definition.collectors.get(collector)
+    # Headers may well be absent: that is how some vendors say that there is no limit.
+    if rules > 0 and nothing and (known is None or known.format.has_body):
         met = _outline(context.documents[0])
         raise MappingError("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
-    builder.notes = (
-        [*combined([*builder.notes, *context.notes])] if context.notes else builder.notes
-    )
+    if context.notes:
+        builder.notes = list(combined([*builder.notes, *context.notes]))
     builder.dropped += context.dropped
     builder.matched |= context.matched
 
@@ -163,12 +164,6 @@ def _outline(document: object) -> str:
         return quoted(document)
     shown = ", ".join(list(document)[:_KEYS]) + (", …" if len(document) > _KEYS else "")
     return f"a map of {clip(shown, 120)}"
-
-
-def _is_headers(target: Target, collector: str) -> bool:
-    """Headers may well be absent: that is how some vendors say that there is no limit."""
-    known = target.definition.collectors.get(collector)
-    return known is not None and not known.format.has_body
 
 
 def _apply_rules(context: PayloadContext, collector: str, builder: ReadingBuilder) -> int:
@@ -188,8 +183,9 @@ def _apply_rules(context: PayloadContext, collector: str, builder: ReadingBuilde
     for part in parts:
         builder.items += _applied(read_items, part, context, "items", part.resource)
     plan = definition.plan
-    if plan is not None and plan.collector == collector and (named := _plan(plan, context)):
-        builder.plans[context.account] = named
+    if plan is not None and plan.collector == collector:
+        for named in _applied(_read_plan, plan, context, "plan", ()):
+            builder.plans[context.account] = named
     return len(resources) + len(costs) + len(parts)
 
 
@@ -205,14 +201,10 @@ def _applied(
     except (MappingError, SelectError) as error:
         parts = [part if isinstance(part, str) else f"{{{part.text}}}" for part in name]
         place = f"{section}[{''.join(parts)}]" if parts else section
-        error = error if isinstance(error, MappingError) else MappingError("", str(error))
-        raise error.at(place) from error.__cause__
+        refused = error if isinstance(error, MappingError) else MappingError("", str(error))
+        raise refused.at(place) from error.__cause__
 
 
-def _plan(rule: AccountPlan, context: PayloadContext) -> str:
-    try:
-        text, _ = label_at(rule.paths, context.documents[0], context.matched)
-    except (MappingError, SelectError) as error:
-        error = error if isinstance(error, MappingError) else MappingError("", str(error))
-        raise error.at("plan") from error.__cause__
-    return text
+def _read_plan(rule: AccountPlan, context: PayloadContext) -> list[str]:
+    text, _ = label_at(rule.paths, context.documents[0], context.matched)
+    return [text] if text else []

@@ -69,11 +69,6 @@ class ReadingCache:
         """Forget the target."""
         self._held.pop(target, None)
 
-    def last_success(self, target: str, collector: str) -> float | None:
-        """Return when the collector last succeeded, epoch seconds; stale readings count."""
-        held = self._find(target, collector)
-        return held.at if held else None
-
     def reading(
         self, target: str, collector: str, now: float, stale_after: Mapping[str, float]
     ) -> Reading | None:
@@ -157,7 +152,10 @@ class UsageHistory:
 
     def of(self, target: str) -> Mapping[SeriesKey, HistoryPoints]:
         """Return what is known of a target."""
-        return {key: _pairs(row) for key, row in self._rows.get(target, {}).items()}
+        return {
+            key: tuple(zip(row[::2], row[1::2], strict=True))
+            for key, row in self._rows.get(target, {}).items()
+        }
 
     def points(self, target: str, account: str, resource: str, before: float) -> HistoryPoints:
         """Return the values of one series in the steps before the one that `before` lies in.
@@ -197,10 +195,6 @@ def _append(row: "array[float]", at: float, value: float) -> None:
     row.extend((at, value))
     while row[0] < at - UsageHistory.LENGTH:
         del row[:2]
-
-
-def _pairs(row: "array[float]") -> HistoryPoints:
-    return tuple(zip(row[::2], row[1::2], strict=True))
 
 
 def fingerprint(target: Target) -> str:

@@ -9,8 +9,7 @@ import json
 from pathlib import Path
 
 from docs.generate import grammar, metrics, providers
-from exporter.config.library import shipped_names
-from exporter.config.plan import load_shipped
+from exporter.config.library import load_shipped, shipped_names
 from exporter.config.settings import config_schema, provider_schema
 from exporter.model.definition.provider import Definition
 

@@ -26,7 +26,7 @@ import msgspec
 
 from exporter.app.engine import Engine, World
 from exporter.app.observability import Observability
-from exporter.app.once import Keys
+from exporter.app.once import SecretLoader
 from exporter.app.options import Options
 from exporter.app.view import Viewer
 from exporter.config.credentials import SecretReader
@@ -82,7 +82,7 @@ async def serve(
             wall=time.time,
             clock=clock,
             random=random.SystemRandom().random,
-            read_secret=Keys(SecretReader(os.environ), redactor).read,
+            read_secret=SecretLoader(SecretReader(os.environ), redactor).read,
             emit=lambda event: None,
         )
         daemon = Daemon(plan, options, load=load, world=world, observability=observability)

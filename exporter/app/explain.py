@@ -1,6 +1,7 @@
-"""The shape of an answer in a few lines, however large it is: keys, types, first values.
+"""One poll of a target, step by step: request, answer, paths, conversions, series.
 
-One poll of a target told as a story: request, answer, paths, conversions, series.
+Every line is redacted before it leaves this module. An answer is shown by its shape (keys, types,
+first values), which stays a few lines however large it is.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from exporter.app.once import Keys, pipeline_of
+from exporter.app.once import SecretLoader, pipeline_of
 from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.calendar import format_duration
@@ -27,11 +28,11 @@ from exporter.pipeline import too_late
 from exporter.store.exposition import render
 
 DEEP = 5
-"""Levels of an answer that are told."""
+"""Levels of an answer that are shown."""
 WIDE = 12
-"""Keys of a map that are told."""
+"""Keys of a map that are shown."""
 LINES = 60
-"""Lines in all."""
+"""Lines of a shape in all."""
 _LONGEST = 60  # characters of a value
 
 
@@ -69,12 +70,12 @@ def _shape(value: object, name: str, depth: int) -> Iterator[str]:
             yield f"{indent}{label}{clip(str(value), _LONGEST)}"
 
 
-TELLING = ("content-type", "retry-after", "etag", "link", "www-authenticate", "location")
-"""Headers that explain an answer; those of throttling are told too."""
+EXPLAINING = ("content-type", "retry-after", "etag", "link", "www-authenticate", "location")
+"""Headers that explain an answer; those of rate limits are shown too."""
 MOST_EXCHANGES = 8
 MOST_ACCOUNTS = 3
 MOST_SERIES = 100
-"""What is told of each: who wants all of it has ``once``, and the vendor."""
+"""How many of each are shown; ``once`` prints every series."""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,25 +85,18 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool
 
 
-class _Chapter(msgspec.Struct, frozen=True, kw_only=True):
-    """A collector's part: its lines, and what was learned (None: it failed)."""
-
-    lines: tuple[str, ...]
-    reading: Reading | None
-
-
 async def explain(target: Target) -> Story:
-    """Poll every collector of a target once and tell what happened."""
+    """Poll every collector of a target once and report each step."""
     redactor = Redactor()
-    pipeline = pipeline_of(Keys(SecretReader(os.environ), redactor))
+    pipeline = pipeline_of(SecretLoader(SecretReader(os.environ), redactor))
     lines = list(_introduction(target))
     readings: dict[str, Reading] = {}
     async with pipeline.client as client:
         for name in target.collectors:
-            chapter = await _collector(target, name, client)
-            lines += ["", *chapter.lines]
-            if chapter.reading is not None:
-                readings[name] = chapter.reading
+            lines.append("")
+            reading = await _collector(target, name, client, lines)
+            if reading is not None:
+                readings[name] = reading
     lines += _series(target, readings)
     failed = len(readings) < len(target.collectors)
     return Story(lines=tuple(redactor.message(line) for line in lines), failed=failed)
@@ -116,7 +110,8 @@ def _introduction(target: Target) -> Iterator[str]:
         yield f"  params.{name}  {', '.join(values)}"
 
 
-async def _collector(target: Target, name: str, client: Client) -> _Chapter:
+async def _collector(target: Target, name: str, client: Client, lines: list[str]) -> Reading | None:
+    """Poll a collector, add what happened to `lines`, and return what was learned, if anything."""
     collector = target.definition.collectors[name]
     exchanges: list[Exchange] = []
     at = time.time()
@@ -128,45 +123,37 @@ async def _collector(target: Target, name: str, client: Client) -> _Chapter:
     except TimeoutError:
         fetched = Fetched(result=too_late(target, len(exchanges)))
     title = f": {collector.title}" if collector.title else ""
-    every = format_duration(target.collectors[name])
-    lines = [f"collector {name}{title} (every {every})", *_exchanges(exchanges)]
+    lines.append(f"collector {name}{title} (every {format_duration(target.collectors[name])})")
+    lines += _exchanges(exchanges)
     match fetched.result:
         case Failure() as failure:
-            return _Chapter(lines=(*lines, *_failed(failure, exchanges)), reading=None)
+            lines += _failed(failure, exchanges)
+            return None
         case Unchanged():
             lines.append("  = unchanged since the last poll")
-            return _Chapter(lines=tuple(lines), reading=Reading(collector=name, at=at))
+            return Reading(collector=name, at=at)
         case tuple() as payloads:
-            return _learned(target, name, payloads, at, lines)
-
-
-def _learned(
-    target: Target, name: str, payloads: tuple[Payload, ...], at: float, lines: Sequence[str]
-) -> _Chapter:
-    told = [
-        line for payload in payloads[:MOST_ACCOUNTS] for line in _payload(target, name, payload)
-    ]
-    if len(payloads) > MOST_ACCOUNTS:
-        told.append(f"  … and {len(payloads) - MOST_ACCOUNTS} more accounts, read in the same way")
-    reading = read_payload(target, name, payloads, at)
-    if isinstance(reading, Failure):
-        told.append(f"  ✗ {reading.reason.value}: {reading.detail}")
-        return _Chapter(lines=(*lines, *told), reading=None)
-    told += [f"  ! {note.reason}: {note.detail}" for note in reading.notes]
-    return _Chapter(lines=(*lines, *told), reading=reading)
+            for payload in payloads[:MOST_ACCOUNTS]:
+                lines += _payload(target, name, payload)
+            more = len(payloads) - MOST_ACCOUNTS
+            if more > 0:
+                lines.append(f"  … and {more} more accounts, read in the same way")
+            reading = read_payload(target, name, payloads, at)
+            if isinstance(reading, Failure):
+                lines.append(f"  ✗ {reading.reason.value}: {reading.detail}")
+                return None
+            lines += _notes(reading.notes)
+            return reading
 
 
 def _exchanges(exchanges: Sequence[Exchange]) -> Iterator[str]:
-    """Tell the exchanges; of many the first ones and the last, which may be the one that failed."""
-    shown = list(exchanges)
-    if len(shown) > MOST_EXCHANGES:
-        left_out = len(shown) - MOST_EXCHANGES
-        for exchange in shown[: MOST_EXCHANGES - 1]:
+    """Yield the exchanges; of many the first and the last, which may be the one that failed."""
+    left_out = len(exchanges) - MOST_EXCHANGES
+    for number, exchange in enumerate(exchanges, 1):
+        if left_out > 0 and number == MOST_EXCHANGES:
+            yield f"  … {left_out} more requests of this kind"
+        if left_out <= 0 or number < MOST_EXCHANGES or number == len(exchanges):
             yield from _exchange(exchange)
-        yield f"  … {left_out} more requests of this kind"
-        shown = shown[-1:]
-    for exchange in shown:
-        yield from _exchange(exchange)
 
 
 def _exchange(exchange: Exchange) -> Iterator[str]:
@@ -178,12 +165,12 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
         return
     yield f"  ← {exchange.status}, {exchange.size} bytes in {exchange.seconds * 1000:.0f} ms"
     for name, value in exchange.headers.items():
-        if name in TELLING or "ratelimit" in name.replace("-", ""):
+        if name in EXPLAINING or "ratelimit" in name.replace("-", ""):
             yield f"      {name}: {clip(value)}"
 
 
 def _failed(failure: Failure, exchanges: Sequence[Exchange]) -> Iterator[str]:
-    """Tell why nothing was learned, with the beginning of the answer that said so."""
+    """Say why nothing was learned, with the beginning of the answer that said so."""
     excerpt = exchanges[-1].excerpt if exchanges else ""
     if excerpt:
         yield f"      {excerpt}"
@@ -202,10 +189,10 @@ def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
     yield from (f"      {line}" for line in shape(payload.pages[0].document))
     yield f"  paths{whose}"
     for match in trace(target.definition, name, (payload,), items=target.items):
-        yield from (f"      {line}" for line in _told(match))
+        yield from (f"      {line}" for line in _rule(match))
 
 
-def _told(match: RowMatch) -> Iterator[str]:
+def _rule(match: RowMatch) -> Iterator[str]:
     where = " / ".join(filter(None, (match.place, match.path)))
     head = f"{match.rule} {match.role}".rstrip()
     if match.problem:
@@ -232,10 +219,10 @@ def _series(target: Target, readings: Mapping[str, Reading]) -> list[str]:
     found, notes = samples(target_status(target, readings, time.time()))
     blocks = render(found)
     lines = [line for block in blocks.values() for line in block.decode().splitlines()]
-    told = [f"  {line}" for line in lines[:MOST_SERIES]]
+    shown = [f"  {line}" for line in lines[:MOST_SERIES]]
     if len(lines) > MOST_SERIES:
-        told.append(f"  … {len(lines) - MOST_SERIES} more: once --target={target.name} has all")
-    return ["", f"series ({len(lines)})", *told, *_notes(notes)]
+        shown.append(f"  … {len(lines) - MOST_SERIES} more: once --target={target.name} has all")
+    return ["", f"series ({len(lines)})", *shown, *_notes(notes)]
 
 
 def _notes(notes: Iterable[Note]) -> Iterator[str]:

@@ -41,7 +41,6 @@ from exporter.fetch.request import (
     uses_account,
 )
 from exporter.kernel.calendar import parse_timestamp
-from exporter.kernel.exposition_text import Dialect
 from exporter.kernel.problems import did_you_mean
 from exporter.kernel.secrets import clip, redact_url
 from exporter.mapping.explain import PERIOD, RowMatch, trace
@@ -53,7 +52,7 @@ from exporter.model.families import FAMILIES
 from exporter.model.outcome import Failure, Page, Payload, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.model.target import Http, Rejected, Target
-from exporter.store.exposition import header, render
+from exporter.store.exposition import render, text_of
 
 INDEX = "index.json"
 CONFIG = "config.yaml"
@@ -103,11 +102,15 @@ async def replay(
         hint = " --at=TIME replays answers at their own time." * (note.reason == "period_over")
         complaints.append(f"{note.reason}: {note.detail}{hint}")
     blocks = render(found)
-    families = [family for family in FAMILIES if family.name in blocks]
-    lines = [line for one in families for line in blocks[one.name].decode().splitlines()]
+    lines = [
+        line
+        for family in FAMILIES
+        if family.name in blocks
+        for line in blocks[family.name].decode().splitlines()
+    ]
     complaints += _compared(folder / EXPECTED, lines)
     return Replay(
-        exposition=b"".join(header(one, Dialect.TEXT) + blocks[one.name] for one in families),
+        exposition=text_of(blocks),
         complaints=tuple(dict.fromkeys(complaints)),
         remarks=tuple(dict.fromkeys(remarks)),
     )

@@ -21,7 +21,7 @@ from exporter.authoring.sample import Unusable, read_sample
 from exporter.cli import Exit
 from exporter.cli.options import show
 from exporter.config import files, library
-from exporter.config.plan import compile_text, load_definition, load_shipped
+from exporter.config.library import compile_text, load_definition, load_shipped
 from exporter.config.settings import provider_schema
 from exporter.kernel.calendar import format_duration, parse_timestamp
 from exporter.kernel.problems import did_you_mean

@@ -1,8 +1,13 @@
-"""A whole definition, and what its parts must be to each other."""
+"""A definition is compiled, and its parts are checked against each other.
 
-from collections.abc import Iterable
+Each part checks itself (``model.definition``). Here is what needs several: names that templates may
+use, collectors that rules name, two rules for one series, parameters and collectors without use.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from exporter.config.convert import keys_of, to_struct
@@ -14,22 +19,18 @@ from exporter.model.definition.params import compile_credentials, compile_params
 from exporter.model.definition.parsers import TemplateScope
 from exporter.model.definition.period import compile_period
 from exporter.model.definition.provider import (
-    Accounts,
-    AccountsText,
-    Collector,
+    ACCOUNTS,
     Definition,
     DefinitionText,
+    compile_accounts,
     compile_collector,
 )
 from exporter.model.definition.ratelimit import compile_ratelimit
-from exporter.model.definition.roles import Resource, RuleContext
-from exporter.model.definition.rows import compile_rows
-from exporter.model.definition.values import compile_scoped_path
+from exporter.model.definition.roles import ResourceText, RuleContext
 
 _INTERVAL: Final = 300.0
 _THEN: Final = Clock(0.0)
 _LATER: Final = Clock(1e9)
-_ACCOUNTS: Final = "accounts"
 
 
 def compile_definition(
@@ -42,95 +43,70 @@ def compile_definition(
     text = to_struct(place, tree, DefinitionText)
     if text is None:
         return None
-    scope = _scope(tree, text)
-    terms = RuleContext(
+    # Names are those of the document: what is broken below them is told there, and once.
+    of_definition = TemplateScope(
+        params=frozenset(keys_of(tree, "params")),
+        multiple=frozenset(key for key, param in text.params.items() if param.multiple),
+        credentials=frozenset(keys_of(tree, "credentials")),
+    )
+    of_collectors = msgspec.structs.replace(
+        of_definition, account=not isinstance(text.accounts, UnsetType)
+    )
+    rules = RuleContext(
         collectors=tuple(keys_of(tree, "collectors")),
-        scope=_only(scope, account=False),
+        scope=of_definition,
         zone=parsers.parse_zone(place / "zone", text.zone),
     )
-    definition = _definition(place, text, scope, terms, name=name, origin=origin)
-    _check_whole(place, text, definition)
-    if not place.findings.left_out:
-        _warn_unused(place, definition, scope.seen, terms.read)
-    return definition
-
-
-def _scope(tree: object, text: DefinitionText) -> TemplateScope:
-    return TemplateScope(
-        params=frozenset(keys_of(tree, "params")),
-        multiple=frozenset(name for name, param in text.params.items() if param.multiple),
-        credentials=frozenset(keys_of(tree, "credentials")),
-        account=not isinstance(text.accounts, UnsetType),
-    )
-
-
-def _only(scope: TemplateScope, *, params: bool = True, account: bool = True) -> TemplateScope:
-    """Return a narrower scope that notes what is used in the same set."""
-    return TemplateScope(
-        params=scope.params if params else frozenset(),
-        multiple=scope.multiple,
-        credentials=scope.credentials,
-        account=scope.account and account,
-        seen=scope.seen,
-    )
-
-
-def _definition(
-    place: ErrorLocation,
-    text: DefinitionText,
-    scope: TemplateScope,
-    terms: RuleContext,
-    *,
-    name: str,
-    origin: str,
-) -> Definition:
-    no_account = terms.scope
-    interval, min_interval = _pace(place, text)
-    return Definition(
+    least = parsers.parse_interval(place / "min_interval", text.min_interval) or 0.0
+    interval = parsers.parse_positive_interval(place / "interval", text.interval)
+    parsers.check_not_faster(place / "interval", interval, least)
+    definition = Definition(
         name=name,
         title=text.title,
         documentation=text.documentation,
         origin=origin,
-        base_url=_base_url(place / "base_url", text.base_url, no_account),
+        base_url=_base_url(place / "base_url", text.base_url, of_definition),
         params=compile_params(place / "params", text.params),
         credentials=compile_credentials(place / "credentials", text.credentials),
-        auth=compile_auths(place / "auth", text.auth, no_account),
+        auth=compile_auths(place / "auth", text.auth, of_definition),
         throttling=compile_ratelimit(place / "throttling", text.throttling),
-        interval=interval,
-        min_interval=min_interval,
+        interval=interval or max(_INTERVAL, least),
+        min_interval=least,
         data_cadence=parsers.parse_positive_interval(place / "data_cadence", text.data_cadence),
-        zone=terms.zone,
+        zone=rules.zone,
         collectors={
-            key: _collector(place / "collectors" / key, key, text, scope) for key in text.collectors
+            key: compile_collector(place / "collectors" / key, key, one, of_collectors)
+            for key, one in text.collectors.items()
         },
-        accounts=_accounts(place / "accounts", text.accounts, no_account),
+        accounts=compile_accounts(place / "accounts", text.accounts, of_definition),
         resources=tuple(
             part
             for index, one in enumerate(text.resources)
-            for part in roles.compile_resource(place / "resources" / index, one, terms)
+            for part in roles.compile_resource(place / "resources" / index, one, rules)
         ),
         costs=tuple(
             part
             for index, one in enumerate(text.costs)
-            for part in roles.compile_cost(place / "costs" / index, one, terms)
+            for part in roles.compile_cost(place / "costs" / index, one, rules)
         ),
         items=tuple(
-            roles.compile_items(place / "items" / index, one, terms)
+            roles.compile_items(place / "items" / index, one, rules)
             for index, one in enumerate(text.items)
         ),
-        plan=roles.compile_plan(place / "plan", text.plan, terms),
-        period=compile_period(place / "period", text.period, None, terms.zone, no_account),
+        plan=roles.compile_plan(place / "plan", text.plan, rules),
+        period=compile_period(place / "period", text.period, None, rules.zone, of_definition),
         permission=text.permission,
         unconfirmed=tuple(text.unconfirmed),
     )
-
-
-def _pace(place: ErrorLocation, text: DefinitionText) -> tuple[float, float]:
-    """Return the interval between polls and the shortest one."""
-    least = parsers.parse_interval(place / "min_interval", text.min_interval) or 0.0
-    interval = parsers.parse_positive_interval(place / "interval", text.interval)
-    parsers.check_not_faster(place / "interval", interval, least)
-    return interval or max(_INTERVAL, least), least
+    if not text.collectors and (place / "collectors").whole:
+        (place / "collectors").error("There is no collector. Write at least one request.")
+    if not (text.resources or text.costs or text.items) and place.whole:
+        place.error("Nothing is published. Write resources, costs or items.")
+    _check_names_of_rules(place / "resources", text.resources)
+    _check_collectors(place / "collectors", text, definition)
+    if not place.findings.left_out:
+        _warn_unused(place, definition, of_definition.seen, rules.read)
+    return definition
 
 
 def _base_url(place: ErrorLocation, text: str | UnsetType, scope: TemplateScope) -> Template | None:
@@ -146,63 +122,34 @@ def _base_url(place: ErrorLocation, text: str | UnsetType, scope: TemplateScope)
     return compiled
 
 
-def _collector(
-    place: ErrorLocation, name: str, text: DefinitionText, scope: TemplateScope
-) -> Collector:
-    parsers.check_name(place, name, at_key=True)
-    if name == _ACCOUNTS and scope.account:
-        place.key_error('"accounts" is the collector that finds the accounts. Write another name.')
-    return compile_collector(place, name, text.collectors[name], scope)
-
-
-def _accounts(
-    place: ErrorLocation, text: AccountsText | UnsetType, scope: TemplateScope
-) -> Accounts | None:
-    if isinstance(text, UnsetType):
-        return None
-    found, names = compile_rows(place, text.each, text.where, [])
-    return Accounts(
-        collector=compile_collector(place / "collector", _ACCOUNTS, text.collector, scope),
-        rows=found,
-        id=compile_scoped_path(place / "id", text.id, names),
-        label=None
-        if isinstance(text.label, UnsetType)
-        else compile_scoped_path(place / "label", text.label, names),
-    )
-
-
-def _check_whole(place: ErrorLocation, text: DefinitionText, definition: Definition) -> None:
-    if not text.collectors and (place / "collectors").whole:
-        (place / "collectors").error("There is no collector. Write at least one request.")
-    if not (text.resources or text.costs or text.items) and place.whole:
-        place.error("Nothing is published. Write resources, costs or items.")
-    _check_once(place, definition.resources, text)
-    for name, one in text.collectors.items():
-        own = parsers.parse_interval(place / "collectors" / name / "interval", one.interval)
-        if isinstance(one.min_interval, UnsetType):
-            parsers.check_not_faster(
-                place / "collectors" / name / "interval", own, definition.min_interval
-            )
-
-
-def _check_once(
-    place: ErrorLocation, resources: tuple[Resource, ...], text: DefinitionText
-) -> None:
+def _check_names_of_rules(place: ErrorLocation, rules: Sequence[ResourceText]) -> None:
     """Refuse a name without holes that two rules have: both would fill the same series.
 
     Rules with conditions may share it: which of them speaks depends on the answer.
     """
     first: dict[tuple[str, object], int] = {}
-    for index, one in enumerate(text.resources):
+    for index, one in enumerate(rules):
         key = (one.name, one.collector)
         if "{" not in one.name and key in first:
-            other = text.resources[first[key]]
+            other = rules[first[key]]
             if one.where is UNSET or other.where is UNSET:
-                (place / "resources" / index / "name").error(
+                (place / index / "name").error(
                     f'"{one.name}" is read by resources[{first[key]}] already. '
                     "Write all its numbers in one entry, or a condition (where) at both."
                 )
         first.setdefault(key, index)
+
+
+def _check_collectors(place: ErrorLocation, text: DefinitionText, definition: Definition) -> None:
+    for name, one in definition.collectors.items():
+        here = place / name
+        parsers.check_name(here, name, at_key=True)
+        if name == ACCOUNTS and not isinstance(text.accounts, UnsetType):
+            here.key_error(
+                '"accounts" is the collector that finds the accounts. Write another name.'
+            )
+        if one.min_interval is None:
+            parsers.check_not_faster(here / "interval", one.interval, definition.min_interval)
 
 
 def _warn_unused(

@@ -1,9 +1,7 @@
-"""The shipped definitions: package data of ``exporter.providers``.
+"""The definitions that a configuration can name: its own files, and the shipped ones.
 
-The definitions that a configuration can name: its own files, and the shipped ones.
-
-Own files are all compiled, because ``check`` is for them too; shipped ones when a target uses
-them, and once for the life of the process.
+Shipped definitions are package data of ``exporter.providers``. Own files are all compiled, because
+``check`` is for them too; shipped ones when a target uses them, and once in a process.
 """
 
 import functools
@@ -17,6 +15,7 @@ from exporter.config.check_definition import compile_definition
 from exporter.kernel.problems import ErrorLocation, Findings, Position, Problem
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.model.definition.provider import Definition
+from exporter.model.target import Rejected
 
 _FOLDER: Final = Path(providers.__path__[0])  # importlib.resources would load zipfile: 300 kB
 _ENDING: Final = ".yaml"
@@ -36,9 +35,24 @@ def shipped_text(name: str) -> str:
     return (_FOLDER / f"{name}{_ENDING}").read_text("utf-8")
 
 
-def shipped_origin(name: str) -> str:
-    """Return how the file of a shipped definition is called in messages."""
-    return f"{name}{_ENDING}"
+def load_definition(path: str) -> Definition | Rejected:
+    """Load one file of a definition; its name is the file's without the ending."""
+    try:
+        text = files.read_text(path)
+    except files.Unreadable as error:
+        return Rejected(problems=(broken_file(path, error),))
+    return compile_text(text, name=files.file_name(path), origin=path)
+
+
+def load_shipped(name: str) -> Definition | Rejected:
+    """Load a shipped definition. Raises KeyError when there is none of that name."""
+    return compile_text(shipped_text(name), name=name)
+
+
+def compile_text(text: str, *, name: str, origin: str = "") -> Definition | Rejected:
+    """Compile the text of a definition called `name`; `origin` is its file, for messages."""
+    definition, problems = compiled(text, name=name, shown=origin or f"{name}{_ENDING}")
+    return Rejected(problems=problems) if definition is None else definition
 
 
 class Library:
@@ -70,7 +84,7 @@ def shipped(name: str) -> tuple[Definition | None, tuple[Problem, ...]]:
 
     Raises KeyError when there is none of that name.
     """
-    return compiled(shipped_text(name), name=name, shown=shipped_origin(name))
+    return compiled(shipped_text(name), name=name, shown=f"{name}{_ENDING}")
 
 
 def compiled(
@@ -104,7 +118,12 @@ def open_library(
     problems: list[Problem] = []
     for index, pattern in enumerate(patterns):
         at = place / index
-        for path in _paths(at, pattern, directory):
+        paths: tuple[str, ...] = (files.absolute(pattern, directory),)
+        if files.is_pattern(pattern):
+            paths = files.matching(pattern, directory)
+            if not paths:
+                at.warn(f'No file matches "{pattern}" in {directory}.')
+        for path in paths:
             name = files.file_name(path)
             if path in origins.values():
                 continue
@@ -113,35 +132,22 @@ def open_library(
                 continue
             if name in shipped_names():
                 at.warn(f'"{path}" takes the place of the shipped definition "{name}".')
-            own[name], found = _load(at, path, name, directory)
-            origins[name] = path
+            own[name], origins[name] = None, path
+            try:
+                text = files.read_text(path)
+            except files.Unreadable as error:
+                at.error(f'"{path}" {error}')
+                continue
+            if not files.is_definition_name(name):
+                at.error(
+                    f'"{path}" names the provider "{name}". A name has small letters, digits and '
+                    "underscores: rename the file."
+                )
+            own[name], found = compiled(
+                text, name=name, shown=files.shown(path, directory), origin=path
+            )
             problems += found
     return Library(own), tuple(problems)
-
-
-def _paths(place: ErrorLocation, pattern: str, directory: str) -> tuple[str, ...]:
-    if not files.is_pattern(pattern):
-        return (files.absolute(pattern, directory),)
-    found = files.matching(pattern, directory)
-    if not found:
-        place.warn(f'No file matches "{pattern}" in {directory}.')
-    return found
-
-
-def _load(
-    place: ErrorLocation, path: str, name: str, directory: str
-) -> tuple[Definition | None, tuple[Problem, ...]]:
-    try:
-        text = files.read_text(path)
-    except files.Unreadable as error:
-        place.error(f'"{path}" {error}')
-        return None, ()
-    if not files.is_definition_name(name):
-        place.error(
-            f'"{path}" names the provider "{name}". A name has small letters, digits and '
-            "underscores: rename the file."
-        )
-    return compiled(text, name=name, shown=files.shown(path, directory), origin=path)
 
 
 def broken_file(shown: str, error: files.Unreadable) -> Problem:

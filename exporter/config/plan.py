@@ -1,10 +1,8 @@
-"""The configuration as ``/config`` shows it: YAML again, with each secret as ``<secret>``.
+"""A configuration becomes a plan: every target checked and joined with its definition.
 
-Written from the tree and not from the text: a comment may hold an old token.
-
-A configuration becomes a plan: every target checked and joined with its definition.
-
-The door of this stage: a path or a text in, a checked value or all problems out.
+A path or a text goes in, a checked `Plan` or all problems come out. A reload compares two plans; a
+target of which anything differs is a changed one. ``Plan.text`` is the configuration for
+``/config``, written from the tree and not from the text, because a comment may hold an old token.
 """
 
 import gc
@@ -37,15 +35,11 @@ from exporter.model.target import Concurrency, Plan, PlanDiff, Rejected, Source,
 
 def redacted(tree: Tree, directory: str = "") -> str:
     """Return the YAML of a configuration that passed its checks; `directory` is its folder."""
-    return write_yaml(_masked(tree, directory))
-
-
-def _masked(tree: Tree, directory: str) -> Tree:
     shown = dict(_entries(tree))
     targets = shown.get("targets")
     if isinstance(targets, list):
-        shown["targets"] = [_masked_target(_entries(target), directory) for target in targets]
-    return shown
+        shown["targets"] = [_redacted_target(_entries(target), directory) for target in targets]
+    return write_yaml(shown)
 
 
 def _entries(tree: Tree) -> dict[str, Tree]:
@@ -53,24 +47,27 @@ def _entries(tree: Tree) -> dict[str, Tree]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _masked_target(tree: dict[str, Tree], directory: str) -> Tree:
+def _redacted_target(tree: dict[str, Tree], directory: str) -> Tree:
     shown = dict(tree)
     if "credentials" in tree:
         shown["credentials"] = {
             name: value if may_be_shown(name, value, directory) else MASK
             for name, value in _entries(tree["credentials"]).items()
         }
-    for section in ("params", "labels"):
-        if section in tree:
-            entries = _entries(tree[section])
-            shown[section] = {
-                name: MASK if is_secret_name(name) or _holds_token(value) else value
-                for name, value in entries.items()
-            }
+    for section in {"params", "labels"} & tree.keys():
+        shown[section] = {
+            name: MASK if is_secret_name(name) or _holds_token(value) else value
+            for name, value in _entries(tree[section]).items()
+        }
     if "base_url" in tree:
         shown["base_url"] = redact_url(str(tree["base_url"]))
     if "http" in tree:
-        shown["http"] = _masked_http(_entries(tree["http"]))
+        http = dict(_entries(tree["http"]))
+        if "proxy_url" in http:
+            http["proxy_url"] = redact_url(str(http["proxy_url"]))
+        if "http_headers" in http:
+            http["http_headers"] = dict.fromkeys(_entries(http["http_headers"]), MASK)
+        shown["http"] = http
     return shown
 
 
@@ -79,20 +76,11 @@ def _holds_token(value: Tree) -> bool:
     return any(isinstance(one, str) and looks_secret(one) for one in values)
 
 
-def _masked_http(tree: dict[str, Tree]) -> Tree:
-    shown = dict(tree)
-    if "proxy_url" in tree:
-        shown["proxy_url"] = redact_url(str(tree["proxy_url"]))
-    if "http_headers" in tree:
-        shown["http_headers"] = dict.fromkeys(_entries(tree["http_headers"]), MASK)
-    return shown
-
-
 _USER_AGENT: Final = f"usage-exporter/{__version__}"
 _TARGET_FIELDS: Final = tuple(name for name in Target.__struct_fields__ if name != "definition")
 
 
-def build_plan(
+def load_text(
     text: str,
     *,
     name: str,
@@ -101,10 +89,26 @@ def build_plan(
     secrets_required: bool = True,
     definitions: Mapping[str, Definition] | None = None,
 ) -> Plan | Rejected:
-    """Check a configuration. Without `secrets_required` a missing secret is only a warning.
+    """Load a configuration from its text; `directory` is where relative paths begin.
 
-    `definitions` take the place of those of their names.
+    Without `secrets_required` a missing secret is only a warning. `definitions` take the place of
+    those of their names.
     """
+    with _collector_paused():
+        return _plan(
+            text, name, directory, environ, definitions or {}, secrets_required=secrets_required
+        )
+
+
+def _plan(
+    text: str,
+    name: str,
+    directory: str,
+    environ: Mapping[str, str],
+    definitions: Mapping[str, Definition],
+    *,
+    secrets_required: bool,
+) -> Plan | Rejected:
     document = parse_yaml(text, name)
     findings = Findings(document.position, document.tree)
     findings.problems.update(document.problems)
@@ -247,34 +251,25 @@ def load_plan(
     Without `secrets_required` a secret that cannot be read is a warning, and its target's polls
     fail until it can. `definitions` take the place of those of their names.
     """
+    loaded: Plan | Rejected
     with files.noting() as noted:
-        loaded = _load(path, environ, definitions, secrets_required=secrets_required)
+        try:
+            text = files.read_text(files.absolute(path, ""))
+        except files.Unreadable as error:
+            loaded = Rejected(problems=(library.broken_file(path, error),))
+        else:
+            loaded = load_text(
+                text,
+                name=path,
+                directory=files.directory_of(path),
+                environ=environ,
+                secrets_required=secrets_required,
+                definitions=definitions,
+            )
     sources = tuple(noted.values())
     if isinstance(loaded, Rejected):
         return msgspec.structs.replace(loaded, sources=sources)
     return msgspec.structs.replace(loaded, sources=tuple(one for one in sources if one.read))
-
-
-def _load(
-    path: str,
-    environ: Mapping[str, str],
-    definitions: Mapping[str, Definition] | None,
-    *,
-    secrets_required: bool,
-) -> Plan | Rejected:
-    try:
-        text = files.read_text(files.absolute(path, ""))
-    except files.Unreadable as error:
-        return Rejected(problems=(library.broken_file(path, error),))
-    with _collector_paused():
-        return build_plan(
-            text,
-            name=path,
-            directory=files.directory_of(path),
-            environ=environ,
-            secrets_required=secrets_required,
-            definitions=definitions,
-        )
 
 
 def changed(sources: Iterable[Source]) -> bool:
@@ -285,34 +280,6 @@ def changed(sources: Iterable[Source]) -> bool:
 def present(sources: Iterable[Source]) -> tuple[Source, ...]:
     """Return these files and patterns as they are now."""
     return tuple(map(files.look_again, sources))
-
-
-def load_text(
-    text: str, *, name: str, directory: str, environ: Mapping[str, str]
-) -> Plan | Rejected:
-    """Load a configuration from its text; `directory` is where relative paths begin."""
-    with _collector_paused():
-        return build_plan(text, name=name, directory=directory, environ=environ)
-
-
-def load_definition(path: str) -> Definition | Rejected:
-    """Load one file of a definition; its name is the file's without the ending."""
-    try:
-        text = files.read_text(path)
-    except files.Unreadable as error:
-        return Rejected(problems=(library.broken_file(path, error),))
-    return compile_text(text, name=files.file_name(path), origin=path)
-
-
-def load_shipped(name: str) -> Definition | Rejected:
-    """Load a shipped definition. Raises KeyError when there is none of that name."""
-    return compile_text(library.shipped_text(name), name=name, origin=library.shipped_origin(name))
-
-
-def compile_text(text: str, *, name: str, origin: str = "") -> Definition | Rejected:
-    """Compile the text of a definition called `name`; `origin` is its file, for messages."""
-    definition, problems = library.compiled(text, name=name, shown=origin or f"{name}.yaml")
-    return Rejected(problems=problems) if definition is None else definition
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""The text form of the configuration file, as structs. What it means is checked in ``plan``.
+"""The keys of the configuration file, as structs, and the JSON Schema that is made of them.
 
-JSON Schema of the two kinds of files, made from the structs that read them, for editors.
+What the values mean is checked in ``plan``, ``target`` and the modules of its parts. The schemas of
+the configuration and of definitions are for editors; defaults and descriptions stand here alone.
 """
 
 from typing import Annotated, Any, TypeAlias

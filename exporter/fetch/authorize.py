@@ -1,16 +1,12 @@
-"""How requests are signed, and how the tokens of log-ins are asked for and read.
+"""Authentication at work: how requests are signed, and where the tokens of log-ins come from.
 
-The credentials of a target as they were read, and what is made of them.
-
-The tokens of log-ins: kept, shared, renewed ahead of their end, and never asked for in a rush.
-
-Vendors count log-ins and live tokens (20 for each organization at one of them), so that a log-in
-that fails, or whose token is refused at once, must not be repeated with every poll.
-
-Digest authentication by aiohttp, for servers that offer more than one way to sign.
-
-A server may name several challenges, in one header line or in several, and Basic first. aiohttp
-answers the first of the first line alone; here the first that it can answer is found for it.
+- `apply_auth` makes a `Signature` of an authentication and the values of its templates.
+- `Credentials` are the secrets of a target as they were read, with the signature made of them and
+  the redactor that knows them.
+- `Tokens` keeps the tokens of log-ins: shared, renewed ahead of their end, never asked for in a
+  rush. Vendors count log-ins and live tokens (20 for each organization at one of them), so that a
+  log-in that fails, or whose token is refused at once, is not repeated with every poll.
+- `Digest` answers the challenges of servers that offer more than one way to sign.
 """
 
 import asyncio
@@ -25,7 +21,7 @@ import aiohttp
 import msgspec
 from aiohttp.client_middleware_digest_auth import DigestFunctions
 
-from exporter.fetch.classify import FindError, find
+from exporter.fetch.decode import FindError, find
 from exporter.fetch.http import HttpRequest
 from exporter.fetch.request import RequestError, Signature, check_header
 from exporter.kernel.calendar import parse_timestamp
@@ -196,7 +192,7 @@ class Credentials:
             *secret_userinfo(target.http.proxy_url),
         ]
         self._names = [secret for name, secret in secrets.items() if name in _USER_NAMES]
-        self.redactor = self._knowing()
+        self.redactor = self._make_redactor()
         self._shown: tuple[HttpRequest, Redactor, str, Mapping[str, str]] | None = None
 
     def sign(self, auth: Auth, clock: Clock) -> Signature:
@@ -209,7 +205,8 @@ class Credentials:
 
     def learn(self, signature: Signature) -> None:
         """Let the redactor know what a signature is made of: the base64 of user and password."""
-        derived = [Secret(value) for value in _signed_values(signature)]
+        parts = [value.partition(" ") for value in signature.headers.values()]
+        derived = [Secret(packed) for scheme, _, packed in parts if scheme == "Basic"]
         self._base += derived
         self.redactor.learn(*derived)
         self._shown = None
@@ -219,37 +216,30 @@ class Credentials:
         old = [] if self.token is None else [Secret(self.token.value)]
         self.token = token
         self.signature = None
-        self.redactor = self._knowing(*old, Secret(token.value))
+        self.redactor = self._make_redactor(*old, Secret(token.value))
 
     def shown_request(
-        self, wire: HttpRequest, own_headers: Mapping[str, str]
+        self, request: HttpRequest, own_headers: Mapping[str, str]
     ) -> tuple[str, Mapping[str, str]]:
         """Return the URL and headers of a request as they may be shown; `own_headers` never are.
 
         Most polls send the same request as the last one.
         """
         shown = self._shown
-        if shown is None or shown[0] is not wire or shown[1] is not self.redactor:
+        if shown is None or shown[0] is not request or shown[1] is not self.redactor:
             hidden = {name.lower() for name in own_headers}
             headers = {
                 name: MASK if name.lower() in hidden else self.redactor.text(value)
-                for name, value in wire.headers.items()
+                for name, value in request.headers.items()
             }
-            shown = (wire, self.redactor, self.redactor.url(wire.url), headers)
+            shown = (request, self.redactor, self.redactor.url(request.url), headers)
             self._shown = shown
         return shown[2:]
 
-    def _knowing(self, *more: Secret) -> Redactor:
+    def _make_redactor(self, *more: Secret) -> Redactor:
         redactor = Redactor([*self._base, *more])
         redactor.learn(*self._names, in_documents=False)
         return redactor
-
-
-def _signed_values(signature: Signature) -> Iterator[str]:
-    for value in signature.headers.values():
-        scheme, _, packed = value.partition(" ")
-        if scheme == "Basic":
-            yield packed
 
 
 def secret_headers(headers: Mapping[str, str]) -> list[Secret]:
@@ -300,7 +290,7 @@ _KEPT_UNUSED = 86_400.0
 _SWEPT_EVERY = 3_600.0
 
 
-class _Entry:
+class _Login:
     """What is known about one log-in. Times are epoch seconds."""
 
     def __init__(self) -> None:
@@ -310,13 +300,32 @@ class _Entry:
         self.tried_at = 0.0
         self.used_at = 0.0
 
+    def usable(self, refused: Token | None, now: float) -> Token | None:
+        """Return the token if it is alive and not the one that was refused."""
+        token = self.token
+        if token is None or token is refused:
+            return None
+        return token if token.renew_at is None or now < token.renew_at else None
+
+    def held(self, refused: Token | None, now: float) -> Failure | None:
+        """Return a failure if it is too early to log in again."""
+        since = now - self.tried_at
+        if since < 0:  # the clock was set back
+            return None
+        if self.failure is not None:
+            pause = min(max(_PAUSE, self.failure.wait or 0.0), _LONGEST_PAUSE)
+            left = pause - since
+            return msgspec.structs.replace(self.failure, wait=left) if left > 0 else None
+        is_fresh = refused is not None and self.token is refused and since < _PAUSE
+        return TOO_FRESH if is_fresh else None
+
 
 class Tokens:
     """All tokens of the process, by what identifies their log-in."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._entries: dict[Hashable, _Entry] = {}
+        self._logins: dict[Hashable, _Login] = {}
         self._swept_at = 0.0
 
     async def get(
@@ -326,57 +335,30 @@ class Tokens:
 
         `refused` is the token that the vendor just answered 401 to: another one is wanted.
         """
-        entry = self._entry(key)
-        token = self._usable(entry, refused)
+        now = self._wall()
+        login = self._logins.get(key)
+        if login is None:
+            if not 0 <= now - self._swept_at < _SWEPT_EVERY:  # there may be 50,000 log-ins
+                self._swept_at = now
+                unused = [k for k, one in self._logins.items() if now - one.used_at > _KEPT_UNUSED]
+                for old in unused:
+                    del self._logins[old]
+            login = self._logins[key] = _Login()
+        login.used_at = now
+        token = login.usable(refused, now)
         if token is not None:
             return token
-        async with entry.lock:
-            token = self._usable(entry, refused)  # whoever held the lock may have logged in
-            return token or self._held(entry, refused) or await self._renew(entry, log_in)
-
-    def _entry(self, key: Hashable) -> _Entry:
-        now = self._wall()
-        entry = self._entries.get(key)
-        if entry is None:
-            self._sweep(now)
-            entry = self._entries[key] = _Entry()
-        entry.used_at = now
-        return entry
-
-    def _sweep(self, now: float) -> None:
-        """Delete what was not used for a day; once an hour, as there may be 50,000 log-ins."""
-        if 0 <= now - self._swept_at < _SWEPT_EVERY:
-            return
-        self._swept_at = now
-        old = [key for key, one in self._entries.items() if now - one.used_at > _KEPT_UNUSED]
-        for unused in old:
-            del self._entries[unused]
-
-    def _usable(self, entry: _Entry, refused: Token | None) -> Token | None:
-        token = entry.token
-        if token is None or token is refused:
-            return None
-        alive = token.renew_at is None or self._wall() < token.renew_at
-        return token if alive else None
-
-    def _held(self, entry: _Entry, refused: Token | None) -> Failure | None:
-        """Return a failure if it is too early to log in again."""
-        since = self._wall() - entry.tried_at
-        if since < 0:  # the clock was set back
-            return None
-        if entry.failure is not None:
-            pause = min(max(_PAUSE, entry.failure.wait or 0.0), _LONGEST_PAUSE)
-            left = pause - since
-            return msgspec.structs.replace(entry.failure, wait=left) if left > 0 else None
-        is_fresh = refused is not None and entry.token is refused and since < _PAUSE
-        return TOO_FRESH if is_fresh else None
-
-    async def _renew(self, entry: _Entry, log_in: LogIn) -> Token | Failure:
-        result = await log_in()
-        entry.tried_at = self._wall()
-        entry.token = result if isinstance(result, Token) else None
-        entry.failure = result if isinstance(result, Failure) else None
-        return result
+        async with login.lock:
+            now = self._wall()
+            # Another caller may have logged in while this one waited for the lock.
+            found = login.usable(refused, now) or login.held(refused, now)
+            if found is not None:
+                return found
+            result = await log_in()
+            login.tried_at = self._wall()
+            login.token = result if isinstance(result, Token) else None
+            login.failure = result if isinstance(result, Failure) else None
+            return result
 
 
 _VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\s,"]+)'
@@ -388,7 +370,11 @@ _QUALITIES = frozenset({"auth", "auth-int"})
 
 
 class Digest(aiohttp.DigestAuthMiddleware):
-    """aiohttp's digest, on the first challenge of an answer that it understands."""
+    """aiohttp's digest, on the first challenge of an answer that it understands.
+
+    A server may name several challenges, in one header line or in several, and Basic first. aiohttp
+    answers the first of the first line alone.
+    """
 
     @override
     def _authenticate(self, response: aiohttp.ClientResponse) -> bool:
@@ -411,13 +397,12 @@ def challenges(lines: list[str]) -> Iterator[str]:
         for scheme, params in _CHALLENGE.findall(line[:_LONGEST]):
             parts = {name.lower(): value for name, value in _PARTS.findall(params)}
             qualities = {one.strip() for one in parts.get("qop", "auth").strip('"').split(",")}
+            algorithm = parts.get("algorithm", "MD5").strip('"').upper()
+            is_known = algorithm in DigestFunctions and parts.get("nonce", "").strip('"')
+            if scheme.lower() != "digest" or not is_known or "realm" not in parts:
+                continue
+            if not qualities & _QUALITIES:
+                continue
             if "auth" in qualities and "qop" in parts:
                 parts["qop"] = '"auth"'
-            if scheme.lower() == "digest" and qualities & _QUALITIES and _is_known(parts):
-                yield "Digest " + ", ".join(f"{name}={value}" for name, value in parts.items())
-
-
-def _is_known(parts: Mapping[str, str]) -> bool:
-    algorithm = parts.get("algorithm", "MD5").strip('"').upper()
-    nonce = parts.get("nonce", "").strip('"')
-    return algorithm in DigestFunctions and bool(nonce) and "realm" in parts
+            yield "Digest " + ", ".join(f"{name}={value}" for name, value in parts.items())

@@ -34,18 +34,14 @@ from exporter.fetch.authorize import (
     read_secrets,
     read_token,
 )
-from exporter.fetch.classify import (
+from exporter.fetch.classify import Absent, Classified, Rules, classify_response, rules_of
+from exporter.fetch.decode import (
     BYTES_OF_VALUE,
-    Absent,
-    Classified,
     FindError,
-    Rules,
-    classify_response,
     count_values,
     excerpt,
     find,
     most_values,
-    rules_of,
 )
 from exporter.fetch.errors import Timeouts
 from exporter.fetch.http import HttpRequest, HttpResponse, LinkError, host_of, safe_url

@@ -1,6 +1,8 @@
-"""What goes over the wire: a request ready to send, an answer as it came.
+"""What goes over the wire, and which addresses of the vendor's are followed.
 
-Addresses that vendors give: next pages in bodies and headers, and where redirects lead.
+`HttpRequest` and `HttpResponse` are values; `safe_url` and `header_link` read the addresses that
+vendors give: next pages in bodies and headers, and where redirects lead. Credentials go along to
+each of them, so that only the same origin and the same account are followed.
 """
 
 import re
@@ -32,7 +34,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @override
     def __repr__(self) -> str:
-        return f"Wire({self.method} {host_of(self.url)})"
+        return f"HttpRequest({self.method} {host_of(self.url)})"
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,7 +54,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @override
     def __repr__(self) -> str:
-        return f"Answer({self.status} from {host_of(self.url)}, {len(self.body)} bytes)"
+        return f"HttpResponse({self.status} from {host_of(self.url)}, {len(self.body)} bytes)"
 
 
 Origin: TypeAlias = tuple[str, str, int]
@@ -120,7 +122,7 @@ def safe_url(link: str, asked: str, kept: Collection[str] = ()) -> str:
     `kept` are the values of the target (an organization, an account) that are segments of the
     path that was asked: another one in their place is another account, whose rows are not ours.
     Raises LinkError for another scheme, host or port, for userinfo (credentials go along), and for
-    another path: see `check_path`.
+    another path: see `_check_path`.
     """
     if len(link) > _LONGEST:
         raise LinkError(
@@ -137,7 +139,7 @@ def safe_url(link: str, asked: str, kept: Collection[str] = ()) -> str:
         raise LinkError("the vendor's link holds a user name or password; it is not followed")
     if there == here:
         url = url.partition("#")[0]
-        check_path(url, asked, kept)
+        _check_path(url, asked, kept)
         return url
     if there[1] == here[1] and there[0] != here[0]:
         why = "write base_url with https" if there[0] == "https" else "it is not encrypted"
@@ -151,7 +153,7 @@ def safe_url(link: str, asked: str, kept: Collection[str] = ()) -> str:
     )
 
 
-def check_path(url: str, asked: str, kept: Collection[str]) -> None:
+def _check_path(url: str, asked: str, kept: Collection[str]) -> None:
     """Raise LinkError if the path of `url` may belong to another account than that of `asked`.
 
     Each value of `kept` has to be in its place, or, where the segments before it differ, a segment
@@ -207,31 +209,23 @@ def header_link(lines: Lines, rel: str, unless: Mapping[str, str]) -> str | None
 
 
 def _links(text: str, rel: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield address and attributes of each link; of a repeated one the first (RFC 8288 3.3)."""
     place = 0
     while place < len(text):
         found = _LINK.match(text, place)
         if found is not None:
-            yield found["url"], _attributes(found["attributes"])
+            attributes: dict[str, str] = {}
+            for name, quoted, bare in _ATTRIBUTE.findall(found["attributes"]):
+                value = _ESCAPED.sub(r"\1", quoted) or bare.strip("'")  # some quote as in HTML
+                attributes.setdefault(name.lower(), value)
+            yield found["url"], attributes
         else:
             found = _NO_LINK.match(text, place)
         if found is None:
-            _refuse_unread(text[place:], rel)
+            if re.search(rf"\b{re.escape(rel)}\b", text[place:], re.IGNORECASE):
+                raise LinkError(
+                    f'the vendor\'s Link header speaks of "{rel}" and cannot be read: whether there'
+                    " is another page is not known"
+                )
             return
         place = found.end()
-
-
-def _attributes(text: str) -> dict[str, str]:
-    """Read the parameters of a link; of one that is repeated the first counts (RFC 8288 3.3)."""
-    pairs: dict[str, str] = {}
-    for name, quoted, bare in _ATTRIBUTE.findall(text):
-        value = _ESCAPED.sub(r"\1", quoted) or bare.strip("'")  # some quote as in HTML
-        pairs.setdefault(name.lower(), value)
-    return pairs
-
-
-def _refuse_unread(text: str, rel: str) -> None:
-    if re.search(rf"\b{re.escape(rel)}\b", text, re.IGNORECASE):
-        raise LinkError(
-            f'the vendor\'s Link header speaks of "{rel}" and cannot be read: whether there is'
-            " another page is not known"
-        )

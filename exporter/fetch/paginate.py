@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import assert_never
 
-from exporter.fetch.classify import FindError, find
+from exporter.fetch.decode import FindError, find
 from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
 from exporter.fetch.request import FIRST_PAGE, PageRequest
 from exporter.kernel.jmes import Selector

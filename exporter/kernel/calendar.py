@@ -1,18 +1,13 @@
-"""Civil calendars as half-open spans of epoch time: days, weeks, months and years of a zone.
+"""Time: civil calendars, durations, and instants as vendors write them. Instants are epoch seconds.
 
-The boundaries are local midnights. They are computed for each day on its own and never by
-adding seconds, so that months of 28 to 31 days and days of 23 to 25 hours come out right.
-
-Durations as Prometheus writes them: ``30s``, ``5m``, ``1h30m``, ``250ms``.
-
-The grammar, its order and the length of a year (365 days) are those of Prometheus'
-``model.ParseDuration``, so that a duration means the same here and in an alerting rule.
-
-Instants as vendors write them: one reader for all forms, one writer.
-
-Every form was met in a vendor's answer: epoch seconds (or milli-, micro-, nanoseconds) as a
-number or as text, ISO 8601, the dates of HTTP and e-mail, Go's ``Time.String``, JavaScript's
-``Date`` text.
+- Days, weeks, months and years of a zone are half-open spans. Their boundaries are local midnights,
+  computed for each day on its own and never by adding seconds, so that months of 28 to 31 days and
+  days of 23 to 25 hours come out right.
+- Durations are Prometheus' (``30s``, ``1h30m``): grammar, order and the year of 365 days are those
+  of ``model.ParseDuration``, so that one means the same here and in an alerting rule.
+- Every form of an instant was met in a vendor's answer: epoch seconds (or milli-, micro-,
+  nanoseconds) as a number or as text, ISO 8601, the dates of HTTP and e-mail, Go's
+  ``Time.String``, JavaScript's ``Date`` text.
 """
 
 import math

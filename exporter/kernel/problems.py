@@ -1,15 +1,8 @@
 """What is wrong, where, and what to write instead: the form of every message to a user.
 
-Where a check stands, and what the checks found.
-
-A `Place` is handed down together with the value that is looked at; whoever sees something wrong
-says so to the place. The position in the file is looked up at the end.
-
-From a plain tree to a struct, with every mistake of shape and not only the first.
-
-msgspec converts fast and stops at its first error. So it is asked first; only when it refuses
-does this module walk the tree along msgspec's own description of the type, say all that does
-not fit, and hand back the rest, so that the checks of meaning can go on with that.
+An `ErrorLocation` is handed down together with the value that is checked; a check that finds
+something wrong tells the location, and goes on. The position in the file is looked up at the end.
+Messages never show a value that may be a secret: a token is easily written in the wrong place.
 """
 
 import re

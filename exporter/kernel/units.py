@@ -4,7 +4,7 @@ GB is decimal and GiB binary; only the last letter's case matters: ``B`` is a by
 bit. The all-small ``kb`` to ``eb`` are refused: vendors mean bytes, the standard says bits,
 and the difference is eightfold. The currencies are the active codes of ISO 4217, 2026.
 
-Vendors' names in the spelling of Prometheus: ``apiCalls`` becomes ``api_calls``.
+`snake` writes vendors' names as Prometheus does: ``apiCalls`` becomes ``api_calls``.
 """
 
 import functools

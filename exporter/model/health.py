@@ -10,6 +10,12 @@ The schedule works out health and wait, once per status; everybody else maps the
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
+
+NEAR_LIMIT: Final = 0.75
+"""The ratio of used to limit from which the page is yellow and adaptive polls come faster."""
+AT_LIMIT: Final = 0.9
+"""The ratio from which it is red, and they come as often as they may."""
 
 
 class Health(StrEnum):

@@ -1,6 +1,8 @@
-"""A target: a provider, an account, its credentials, and how often to ask.
+"""A configuration after every check: targets, and the plan that holds them all.
 
-What a configuration asks for, after every check: the running order of the daemon.
+A target is a provider, an account, its credentials, and how often to ask. All durations are
+seconds, all paths absolute, all limits in base units. A secret is kept as the place where it is
+read again at each use, unless the configuration holds it itself.
 """
 
 from collections.abc import Mapping

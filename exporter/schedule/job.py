@@ -1,4 +1,8 @@
-"""A job: what the schedule knows of one collector of one target."""
+"""A job, what the schedule knows of one collector of one target; the limits of a budget.
+
+Both are values made from the config and the definition, and replaced by a reload. Jobs with the
+same `budget` share one rate-limit state, which keeps to the strictest of their limits.
+"""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +13,7 @@ import msgspec
 from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.target import Target
 
-TYPICAL_THROTTLING = RateLimitRules()
+NO_RULES = RateLimitRules()
 GUARD = 1.0
 """Seconds after its own deadline at which a poll that has not ended by itself is ended."""
 SMALLEST_SHARE = 0.01  # a reserve of everything would mean no poll at all
@@ -31,7 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     timeout: float = 30.0
     budget: str
     host: str = ""
-    throttling: RateLimitRules = TYPICAL_THROTTLING
+    throttling: RateLimitRules = NO_RULES
     reserve: float = 0.2
     data_cadence: float | None = None
     adaptive: bool = False
@@ -42,29 +46,30 @@ def jobs_of(target: Target) -> tuple[Job, ...]:
 
     An interval below the provider's minimum is raised to it: the config has warned of that.
     """
-    # Interned: thousands of targets ask one host.
-    host = sys.intern(urlsplit(target.base_url).netloc.rpartition("@")[2].lower())
-    return tuple(_job(target, collector, host) for collector in target.collectors)
-
-
-def _job(target: Target, name: str, host: str) -> Job:
     definition = target.definition
-    collector = definition.collectors[name]
-    minimum = definition.min_interval if collector.min_interval is None else collector.min_interval
-    return Job(
-        target=target.name,
-        provider=target.provider,
-        collector=name,
-        interval=max(target.collectors[name], minimum),
-        min_interval=minimum,
-        timeout=target.poll_timeout + GUARD,
-        budget=target.budget,
-        host=host,
-        throttling=definition.throttling,
-        reserve=target.reserve,
-        data_cadence=definition.data_cadence,
-        adaptive=target.adaptive,
-    )
+    # Interned: thousands of targets use one host.
+    host = sys.intern(urlsplit(target.base_url).netloc.rpartition("@")[2].lower())
+    jobs = []
+    for name, interval in target.collectors.items():
+        own = definition.collectors[name].min_interval
+        minimum = definition.min_interval if own is None else own
+        jobs.append(
+            Job(
+                target=target.name,
+                provider=target.provider,
+                collector=name,
+                interval=max(interval, minimum),
+                min_interval=minimum,
+                timeout=target.poll_timeout + GUARD,
+                budget=target.budget,
+                host=host,
+                throttling=definition.throttling,
+                reserve=target.reserve,
+                data_cadence=definition.data_cadence,
+                adaptive=target.adaptive,
+            )
+        )
+    return tuple(jobs)
 
 
 class BudgetLimits(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -31,7 +31,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from exporter.model.events import TargetBack, TargetDown
-from exporter.model.health import Health
+from exporter.model.health import AT_LIMIT, NEAR_LIMIT, Health
 from exporter.model.outcome import Failure, Poll, Reason, Unchanged
 from exporter.model.reading import Reading
 from exporter.schedule.job import Job
@@ -45,8 +45,6 @@ AUTH_JITTER = 0.1
 ALIGN_FROM = 3600.0  # below that a cadence is how long a vendor caches, not when it publishes
 ALIGN_PHASE = 0.1  # of the vendor's cadence: come a little after its data, not all at once
 ALIGN_PHASE_MAX = 300.0
-NEAR_LIMIT = 0.75  # where the status page turns yellow; polls start to come faster
-AT_LIMIT = 0.9  # where it turns red
 FASTEST = 4.0  # times, at the limit
 JITTER = 0.25  # of our own steps, upward
 WAIT_MARGIN = 1.0  # second: some vendors round their waits down

@@ -1,11 +1,14 @@
-"""What the status page and the self-metrics may know of the schedule, in wall time."""
+"""What others may know of the schedule: the status of each job and budget, in wall time.
+
+Made when it is asked for, nothing is kept. Health and wait are worked out here and nowhere else:
+the status page, its JSON, the log and the metrics map `JobStatus.health` and `JobStatus.cause`.
+"""
 
 import msgspec
 
 from exporter.model.health import Health, WaitCause
 from exporter.model.outcome import Reason
 from exporter.model.reading import RateLimit
-from exporter.schedule.budget import Budget
 from exporter.schedule.queue import BudgetQueue, JobEntry
 from exporter.schedule.state import Clocks
 
@@ -62,16 +65,32 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.health is Health.PAUSED or self.budget.cause is WaitCause.REFUSED
 
 
+_CAUSES = {
+    Reason.AUTH: WaitCause.REFUSED,
+    Reason.FORBIDDEN: WaitCause.FORBIDDEN,
+    # The job comes some seconds after its budget's wait, as there is no hurry.
+    Reason.RATE_LIMITED: WaitCause.THROTTLED,
+    Reason.QUOTA_EXHAUSTED: WaitCause.QUOTA,
+}
+"""Why a job waits after a failure for this reason; after others it backs off."""
+
+
 def budget_status(queue: BudgetQueue, clocks: Clocks) -> BudgetStatus:
-    """Return what there is to know of a queue's budget."""
-    budget = queue.budget
+    """Return the status of a queue's budget."""
     held = queue.hold(clocks.now, 1)
+    window, rate = queue.budget.window, None
+    if window is not None and not window.over(clocks.now):
+        rate = RateLimit(
+            limit=window.limit,
+            remaining=window.remaining,
+            reset_at=clocks.epoch_or_none(window.reset),
+        )
     return BudgetStatus(
         key=queue.key,
         wait=0.0 if held is None else held.until - clocks.now,
         cause=None if held is None else held.cause,
-        throttlings=budget.throttlings,
-        rate=_rate(budget, clocks),
+        throttlings=queue.budget.throttlings,
+        rate=rate,
         declared_rate=queue.limits.rate,
         reserve=queue.limits.reserve,
         jobs=queue.jobs,
@@ -80,27 +99,19 @@ def budget_status(queue: BudgetQueue, clocks: Clocks) -> BudgetStatus:
     )
 
 
-def _rate(budget: Budget, clocks: Clocks) -> RateLimit | None:
-    window = budget.window
-    if window is None or window.over(clocks.now):
-        return None
-    return RateLimit(
-        limit=window.limit,
-        remaining=window.remaining,
-        reset_at=clocks.epoch_or_none(window.reset),
-    )
-
-
 def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStatus:
-    """Return what there is to know of a job."""
-    job, state = entry.job, entry.state
-    streak = state.streak
-    wait, cause = _job_wait(entry, budget, clocks.now)
+    """Return the status of a job, given that of its budget."""
+    job, state, streak = entry.job, entry.state, entry.state.streak
+    left = max(0.0, state.due - clocks.now)
+    wait, cause = budget.wait, budget.cause
+    if streak is not None and left > wait:
+        wait, cause = left, _CAUSES.get(streak.reason, WaitCause.FAILURES)
+    polled = state.health is not Health.NEVER_POLLED
     return JobStatus(
         target=job.target,
         provider=job.provider,
         collector=job.collector,
-        next_poll=clocks.wall + max(0.0, state.due - clocks.now, budget.wait),
+        next_poll=clocks.wall + max(left, budget.wait),
         interval=state.interval,
         health=state.health,
         running=entry.running is not None,
@@ -108,9 +119,7 @@ def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStat
         reason=None if streak is None else streak.reason,
         detail="" if streak is None else streak.detail,
         failing_since=None if streak is None else clocks.epoch(streak.since),
-        last_attempt=None
-        if state.health is Health.NEVER_POLLED
-        else clocks.epoch_or_none(state.started),
+        last_attempt=clocks.epoch_or_none(state.started) if polled else None,
         last_success=state.last_success,
         wait=wait,
         cause=cause,
@@ -118,21 +127,3 @@ def job_status(entry: JobEntry, budget: BudgetStatus, clocks: Clocks) -> JobStat
         calls=state.calls,
         budget=budget,
     )
-
-
-def _job_wait(entry: JobEntry, budget: BudgetStatus, now: float) -> tuple[float, WaitCause | None]:
-    """Return the longer of the budget's wait and the job's own after failures."""
-    own = max(0.0, entry.state.due - now)
-    streak = entry.state.streak
-    if streak is None or own <= budget.wait:
-        return budget.wait, budget.cause
-    return own, _OF_REASON.get(streak.reason, WaitCause.FAILURES)
-
-
-_OF_REASON = {
-    Reason.AUTH: WaitCause.REFUSED,
-    Reason.FORBIDDEN: WaitCause.FORBIDDEN,
-    # The job comes some seconds after its budget's wait, as there is no hurry.
-    Reason.RATE_LIMITED: WaitCause.THROTTLED,
-    Reason.QUOTA_EXHAUSTED: WaitCause.QUOTA,
-}

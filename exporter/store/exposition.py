@@ -58,6 +58,15 @@ def render(samples: Iterable[Sample]) -> dict[str, bytes]:
     return _rendered(samples, _layout(tuple([s.family for s in samples])))
 
 
+def text_of(blocks: Mapping[str, bytes]) -> bytes:
+    """Return a whole exposition, in the text format, of the blocks that `render` returns."""
+    return b"".join(
+        header(family, Dialect.TEXT) + blocks[name]
+        for name, family in FAMILY.items()
+        if name in blocks
+    )
+
+
 class PrefixCache:
     """Renders one target's samples again and again; the caller keeps one for each target.
 

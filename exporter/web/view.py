@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from exporter.model.health import Freshness, Health, Wait
+from exporter.model.health import AT_LIMIT, NEAR_LIMIT, Freshness, Health, Wait
 
-YELLOW: Final = 0.75
-RED: Final = 0.9
+YELLOW: Final = NEAR_LIMIT
+RED: Final = AT_LIMIT
 
 
 class ResourceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import gzip
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -369,3 +371,9 @@ async def test_the_status_page_of_many_targets_takes_turns(
         path = write_config(tmp_path, *(target(meter, f"t{n}") for n in range(120)))
         async with exporting(path, monkeypatch) as exporter:
             assert len(await exporter.targets()) == 120
+
+
+def test_the_web_configuration_is_loaded_only_where_there_is_one() -> None:
+    code = "import sys, exporter.app.daemon; print('exporter.web.access' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    assert done.stdout == "False\n"

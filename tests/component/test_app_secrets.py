@@ -292,7 +292,7 @@ async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
         story = await explain(plan.targets["literal"])
     assert done.failed
     clean("the log", log.getvalue())
-    clean("the exchanges", str([poll.exchanges for _, polls in done.polls for poll in polls]))
+    clean("the exchanges", str([poll.exchanges for one in done.results for poll in one.polls]))
     clean("the story", "\n".join(story.lines))
     clean("the config", plan.text)
 

@@ -162,4 +162,4 @@ async def test_an_echo_in_the_deep_does_not_get_through() -> None:
 
 async def test_neither_requests_nor_answers_show_what_they_hold() -> None:
     seen = an_answer({"key": CANARY}, url=f"https://api.example.com/u?key={CANARY}")
-    assert repr(seen) == f"Answer(200 from api.example.com, {len(seen.body)} bytes)"
+    assert repr(seen) == f"HttpResponse(200 from api.example.com, {len(seen.body)} bytes)"

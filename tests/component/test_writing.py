@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.app import replay as answers
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.kernel.templates import DATE_WORDS, FORMATS, ROOTS, TOKEN
 from exporter.kernel.units import find_unit

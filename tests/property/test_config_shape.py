@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from exporter.config import library
 from exporter.config.convert import to_struct
-from exporter.config.plan import compile_text, load_text
+from exporter.config.library import compile_text
+from exporter.config.plan import load_text
 from exporter.config.settings import ConfigText
 from exporter.kernel.problems import ErrorLocation, Findings, Position
 from exporter.kernel.yamlfile import Tree, parse_yaml

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fetch.classify import count_values
+from exporter.fetch.decode import count_values
 
 TEXTS = st.text(alphabet=st.sampled_from('ab\\"[]{},:\né'), max_size=8)
 DOCUMENTS = st.recursive(

@@ -10,7 +10,7 @@ from exporter.app.replay import target_for
 from exporter.authoring.infer import infer
 from exporter.authoring.new import text_of
 from exporter.authoring.sample import Sample
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.kernel.yamlfile import parse_yaml
 from exporter.mapping.read import read_payload
 from exporter.model.definition.provider import Definition

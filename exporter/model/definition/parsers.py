@@ -1,9 +1,11 @@
 """The smallest parts of a definition: paths, templates, durations, units, zones, patterns.
 
-The kinds of text that definitions and configurations are made of.
+Each ``parse_x(place, text)`` returns the parsed value. What is wrong goes to `place`, and something
+that can be gone on with is returned, so that all problems of a file are found in one run.
 
-``extra`` speaks to ``config.shape``: ``what`` names the kind in messages, ``hint`` says what to
-write instead, ``secret`` keeps values out of messages.
+The types at the end (`PathStr`, `DurationStr`, …) are those of keys. Their ``extra`` speaks to
+``config.convert``: ``what`` names the kind in messages, ``hint`` says what to write instead,
+``secret`` keeps values out of messages.
 """
 
 import re

@@ -51,7 +51,8 @@ from exporter.model.definition.roles import (
     Resource,
     ResourceText,
 )
-from exporter.model.definition.rows import EachText, Rows
+from exporter.model.definition.rows import EachText, Rows, compile_rows
+from exporter.model.definition.values import compile_scoped_path
 
 
 class Format(StrEnum):
@@ -178,6 +179,28 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     rows: Rows
     id: Selector
     label: Selector | None = None
+
+
+ACCOUNTS = "accounts"
+"""The name of the collector that finds the accounts."""
+
+
+def compile_accounts(
+    place: ErrorLocation, text: AccountsText | UnsetType, scope: TemplateScope
+) -> Accounts | None:
+    """Compile a fan-out."""
+    if isinstance(text, UnsetType):
+        return None
+    rows, names = compile_rows(place, text.each, text.where, [])
+    label = None
+    if not isinstance(text.label, UnsetType):
+        label = compile_scoped_path(place / "label", text.label, names)
+    return Accounts(
+        collector=compile_collector(place / "collector", ACCOUNTS, text.collector, scope),
+        rows=rows,
+        id=compile_scoped_path(place / "id", text.id, names),
+        label=label,
+    )
 
 
 class DefinitionText(Strict, kw_only=True, frozen=True):

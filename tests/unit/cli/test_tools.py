@@ -10,7 +10,7 @@ import yaml
 
 from exporter.cli.main import main
 from exporter.config import library
-from exporter.config.plan import load_shipped
+from exporter.config.library import load_shipped
 from exporter.model.definition.provider import Definition
 from tests.support.metered_vendor import DEFINITION, row
 

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Mapping
 
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.kernel.jmes import Selector, compile_path
 from exporter.model.definition.provider import Definition
 from exporter.model.target import Rejected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.kernel.templates import compile_template
 from exporter.model.definition.auth import (
     BasicAuth,

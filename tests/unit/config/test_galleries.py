@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.plan import compile_text, load_definition, load_plan, load_text
+from exporter.config.library import compile_text, load_definition
+from exporter.config.plan import load_plan, load_text
 from exporter.kernel.calendar import format_duration
 from exporter.kernel.problems import Problem
 from exporter.model.target import AT_ONCE, Plan, Rejected, Target

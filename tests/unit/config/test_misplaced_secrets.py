@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config.plan import compile_text, load_text
+from exporter.config.library import compile_text
+from exporter.config.plan import load_text
 from exporter.model.target import Rejected
 from exporter.web.address import BadWebConfig
 from exporter.web.webconfig import read_web_config

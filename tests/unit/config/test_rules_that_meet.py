@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.model.definition.provider import Definition
 from exporter.model.definition.request import ArrayStyle
 from exporter.model.target import Rejected

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from exporter.config import library
-from exporter.config.library import compiled
-from exporter.config.plan import load_definition, load_shipped
+from exporter.config.library import compiled, load_definition, load_shipped
 from exporter.kernel.templates import Clock
 from exporter.kernel.units import Kind
 from exporter.model.definition.auth import HeaderAuth, TokenAuth

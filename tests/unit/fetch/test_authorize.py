@@ -17,7 +17,7 @@ from exporter.fetch.authorize import (
     secret_headers,
     secret_userinfo,
 )
-from exporter.fetch.classify import excerpt
+from exporter.fetch.decode import excerpt
 from exporter.kernel.redactor import Redactor
 from exporter.kernel.secrets import Secret
 from exporter.kernel.templates import compile_template

@@ -346,11 +346,11 @@ def test_a_request_for_all_accounts_is_recognised() -> None:
     assert not uses_account(a_request("/u", json={"a": (1, None, compile_template("x"))}))
 
 
-def test_a_wire_shows_only_where_it_goes() -> None:
+def test_a_request_shows_only_where_it_goes() -> None:
     signature = Signature(query=(("api_key", "s3cret"),), headers={"X": "s3cret"})
     assert (
         repr(to_http_request(drafted(a_request("/s3cret")), signature))
-        == "Wire(GET api.example.com)"
+        == "HttpRequest(GET api.example.com)"
     )
 
 

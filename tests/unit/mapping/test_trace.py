@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.plan import compile_text
+from exporter.config.library import compile_text
 from exporter.mapping.explain import SHOWN, RowMatch, trace
 from exporter.model.definition.provider import Definition
 from exporter.model.outcome import Page, Payload

@@ -62,10 +62,10 @@ format: dev ## Rewrite the code in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
-format-check: dev ## Tell whether the format is right
+format-check: dev ## Check the format
 	$(BIN)/ruff format --check --quiet .
 
-lint: dev ## Look for mistakes and bad habits
+lint: dev ## Run the linter
 	$(BIN)/ruff check --quiet .
 
 types: dev ## Check the types
@@ -74,7 +74,7 @@ types: dev ## Check the types
 contracts: dev ## Check which stage may import which
 	$(BIN)/lint-imports
 
-coverage: dev ## Report what the last covered run missed; fails below the bar
+coverage: dev ## Report uncovered lines of the last run; fails below the bar
 	$(BIN)/python -m coverage report
 
 e2e: dev ## The tests with real Prometheus, browser, Helm and image (installs them: Debian, root)
@@ -84,7 +84,7 @@ e2e: dev ## The tests with real Prometheus, browser, Helm and image (installs th
 bench: dev ## Measure beside the peers, write docs/performance.md (installs them: Debian, root)
 	$(BIN)/python -m tests.bench $(ARGS)
 
-docs: dev ## Write the generated pages anew: providers, metrics, schemas
+docs: dev ## Regenerate the generated pages: providers, metrics, schemas
 	$(BIN)/python -m docs.generate
 
 image: ## Build the container image (ENGINE=docker or podman)
@@ -98,7 +98,7 @@ chart: ## Lint the Helm chart and show what it renders
 	helm lint --strict helm/usage-exporter
 	helm template usage-exporter helm/usage-exporter $(ARGS)
 
-lock: $(BIN)/python ## Write the lock files anew (ARGS=--upgrade takes newer versions)
+lock: $(BIN)/python ## Regenerate the lock files (ARGS=--upgrade takes newer versions)
 	@test -x $(BIN)/uv || $(PIP) uv
 	$(COMPILE) pyproject.toml --extra fast -o requirements.lock $(ARGS)
 	printf '%s\n' $(BUILD_TOOLS) | $(COMPILE) - -c requirements.lock -o requirements-build.lock $(ARGS)

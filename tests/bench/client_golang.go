@@ -1,4 +1,4 @@
-// A Go program with as many gauges as our shelf holds, written as client_golang's documents say.
+// A Go program with as many gauges as our cache holds, written as client_golang's documents say.
 package main
 
 import (

@@ -1,7 +1,7 @@
 """Polls at a steady pace, and the CPU of one: ``... polling MODE ORIGIN STATE_FILE``.
 
 ``bare`` asks by aiohttp alone and reads the body; ``engine`` is all that the daemon does with a
-poll: schedule, fetch, mapping, forecast, exposition, shelf, ledger (if there is a state file),
+poll: schedule, fetch, mapping, forecast, exposition, cache, ledger (if there is a state file),
 self-metrics and the log's filter. Prints the seconds of CPU of one.
 """
 

@@ -1,8 +1,8 @@
-"""Our web side over a shelf of many series: the program of the scrape benchmarks.
+"""Our web side over a cache of many series: the program of the scrape benchmarks.
 
     python -m tests.bench.serving PORT SERIES [asyncio]
 
-``/metrics`` is the daemon's own: shelf, self-metrics of as many targets, dispatch and server.
+``/metrics`` is the daemon's own: cache, self-metrics of as many targets, dispatch and server.
 ``/changed`` is the same after one target was rendered anew, as a poll does. ``/longest`` gives the
 longest callback since it was last asked, in milliseconds of CPU.
 """
@@ -28,15 +28,15 @@ from tests.support.callback_timer import CallbackTimer
 
 
 class Shop:
-    """A shelf, and the caches that a publisher keeps."""
+    """A cache, and the caches that a publisher keeps."""
 
     def __init__(self, series: int) -> None:
-        self.shelf = ExpositionCache()
+        self.cache = ExpositionCache()
         self.each = shape.per_target(series)
         self.caches: list[PrefixCache] = []
         for number, samples in enumerate(shape.targets(series)):
             self.caches.append(PrefixCache())
-            self.shelf.put(str(number), self.caches[number].render(samples))
+            self.cache.put(str(number), self.caches[number].render(samples))
         self._turns = itertools.count(1)
 
     def change(self) -> None:
@@ -44,11 +44,11 @@ class Shop:
         turn = next(self._turns)
         target = turn % len(self.caches)
         samples = shape.target_samples(target, self.each, turn)
-        self.shelf.put(str(target), self.caches[target].render(samples))
+        self.cache.put(str(target), self.caches[target].render(samples))
 
     def self_metrics(self) -> SelfMetrics:
         """Return the self-metrics of a daemon with these targets."""
-        now = LiveValues(backoffs=dict, lateness=float, series=self.shelf.series)
+        now = LiveValues(backoffs=dict, lateness=float, series=self.cache.series)
         own = SelfMetrics(Build(version="0"), now, clock=time.monotonic)
         own.track(
             Tracked(
@@ -62,7 +62,7 @@ class Shop:
 async def serve(port: int, series: int) -> None:
     """Serve until the process is ended."""
     shop = Shop(series)
-    scrape = Scrape(shop.shelf, shop.self_metrics())
+    scrape = Scrape(shop.cache, shop.self_metrics())
     watch = CallbackTimer()
     watch.install()
 

@@ -11,7 +11,7 @@ CURVE = (100, 1_000, 10_000, 100_000)
 
 def rows() -> Iterator[Row]:
     """Yield the rows of the store."""
-    kept = told("shelving", MANY)["kept"]
+    kept = told("exposition", MANY)["kept"]
     yield Row(
         f"memory of a series besides its text (with the joined body), of {MANY:,}",
         "",
@@ -25,7 +25,7 @@ def rows() -> Iterator[Row]:
 def curve() -> Iterator[Row]:
     """Yield the cost of one series at each size."""
     for count in CURVE:
-        found = told("shelving", count)
+        found = told("exposition", count)
         yield Row(
             what=f"{count:,} series",
             ours=f"render {found['render'] * 1e9:.0f} ns, gzip {found['gzip'] * 1e9:.0f} ns",

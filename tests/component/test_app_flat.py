@@ -1,7 +1,7 @@
 """Thousands of polls of which half fail, with scrapes and reloads: nothing grows.
 
 The schedule alone has its hundred thousand in `test_runner_flat`. Here is everything else: fetch,
-mapping, shelf, ledger, log, self-metrics; and, over real sockets, the descriptors.
+mapping, cache, ledger, log, self-metrics; and, over real sockets, the descriptors.
 """
 
 import asyncio

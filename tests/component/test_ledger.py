@@ -60,17 +60,17 @@ async def test_what_was_saved_is_there_after_a_restart(file: Path) -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 3))))
 def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
     async def live_and_restored(folder: str) -> None:
-        board, again = ReadingCache(), ReadingCache()
+        kept, again = ReadingCache(), ReadingCache()
         ledger = FileLedger(
             f"{folder}/state.db", emit=lambda event: None, wall=lambda: NOW, pause=PAUSE
         )
         for turn, (target, collector, used) in enumerate(polls):
             at = NOW + turn
             if used == 0:
-                board.unchanged(target, collector, at)
+                kept.unchanged(target, collector, at)
                 ledger.renew(target, collector, at)
             else:
-                board.accept(target, a_reading(used, collector), at)
+                kept.accept(target, a_reading(used, collector), at)
                 ledger.save_reading(target, "f", a_reading(used, collector), at)
             if used == 3:
                 assert await ledger.settle(10.0)
@@ -82,11 +82,11 @@ def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
         ages = {"x": 3.0, "y": 0.0}
         for now in (NOW, NOW + len(polls), NOW + 100):
             for target in "ab":
-                alive = board.readings(target, now, ages)
+                alive = kept.readings(target, now, ages)
                 assert again.readings(target, now, ages) == alive
-                assert again.next_change(target, now, ages) == board.next_change(target, now, ages)
+                assert again.next_change(target, now, ages) == kept.next_change(target, now, ages)
                 assert [again.successes(target).get(c) for c in ages] == [
-                    board.successes(target).get(c) for c in ages
+                    kept.successes(target).get(c) for c in ages
                 ]
 
     with tempfile.TemporaryDirectory() as folder:

@@ -166,7 +166,7 @@ async def probed(query: str) -> Answer:
     return await asked(route, f"/probe{query}")
 
 
-async def test_a_probe_gives_one_target_from_the_shelf() -> None:
+async def test_a_probe_gives_one_target_from_the_cache() -> None:
     answer = await probed("?target=video-prod")
     assert (answer.status, answer.body) == (200, b"usage_up 1\n")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -24,7 +24,10 @@ TEXTS = [
 ]
 
 RETIRED = {
+    "agenda": "TimerHeap",
     "blabber": "EchoingVendor",
+    "board": "ReadingCache",
+    "chronicle": "UsageHistory",
     "cue": "planned fault",
     "cues": "planned faults",
     "desk": "DefinitionTrial",
@@ -33,12 +36,17 @@ RETIRED = {
     "keyring": "Credentials",
     "lane": "BudgetQueue",
     "lanes": "queues",
+    "lean": "import_tuning",
+    "rehearsal": "replay",
+    "rehearse": "replay",
     "rig": "EngineHarness",
     "roster": "JobTable",
+    "shelf": "ExpositionCache",
     "shelves": "ExpositionCache",
     "sketch": "infer",
     "spot": "ErrorLocation",
     "spots": "locations",
+    "standing": "UsageStatus",
     "teller": "Redactor",
     "warp": "AdjustableLoop",
 }

@@ -1,7 +1,7 @@
 """The exporter as a whole, with anything in any order, against vendors that watch it.
 
 The machine that only has the schedule is `test_schedule_machine`. Here the engine is the real one:
-requests, verdicts, paging, mapping, the shelf and the ledger on its file. It is reloaded,
+requests, verdicts, paging, mapping, the cache and the ledger on its file. It is reloaded,
 restarted, killed, its clock jumps, its secrets are renewed, and its vendors fail in every page.
 After each step all that it publishes is read and compared with what was answered.
 """

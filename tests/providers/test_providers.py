@@ -138,9 +138,9 @@ async def test_the_exposition_is_read_by_prometheus_parser(name: str) -> None:
         poll.collector: poll.outcome for poll in trial.polls if isinstance(poll.outcome, Reading)
     }
     target = target_of(PROVIDERS / name, "http://vendor.invalid", {})
-    shelf = ExpositionCache()
-    shelf.put("test", render(samples(target_status(target, readings, NOW))[0]))
+    cache = ExpositionCache()
+    cache.put("test", render(samples(target_status(target, readings, NOW))[0]))
 
-    families = text_string_to_metric_families(shelf.body().decode())
+    families = text_string_to_metric_families(cache.body().decode())
 
     assert sum(len(family.samples) for family in families) == len(trial.lines)

@@ -1,6 +1,6 @@
 """A real engine on vendors in memory, in a loop whose time passes at once.
 
-Everything between the plan and the shelf is the real thing, the ledger on its file included; only
+Everything between the plan and the cache is the real thing, the ledger on its file included; only
 the wire is a function call and time is what the test says. So days of polls take seconds, and the
 process can be killed between any two of them.
 """

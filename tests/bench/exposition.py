@@ -1,4 +1,4 @@
-"""What the store needs for so many series: ``... shelving SERIES``.
+"""What the store needs for so many series: ``... exposition SERIES``.
 
 Prints seconds (the best of some runs) of rendering one target anew and of joining everything
 after it, and bytes that are kept besides the text: what is known of it, and the joined body.
@@ -29,21 +29,21 @@ def best(work: Callable[[], object]) -> float:
 
 
 def filled(series: int) -> tuple[ExpositionCache, list[PrefixCache]]:
-    """Return a shelf of so many series, and the caches that a publisher keeps."""
-    shelf, caches = ExpositionCache(), []
+    """Return a cache of so many series, and the caches that a publisher keeps."""
+    cache, caches = ExpositionCache(), []
     for number, samples in enumerate(shape.targets(series)):
         caches.append(PrefixCache())
-        shelf.put(str(number), caches[-1].render(samples))
-    return shelf, caches
+        cache.put(str(number), caches[-1].render(samples))
+    return cache, caches
 
 
 def kept(series: int) -> float:
     """Return the bytes of a series besides its text, the body included, as they were asked for."""
     gc.collect()
     tracemalloc.start()
-    shelf, caches = filled(series)
+    cache, caches = filled(series)
     gc.collect()
-    text = len(shelf.body())
+    text = len(cache.body())
     with_body = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert len(caches) == series // shape.per_target(series)
@@ -53,17 +53,17 @@ def kept(series: int) -> float:
 def main() -> None:
     """Measure and print."""
     series = int(sys.argv[1])
-    shelf, caches = filled(series)
+    cache, caches = filled(series)
     each = shape.per_target(series)
     turns = [shape.target_samples(0, each, turn) for turn in range(2 * ROUNDS)]
     render = best(lambda: caches[0].render(turns.pop()))
     turns = [shape.target_samples(0, each, turn) for turn in range(2 * ROUNDS)]
 
     def change_and_join() -> None:
-        shelf.put("0", caches[0].render(turns.pop()))
-        shelf.body()
+        cache.put("0", caches[0].render(turns.pop()))
+        cache.body()
 
-    body = shelf.body()
+    body = cache.body()
     found = {
         "render": render / each,
         "join": best(change_and_join) / series,

@@ -1,4 +1,4 @@
-"""Whatever happened to the shelf: its bodies are those of a shelf built from scratch."""
+"""Whatever happened to the cache: its bodies are those of a cache built from scratch."""
 
 import gzip
 
@@ -25,12 +25,12 @@ def samples(target: str, picks: dict[str, int], value: float) -> list[Sample]:
     ]
 
 
-class ShelfMachine(RuleBasedStateMachine):
+class CacheMachine(RuleBasedStateMachine):
     """Targets come, change and go, by cached renders; the model is the list of samples."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shelf = ExpositionCache()
+        self.cache = ExpositionCache()
         self.caches: dict[str, PrefixCache] = {}
         self.truth: dict[str, list[Sample]] = {}
 
@@ -38,7 +38,7 @@ class ShelfMachine(RuleBasedStateMachine):
     def publish(self, account: str, picks: dict[str, int], value: float) -> None:
         self.truth[account] = samples(account, picks, value)
         cache = self.caches.setdefault(account, PrefixCache())
-        self.shelf.put(account, cache.render(self.truth[account]))
+        self.cache.put(account, cache.render(self.truth[account]))
 
     @rule(account=ACCOUNTS, value=VALUES)
     def change_values(self, account: str, value: float) -> None:
@@ -47,32 +47,32 @@ class ShelfMachine(RuleBasedStateMachine):
             for s in self.truth.get(account, [])
         ]
         cache = self.caches.setdefault(account, PrefixCache())
-        self.shelf.put(account, cache.render(self.truth[account]))
+        self.cache.put(account, cache.render(self.truth[account]))
 
     @rule(account=ACCOUNTS)
     def remove(self, account: str) -> None:
         self.truth.pop(account, None)
         self.caches.pop(account, None)
-        self.shelf.remove(account)
+        self.cache.remove(account)
 
     @rule(form=st.sampled_from(Dialect))
     def scrape(self, form: Dialect) -> None:
-        piece = deflate(self.shelf._parts(form))
+        piece = deflate(self.cache._parts(form))
         packed = b"".join(assemble_gzip(piece, b"tail 1\n"))
-        assert gzip.decompress(packed) == self.shelf.body(form) + b"tail 1\n"
+        assert gzip.decompress(packed) == self.cache.body(form) + b"tail 1\n"
 
     @invariant()
-    def bodies_are_those_of_a_fresh_shelf(self) -> None:
+    def bodies_are_those_of_a_fresh_cache(self) -> None:
         fresh = ExpositionCache()
         for account, held in self.truth.items():
             fresh.put(account, render(held))
         for form in Dialect:
-            assert sorted(self.shelf.body(form).splitlines()) == sorted(
+            assert sorted(self.cache.body(form).splitlines()) == sorted(
                 fresh.body(form).splitlines()
             )
-        assert self.shelf.series() == fresh.series() == sum(map(len, self.truth.values()))
-        assert self.shelf._size == fresh._size
+        assert self.cache.series() == fresh.series() == sum(map(len, self.truth.values()))
+        assert self.cache._size == fresh._size
 
 
-TestShelf = ShelfMachine.TestCase
-TestShelf.settings = settings(stateful_step_count=12)
+TestCache = CacheMachine.TestCase
+TestCache.settings = settings(stateful_step_count=12)

@@ -495,10 +495,10 @@ def _is_same_body(recorded: object, sent: bytes | None) -> bool:
 
 
 def _periods(matches: Iterable[RowMatch]) -> list[RowMatch]:
-    """Return what was found of the definition's period, unless any answer told it."""
+    """Return what was found of the definition's period, unless any answer has it."""
     found = [one for one in matches if one.rule == PERIOD]
-    told = {one.role for one in found if one.found}
-    return sorted((one for one in found if one.role not in told), key=lambda one: one.role)
+    known = {one.role for one in found if one.found}
+    return sorted((one for one in found if one.role not in known), key=lambda one: one.role)
 
 
 def _misfits(matches: Iterable[RowMatch]) -> Iterator[str]:
@@ -524,9 +524,9 @@ def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
             continue
         places = " or ".join(dict.fromkeys(one.path for one in paths))
         where = f"{paths[0].place} / {places}" if paths[0].place else places
-        told = f"{rule} {role}".rstrip()
+        label = f"{rule} {role}".rstrip()
         nothing = f"nothing in {paths[0].rows} row(s)" if paths[0].rows else "there are no rows"
-        yield f"{told}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
+        yield f"{label}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
 
 
 def _place_of(match: RowMatch) -> str:

@@ -361,7 +361,12 @@ def _request(definition: Definition, collector: Collector, most: int | None) -> 
             yield f"      {argument.name}={values}{condition}"
     for name, value in request.headers.items():
         yield f"      {name}: {value.text}"
-    for fact in filter(None, (collector.paging.describe(), collector.format.describe())):
+    facts = (
+        collector.paging.describe(),
+        collector.format.describe(),
+        *collector.verdict.describe(),
+    )
+    for fact in filter(None, facts):
         yield from wrapped(f"    {fact}", most, "    ")
 
 

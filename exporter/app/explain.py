@@ -193,8 +193,7 @@ def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
 
 
 def _rule(match: RowMatch) -> Iterator[str]:
-    where = " / ".join(filter(None, (match.place, match.path)))
-    head = f"{match.rule} {match.role}".rstrip()
+    head, where = match.label, match.where
     if match.problem:
         yield f"{head}: {where}: ✗ {match.problem}"
         return

@@ -504,13 +504,14 @@ def _periods(matches: Iterable[RowMatch]) -> list[RowMatch]:
 def _misfits(matches: Iterable[RowMatch]) -> Iterator[str]:
     """Yield the rules that cannot be searched and the values that cannot be read."""
     for match in matches:
+        place = ": ".join(filter(None, (match.label, match.where)))
         if match.problem:
-            yield f"{_place_of(match)}: {match.problem}"
+            yield f"{place}: {match.problem}"
         if match.misfits:
             first = match.values[0]
             whose = f"{first.whose}: " if first.whose else ""
             more = f" (and {match.misfits - 1} more)" if match.misfits > 1 else ""
-            yield f"{_place_of(match)}: {whose}{first.raw}: {first.meaning}{more}"
+            yield f"{place}: {whose}{first.raw}: {first.meaning}{more}"
 
 
 def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
@@ -527,11 +528,6 @@ def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
         label = f"{rule} {role}".rstrip()
         nothing = f"nothing in {paths[0].rows} row(s)" if paths[0].rows else "there are no rows"
         yield f"{label}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
-
-
-def _place_of(match: RowMatch) -> str:
-    where = " / ".join(filter(None, (match.place, match.path)))
-    return ": ".join(filter(None, (f"{match.rule} {match.role}".rstrip(), where)))
 
 
 def _compared(expected: Path, lines: Sequence[str]) -> Iterator[str]:

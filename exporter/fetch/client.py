@@ -370,9 +370,9 @@ class Attempt:
                     await self._client.offload.call(step, size=self._bytes, finishing=True)
                     # With several pages the first may stand while another changes, and a Link
                     # header is no part of what an ETag covers.
-                    is_whole = len(pages) == 1 and not collector.paging.next_in_headers
-                    if conditional:
-                        self.etag = self._etag_of(response) if is_whole else None
+                    is_whole = wanted.number == 1 and pager.wanted is None
+                    if conditional and is_whole and not collector.paging.next_in_headers:
+                        self.etag = self._etag_of(response)
                 case Absent():
                     pager.end()
                 case Unchanged():

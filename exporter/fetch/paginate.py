@@ -85,9 +85,9 @@ class Pager:
         self, at: PageRequest, response: HttpResponse, document: object
     ) -> PageRequest | None:
         paging = self._paging
-        if isinstance(paging, NoPaging):
-            return None
         match paging:
+            case NoPaging():
+                following = None
             case NextUrl():
                 following = self._linked(at, response.url, _next_link(paging, document))
             case LinkHeader():

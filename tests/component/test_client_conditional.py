@@ -4,7 +4,7 @@ from typing import Any
 
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
-from exporter.model.definition.paging import LinkHeader, NextUrl, Paging
+from exporter.model.definition.paging import LinkHeader, NextUrl, PageNumber, Paging
 from exporter.model.definition.provider import Collector
 from exporter.model.definition.responses import Match, ResponseRules
 from exporter.model.outcome import Fetched, Unchanged
@@ -139,3 +139,15 @@ async def test_several_pages_are_asked_for_whole() -> None:
 async def test_not_modified_that_nobody_asked_for_is_a_failure() -> None:
     async with Vendor(VendorResponse(status=304)) as vendor, a_client() as client:
         assert failure(await poll(client, a_target(vendor.base_url))).status == 304
+
+
+async def test_a_first_page_is_not_the_whole_where_the_second_is_absent() -> None:
+    full = json_response({"rows": [1]}, headers={"ETag": ETAG})
+    answers = (full, json_response({}, status=404))
+    absent = ResponseRules(absent=(Match(statuses=frozenset({404})),))
+    paging = PageNumber(param="page", size=1, rows=paths("rows")[0], max_pages=5)
+    async with Vendor(*answers, *answers) as vendor, a_client() as client:
+        target, collector = a_target(vendor.base_url), conditional(paging=paging, verdict=absent)
+        for _ in range(2):
+            assert payloads(await poll(client, target, collector))
+    assert conditions(vendor) == [False] * 4

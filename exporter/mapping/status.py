@@ -105,7 +105,7 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def pressure(self, reading: Reading) -> float | None:
-        """Return the highest ratio of what `reading` speaks of, whoever gave the limits."""
+        """Return the highest ratio of what `reading` is about, with limits of vendor and config."""
         about = {(account_label(self.target, one.account), one.resource) for one in reading.usages}
         about |= {(account_label(self.target, one.account), one.currency) for one in reading.money}
         ratios = [

@@ -33,7 +33,7 @@ from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.ratelimit import RateLimitRules
 from exporter.model.definition.request import Request
 from exporter.model.definition.roles import Cost, Items, Resource
-from exporter.model.definition.rows import NameParts
+from exporter.model.definition.rows import name_pattern
 from exporter.model.definition.values import Instant, Value
 from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.target import Target
@@ -217,29 +217,19 @@ def publishes(definition: Definition) -> Iterator[str]:
         yield f"The `plan` of `usage_account_info` is {places}."
 
 
-def name(parts: NameParts) -> str:
-    """Return the name of a resource; what comes from the answer stands in pointed brackets."""
-    return "".join(part if isinstance(part, str) else f"<{part.text}>" for part in parts)
-
-
-def kept_names(one: Resource) -> list[str]:
-    """Return the names that a rule with an open name keeps, or is known to give."""
-    return sorted(one.only or one.known)
-
-
 def _resources(definition: Definition) -> Iterator[str]:
     rows = []
     for one in definition.resources:
         rows.append(
             [
-                code(name(one.name)),
+                code(name_pattern(one.name)),
                 one.unit.describe(code),
                 ", ".join(_families(one)),
                 _period(definition, one),
                 code(one.collector),
             ]
         )
-        names = [code(kept) for kept in kept_names(one)]
+        names = [code(kept) for kept in one.listed_names]
         if names:
             more = " and others" if one.only is None else ""
             rows[-1][0] += f": {', '.join(names)}{more}"
@@ -318,7 +308,7 @@ def _item(one: Items) -> Sequence[str]:
     if one.always:
         item += "; always published"
     return [
-        code(name(one.resource)),
+        code(name_pattern(one.resource)),
         code(one.group),
         item,
         code(f"usage_item_{kind}"),
@@ -458,7 +448,9 @@ def index(definitions: Iterable[Definition]) -> str:
 
 def _index_row(definition: Definition) -> list[str]:
     names = dict.fromkeys(
-        code(text) for one in definition.resources for text in kept_names(one) or [name(one.name)]
+        code(text)
+        for one in definition.resources
+        for text in one.listed_names or [name_pattern(one.name)]
     )
     every = min(
         definition.interval_of(one) for one in definition.collectors.values() if one.enabled

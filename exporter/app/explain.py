@@ -78,14 +78,14 @@ MOST_SERIES = 100
 """How many of each are shown; ``once`` prints every series."""
 
 
-class Story(msgspec.Struct, frozen=True, kw_only=True):
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The lines to print, and whether the poll failed."""
 
     lines: tuple[str, ...]
     failed: bool
 
 
-async def explain(target: Target) -> Story:
+async def explain(target: Target) -> Explanation:
     """Poll every collector of a target once and report each step."""
     redactor = Redactor()
     pipeline = pipeline_of(SecretLoader(SecretReader(os.environ), redactor))
@@ -99,7 +99,7 @@ async def explain(target: Target) -> Story:
                 readings[name] = reading
     lines += _series(target, readings)
     failed = len(readings) < len(target.collectors)
-    return Story(lines=tuple(redactor.message(line) for line in lines), failed=failed)
+    return Explanation(lines=tuple(redactor.message(line) for line in lines), failed=failed)
 
 
 def _introduction(target: Target) -> Iterator[str]:
@@ -193,8 +193,7 @@ def _payload(target: Target, name: str, payload: Payload) -> Iterator[str]:
 
 
 def _rule(match: RowMatch) -> Iterator[str]:
-    where = " / ".join(filter(None, (match.place, match.path)))
-    head = f"{match.rule} {match.role}".rstrip()
+    head, where = match.label, match.where
     if match.problem:
         yield f"{head}: {where}: ✗ {match.problem}"
         return

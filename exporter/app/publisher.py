@@ -144,7 +144,9 @@ class Publisher:
     def publish(self, target: Target) -> None:
         """Render what is known of a target now, and come back when time alone changes it."""
         shown = self._of(target)
-        status, shown.learned = shown.learned or self.status(target), None
+        status, shown.learned = shown.learned, None
+        if status is None or status.target is not target:  # nothing new, or a reload in between
+            status = self.status(target)
         found, notes = samples(status)
         self._tell(target, "", notes)
         self._put(shown, found)

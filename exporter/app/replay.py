@@ -495,22 +495,23 @@ def _is_same_body(recorded: object, sent: bytes | None) -> bool:
 
 
 def _periods(matches: Iterable[RowMatch]) -> list[RowMatch]:
-    """Return what was found of the definition's period, unless any answer told it."""
+    """Return what was found of the definition's period, unless any answer has it."""
     found = [one for one in matches if one.rule == PERIOD]
-    told = {one.role for one in found if one.found}
-    return sorted((one for one in found if one.role not in told), key=lambda one: one.role)
+    known = {one.role for one in found if one.found}
+    return sorted((one for one in found if one.role not in known), key=lambda one: one.role)
 
 
 def _misfits(matches: Iterable[RowMatch]) -> Iterator[str]:
     """Yield the rules that cannot be searched and the values that cannot be read."""
     for match in matches:
+        place = ": ".join(filter(None, (match.label, match.where)))
         if match.problem:
-            yield f"{_place_of(match)}: {match.problem}"
+            yield f"{place}: {match.problem}"
         if match.misfits:
             first = match.values[0]
             whose = f"{first.whose}: " if first.whose else ""
             more = f" (and {match.misfits - 1} more)" if match.misfits > 1 else ""
-            yield f"{_place_of(match)}: {whose}{first.raw}: {first.meaning}{more}"
+            yield f"{place}: {whose}{first.raw}: {first.meaning}{more}"
 
 
 def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
@@ -524,14 +525,9 @@ def _unmatched(matches: Iterable[RowMatch]) -> Iterator[tuple[str, bool]]:
             continue
         places = " or ".join(dict.fromkeys(one.path for one in paths))
         where = f"{paths[0].place} / {places}" if paths[0].place else places
-        told = f"{rule} {role}".rstrip()
+        label = f"{rule} {role}".rstrip()
         nothing = f"nothing in {paths[0].rows} row(s)" if paths[0].rows else "there are no rows"
-        yield f"{told}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
-
-
-def _place_of(match: RowMatch) -> str:
-    where = " / ".join(filter(None, (match.place, match.path)))
-    return ": ".join(filter(None, (f"{match.rule} {match.role}".rstrip(), where)))
+        yield f"{label}: {where}: {nothing}", bool(paths[0].rows) and not paths[0].explained
 
 
 def _compared(expected: Path, lines: Sequence[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """From a captured answer to the beginning of a definition.
 
 The words of a number's keys say what it is for (used, limit, cost), what it counts, and in which
-unit; what tells the rows of its table apart says whether they are resources, parts or days.
+unit; what distinguishes the rows of its table says whether they are resources, parts or days.
 
 Rules are maps as a definition has them, ready to be written; a comment on a key stands under
 ``#key``. What is not understood is left out and listed as unread: no guess is better than a wrong
@@ -182,7 +182,7 @@ def _units(table: Table) -> list[Column]:
 
 # -------------------------------------------------------------------------------- resources
 
-_COUNT = "count"  # a number of something; what for, its neighbours tell
+_COUNT = "count"  # a number of something; its role follows from the numbers beside it
 _APART = frozenset({"limit", "remaining", *words.SHARES})
 """Roles of which a sum over all rows says little: such rows are resources of their own."""
 _WHOLES = frozenset({"total", "size", "sum"})

@@ -12,7 +12,7 @@ _WRAPPERS: Final = tuple(tuple(one.split(".")) if one else () for one in (
     "metadata", "data", "response_metadata", "meta.pagination", "meta.page", "links.pages",
     "paging.cursors", "pagination.links", "data.pagination", "data.pageInfo", "meta.links",
 ))  # fmt: skip
-"""The maps in which an answer speaks of its pages."""
+"""The maps in which answers describe their pages."""
 _URLS: Final = (
     "next", "next_url", "nextUrl", "next_page_url", "next_page_uri", "nextPageUrl", "next_link",
     "nextLink", "@odata.nextLink", "@nextLink", "next_page", "nextPage",
@@ -72,9 +72,9 @@ def _next_url(keys: tuple[str, ...], place: Mapping[str, Any], rows: str) -> Rul
         value = place[key].get("href") if isinstance(place[key], dict) else place[key]
         is_url = isinstance(value, str) and value.startswith(("http://", "https://", "/", "?"))
         # Without a value the key must mean pages by itself or by its company.
-        speaks = key not in ("next", "next_page", "nextPage") or bool(company & place.keys())
-        speaks = speaks or bool(keys and keys[-1] in ("links", "_links"))
-        if is_url or (value is None and speaks):
+        means_pages = key not in ("next", "next_page", "nextPage") or bool(company & place.keys())
+        means_pages = means_pages or bool(keys and keys[-1] in ("links", "_links"))
+        if is_url or (value is None and means_pages):
             return {"kind": "next_url", "next": path_of((*keys, key))}
     return {}
 

@@ -23,7 +23,7 @@ _MOST_KEYS = 1_000
 _LONGEST_KEY = 80
 
 
-class Unusable(ValueError):  # noqa: N818 - told to the user as it is
+class Unusable(ValueError):  # noqa: N818 - shown to the user as it is
     """A file holds nothing that can be guessed from. The text says why."""
 
 

@@ -19,7 +19,7 @@ from exporter.model.target import Plan, Rejected
 
 DEMO_LISTEN = "127.0.0.1:10187"
 WARNINGS_SHOWN = 50
-"""More of them could fill a pipe that nobody reads, and the start would wait; `check` shows all."""
+"""More of them could fill a pipe that is not read, and the start would block; `check` shows all."""
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
@@ -180,9 +180,9 @@ def explain(args: argparse.Namespace) -> int:
 
         from exporter.app import explain as app  # noqa: PLC0415 - as above
 
-    story = asyncio.run(app.explain(target))
-    sys.stdout.write("\n".join(story.lines) + "\n")
-    return Exit.POLLS if story.failed else Exit.FINE
+    explanation = asyncio.run(app.explain(target))
+    sys.stdout.write("\n".join(explanation.lines) + "\n")
+    return Exit.POLLS if explanation.failed else Exit.FINE
 
 
 def add_schema(parser: argparse.ArgumentParser) -> None:

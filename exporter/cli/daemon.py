@@ -1,4 +1,8 @@
-"""What ``run`` and ``demo`` share: options to a running daemon, its failures to exit codes."""
+"""What ``run`` and ``demo`` share: the event loop that the daemon runs in, and its exit codes.
+
+The loop's time includes suspensions of the machine. Whatever happens the process ends: a thread
+that hangs in a disk is not waited for, and a crash is one line without a traceback.
+"""
 
 import argparse
 import asyncio
@@ -73,7 +77,7 @@ def in_loop(main: Callable[[], Coroutine[Any, Any, None]], targets: int = 0) -> 
         file = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"--web.config.file: {file}{error.strerror or error}\n")
         return Exit.CONFIG
-    except Exception as error:  # noqa: BLE001 - what ends here is a bug, told without a traceback's secrets
+    except Exception as error:  # noqa: BLE001 - a bug; a traceback could show secrets
         _tell_crash(error)
         _abandon_threads(others, Exit.CRASHED)
         return Exit.CRASHED
@@ -94,7 +98,7 @@ def suspend_aware(fast: ModuleType | None = None) -> Callable[[], asyncio.Abstra
     base: type[asyncio.AbstractEventLoop] = fast.Loop if fast else asyncio.SelectorEventLoop
 
     class SuspendAwareLoop(base):  # type: ignore[valid-type, misc] # it is one of two
-        """A loop that waits by CLOCK_MONOTONIC, as the kernel does, and tells the time by BOOT."""
+        """Waits by CLOCK_MONOTONIC, as the kernel does; its time() is CLOCK_BOOTTIME."""
 
         @override
         def time(self) -> float:

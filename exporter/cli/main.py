@@ -1,7 +1,8 @@
-"""The command line's door: what each command is called, and nothing of what it does.
+"""Entry point of the command line: parses the name of the command and runs it.
 
-Only the module of the command that is asked for is imported: ``--version`` and ``check`` must not
-pay for the HTTP client.
+Only the module of that command is imported: ``--version`` must not pay for msgspec, nor ``check``
+for the HTTP client. The standard streams are replaced by ones that neither fail on a character
+nor write into a socket that got their number. A closed pipe is a normal end.
 """
 
 import argparse
@@ -22,7 +23,7 @@ COMMANDS = {
     "run": "poll all targets and serve /metrics",
     "check": "show every problem of a configuration; no network",
     "once": "poll each target once and print the exposition",
-    "explain": "tell one poll of a target as a story",
+    "explain": "poll a target once and show each step",
     "demo": "run the exporter on built-in fake vendors",
     "providers": "list, show, write and test the definitions of vendors' APIs",
     "schema": "print the JSON Schema of the configuration or of a definition",
@@ -76,7 +77,7 @@ def command(name: str) -> tuple[Callable[[ArgumentParser], None], Callable[[Name
 class _StdoutError(Exception):
     """What stdout is connected to takes no more: a full disk, a closed descriptor.
 
-    It is no OSError, because whoever catches those has files of his own in mind.
+    It is no OSError: code that catches OSError handles errors of its own files.
     """
 
 
@@ -92,7 +93,7 @@ class _Stdout(io.FileIO):
 
 
 class _Stderr(io.FileIO):
-    """A stderr that takes no more stops nobody's work: there is no other place to say so."""
+    """Ignores errors: a stderr that takes no more must not end the process."""
 
     @override
     def write(self, data: Any, /) -> int:

@@ -1,12 +1,6 @@
-"""Options that several commands share, spelled as the Go exporters spell them.
+"""What several commands share: options, the output of problems, and the tuning of imports.
 
-How problems are shown to a user: one line each on stderr, and how many there were.
-
-What imports do that nobody needs is switched off while the parts are imported.
-
-aiohttp reads the system's certificate authorities when it is imported, twice: 40 ms and 3 MB. The
-transport makes its own TLS contexts, in a thread, when the first poll needs one. frozenlist's
-compiled part brings the C++ runtime: 1 MB for lists that are read once a connection.
+Options are spelled as the Go exporters spell them. Problems go to stderr, one line each.
 """
 
 import argparse
@@ -201,7 +195,7 @@ def show(problems: Sequence[Problem], *, most: int | None = None) -> None:
         sys.stderr.write(f"{errors} problem{'' if errors == 1 else 's'}\n")
 
 
-_MEANWHILE = {
+_DURING_IMPORT = {
     "SSL_CERT_FILE": os.devnull,
     "SSL_CERT_DIR": os.devnull,
     "FROZENLIST_NO_EXTENSIONS": "1",
@@ -210,9 +204,15 @@ _MEANWHILE = {
 
 @contextmanager
 def import_tuning() -> Iterator[None]:
-    """Import aiohttp inside of this, in a process that makes its own TLS contexts."""
-    before = {name: os.environ.get(name) for name in _MEANWHILE}
-    os.environ.update(_MEANWHILE)
+    """Switch off work that aiohttp's import does and this process does not need.
+
+    aiohttp reads the system's certificate authorities when it is imported, twice: 40 ms and 3 MB.
+    The transport makes its own TLS contexts, in a thread, when the first poll needs one.
+    frozenlist's compiled part brings the C++ runtime: 1 MB for lists that are read once a
+    connection.
+    """
+    before = {name: os.environ.get(name) for name in _DURING_IMPORT}
+    os.environ.update(_DURING_IMPORT)
     try:
         yield
     finally:

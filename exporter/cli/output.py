@@ -82,7 +82,7 @@ def _is_open_as(descriptor: int, found: os.stat_result) -> bool:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Tell whether a path leads over /dev/fd/N: the file is open already, its name is nobody's."""
+    """Return whether a path leads over /dev/fd/N: an open file, with no name to replace."""
     for _ in range(40):  # as many links as the kernel follows
         if _DESCRIPTORS.fullmatch(os.path.realpath(path.parent)):
             return True
@@ -93,7 +93,7 @@ def _is_descriptor(path: Path) -> bool:
 
 
 def _append(name: str, content: bytes) -> None:
-    # Without O_NONBLOCK, opening a named pipe waits until somebody reads it: for ever, maybe.
+    # Without O_NONBLOCK, opening a named pipe waits until it is read, maybe for ever.
     handle = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
     os.set_blocking(handle, True)
     with os.fdopen(handle, "wb") as file:
@@ -125,7 +125,7 @@ def _keep_owner(path: str, old: os.stat_result) -> None:
 def _why(error: OSError) -> str:
     match error.errno:
         case errno.ENXIO:
-            return "nobody reads this pipe. Start the reader first."
+            return "no process reads this pipe. Start the reader first."
         case errno.EBUSY:
             return "it is mounted by itself and cannot be replaced. Mount its folder."
         case _:

@@ -28,7 +28,7 @@ from exporter.kernel.problems import did_you_mean
 from exporter.model.definition.params import Param
 from exporter.model.definition.provider import Collector, Definition
 from exporter.model.definition.roles import Cost, Items, Resource
-from exporter.model.definition.rows import NameParts
+from exporter.model.definition.rows import name_pattern
 from exporter.model.definition.values import UnitRule
 from exporter.model.families import COST_ROLES, RESOURCE_ROLES, Role, read_roles
 from exporter.model.target import Rejected
@@ -231,13 +231,7 @@ def _resource_names(definition: Definition) -> list[str]:
 
 
 def _names(rule: Resource) -> list[str]:
-    """Return the resources of a rule: those it keeps or is known to give, else its pattern."""
-    return sorted(rule.only or rule.known) or [_pattern(rule.name)]
-
-
-def _pattern(parts: NameParts) -> str:
-    """Return a resource's name; what comes from the answer stands in pointed brackets."""
-    return "".join(part if isinstance(part, str) else f"<{part.text}>" for part in parts)
+    return rule.listed_names or [name_pattern(rule.name)]
 
 
 # ------------------------------------------------------------------------------------- show
@@ -361,7 +355,12 @@ def _request(definition: Definition, collector: Collector, most: int | None) -> 
             yield f"      {argument.name}={values}{condition}"
     for name, value in request.headers.items():
         yield f"      {name}: {value.text}"
-    for fact in filter(None, (collector.paging.describe(), collector.format.describe())):
+    facts = (
+        collector.paging.describe(),
+        collector.format.describe(),
+        *collector.verdict.describe(),
+    )
+    for fact in filter(None, facts):
         yield from wrapped(f"    {fact}", most, "    ")
 
 
@@ -378,7 +377,7 @@ def _published(definition: Definition) -> Iterator[tuple[str, str, str, str]]:
         own = item.used.unit if item.used is not None else None
         unit_text = _unit(own or item.unit) if item.cost is None else _currency(item)
         what = f"items by {item.group}" + ("" if item.always else " (with items: true)")
-        yield _pattern(item.resource), unit_text, what, item.collector
+        yield name_pattern(item.resource), unit_text, what, item.collector
 
 
 def _families(rule: Resource | Cost, roles: tuple[Role, ...]) -> list[str]:

@@ -91,6 +91,16 @@ class RowMatch(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     explained: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its rule and role, for people."""
+        return f"{self.rule} {self.role}".rstrip()
+
+    @property
+    def where(self) -> str:
+        """The place of its rows and the path, for people."""
+        return " / ".join(filter(None, (self.place, self.path)))
+
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
     """One path to search in rows, and what is known of it. ``meant`` says what a value becomes."""

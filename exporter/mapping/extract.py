@@ -133,7 +133,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
 
         The paths of a rule's own period see what its other paths see, those of the definition's
         the document. Of rows with different periods the latest counts; but a sum of pages
-        of two periods is the sum of neither: raises Misfit.
+        of two periods is the sum of neither: raises MappingError.
         """
         default = self.target.definition.period
         if own is not None and own is not default:
@@ -184,8 +184,8 @@ class PayloadContext(msgspec.Struct, kw_only=True):
     def _billing(self, rule: Period, view: object) -> Billing:
         try:
             return billing_period(rule, view, self.asked, seen=self.matched, notes=self.notes)
-        except MappingError as misfit:
-            raise misfit.at("period") from misfit.__cause__
+        except MappingError as error:
+            raise error.at("period") from error.__cause__
 
     def number(
         self,

@@ -1,8 +1,7 @@
-"""What the request asked for: the target's parameters, as templates of the mapping see them.
+"""The billing period of a row: from the answer, from the request, from the calendar.
 
-The billing period of a row: from the answer, from the request, from the calendar.
-
-Four decisions that a reader may look for:
+`RequestVariables` are what the request asked for, as templates of the mapping see it. Four
+decisions that a reader may look for:
 
 - Both sides are rounded to whole seconds. Vendors compute reset times with a jitter of
   milliseconds, and a jitter is no new period.
@@ -68,7 +67,7 @@ class RequestVariables:
         return any(name.removeprefix("params.") in self.target.params for name in names)
 
     def anchor_day(self, template: Template | None) -> int | None:
-        """Return the billing day, 1 to 31. Raises Misfit for anything else."""
+        """Return the billing day, 1 to 31. Raises MappingError for anything else."""
         if template is None:
             return None
         text = template.render(self.values, Clock(self.at))
@@ -106,8 +105,8 @@ def billing_period(
 ) -> Billing:
     """Return the period that `rule` finds for the row `view`.
 
-    Raises Misfit for a time in the answer that cannot be read. A side that nobody gives leaves the
-    period unknown.
+    Raises MappingError for a time in the answer that cannot be read. A side that nobody gives
+    leaves the period unknown.
     """
     start = _answered(rule.start, view, seen) or _requested(rule, asked, "start", notes)
     wanted = _requested(rule, asked, "end", notes)
@@ -124,7 +123,7 @@ def billing_period(
 
 
 def instant_of(rule: Instant, view: object, seen: set[str]) -> float | None:
-    """Return the epoch seconds of the first path that gives a time. Raises Misfit."""
+    """Return the epoch seconds of the first path that gives a time. Raises MappingError."""
     side = _answered(rule, view, seen)
     return None if side is None else side.epoch
 
@@ -144,7 +143,7 @@ def _answered(rule: Instant | None, view: object, seen: set[str]) -> _Side | Non
 
 
 def _refuse_duration(when: float, found: object, path: str) -> None:
-    """Raise Misfit for seconds that are left where an instant should be: 3600 is no date.
+    """Raise MappingError for seconds that are left where an instant should be: 3600 is no date.
 
     Dates that are written as such may be as early as they like.
     """

@@ -1,6 +1,7 @@
-"""What the payloads of one poll gave, until it is a reading.
+"""Payloads to a reading: all rules of a definition that read one collector's answer.
 
-Payload to reading: all rules of a definition that read a collector's answer.
+One rule that does not fit fails the whole poll. What is odd and does not fail it is a note; equal
+notes are counted together. `drift` compares a reading with the one before.
 """
 
 import heapq
@@ -108,15 +109,15 @@ def read_payload(
     dates of the request are worked out from it. Payloads without pages give an empty reading.
     One rule that does not fit fails the whole: half an answer would be published as the whole.
     """
-    gathered = ReadingBuilder()
+    builder = ReadingBuilder()
     try:
         for payload in payloads:
             if payload.pages:
-                _read_payload(target, collector, payload, at, gathered)
-                gathered.trim(target.max_series)
-    except MappingError as misfit:
-        return Failure(reason=Reason.SCHEMA, detail=clip(str(misfit), _DETAIL))
-    return gathered.reading(collector, at, target.max_series)
+                _read_payload(target, collector, payload, at, builder)
+                builder.trim(target.max_series)
+    except MappingError as error:
+        return Failure(reason=Reason.SCHEMA, detail=clip(str(error), _DETAIL))
+    return builder.reading(collector, at, target.max_series)
 
 
 def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
@@ -135,23 +136,26 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
 
 
 def _read_payload(
-    target: Target, collector: str, payload: Payload, at: float, gathered: ReadingBuilder
+    target: Target, collector: str, payload: Payload, at: float, builder: ReadingBuilder
 ) -> None:
-    scene = PayloadContext(
+    context = PayloadContext(
         target=target,
         asked=RequestVariables(target, payload.account, at),
         documents=[page.document for page in payload.pages],
         account=payload.account,
     )
-    learned = gathered.size()
-    rules = _apply_rules(scene, collector, gathered) - scene.left_out
-    nothing = gathered.size() == learned and not scene.matched and not scene.answered
-    if rules > 0 and nothing and not _is_headers(target, collector):
-        met = _outline(scene.documents[0])
+    learned = builder.size()
+    rules = _apply_rules(context, collector, builder) - context.left_out
+    nothing = builder.size() == learned and not context.matched and not context.answered
+    known = target.definition.collectors.get(collector)
+    # Headers may well be absent: that is how some vendors say that there is no limit.
+    if rules > 0 and nothing and (known is None or known.format.has_body):
+        met = _outline(context.documents[0])
         raise MappingError("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
-    gathered.notes = [*combined([*gathered.notes, *scene.notes])] if scene.notes else gathered.notes
-    gathered.dropped += scene.dropped
-    gathered.matched |= scene.matched
+    if context.notes:
+        builder.notes = list(combined([*builder.notes, *context.notes]))
+    builder.dropped += context.dropped
+    builder.matched |= context.matched
 
 
 def _outline(document: object) -> str:
@@ -162,54 +166,45 @@ def _outline(document: object) -> str:
     return f"a map of {clip(shown, 120)}"
 
 
-def _is_headers(target: Target, collector: str) -> bool:
-    """Headers may well be absent: that is how some vendors say that there is no limit."""
-    known = target.definition.collectors.get(collector)
-    return known is not None and not known.format.has_body
-
-
-def _apply_rules(scene: PayloadContext, collector: str, gathered: ReadingBuilder) -> int:
+def _apply_rules(context: PayloadContext, collector: str, builder: ReadingBuilder) -> int:
     """Apply every rule of `collector`; return how many there were."""
-    definition = scene.target.definition
+    definition = context.target.definition
     resources = [rule for rule in definition.resources if rule.collector == collector]
     costs = [rule for rule in definition.costs if rule.collector == collector]
     parts = [
         rule
         for rule in definition.items
-        if rule.collector == collector and (rule.always or scene.target.items)
+        if rule.collector == collector and (rule.always or context.target.items)
     ]
     for resource in resources:
-        gathered.usages += _applied(read_usages, resource, scene, "resources", resource.name)
+        builder.usages += _applied(read_usages, resource, context, "resources", resource.name)
     for cost in costs:
-        gathered.money += _applied(read_money, cost, scene, "costs", ())
+        builder.money += _applied(read_money, cost, context, "costs", ())
     for part in parts:
-        gathered.items += _applied(read_items, part, scene, "items", part.resource)
+        builder.items += _applied(read_items, part, context, "items", part.resource)
     plan = definition.plan
-    if plan is not None and plan.collector == collector and (named := _plan(plan, scene)):
-        gathered.plans[scene.account] = named
+    if plan is not None and plan.collector == collector:
+        for named in _applied(_read_plan, plan, context, "plan", ()):
+            builder.plans[context.account] = named
     return len(resources) + len(costs) + len(parts)
 
 
 def _applied(
     apply: Callable[[_Rule, PayloadContext], list[_Read]],
     rule: _Rule,
-    scene: PayloadContext,
+    context: PayloadContext,
     section: str,
     name: NameParts,
 ) -> list[_Read]:
     try:
-        return apply(rule, scene)
+        return apply(rule, context)
     except (MappingError, SelectError) as error:
         parts = [part if isinstance(part, str) else f"{{{part.text}}}" for part in name]
         place = f"{section}[{''.join(parts)}]" if parts else section
-        misfit = error if isinstance(error, MappingError) else MappingError("", str(error))
-        raise misfit.at(place) from error.__cause__
+        refused = error if isinstance(error, MappingError) else MappingError("", str(error))
+        raise refused.at(place) from error.__cause__
 
 
-def _plan(rule: AccountPlan, scene: PayloadContext) -> str:
-    try:
-        text, _ = label_at(rule.paths, scene.documents[0], scene.matched)
-    except (MappingError, SelectError) as error:
-        misfit = error if isinstance(error, MappingError) else MappingError("", str(error))
-        raise misfit.at("plan") from error.__cause__
-    return text
+def _read_plan(rule: AccountPlan, context: PayloadContext) -> list[str]:
+    text, _ = label_at(rule.paths, context.documents[0], context.matched)
+    return [text] if text else []

@@ -1,12 +1,10 @@
-"""One number: found in a row, understood, converted to its base unit.
+"""Single values of an answer: numbers, units, labels, names, times; and many rows to one number.
 
 Vendors write numbers as numbers, as texts, with exponents, as words; unlimited as -1, null,
 "unlimited" or a trillion. Whatever is not clearly a finite number is refused: a wrong guess would
-be published as a fact.
-
-Texts of an answer that become names and label values: cleaned, cut, snake-cased.
-
-Many rows of one series become one number.
+be published as a fact. `seen` collects the paths that gave something. Texts that become labels are
+cleaned and cut, those that become names are snake-cased. The same few units, names and times come
+with every poll: they are kept in bounded caches.
 """
 
 import functools
@@ -66,7 +64,7 @@ class Measure(NamedTuple):
 
 
 def measure(rule: UnitRule, view: object, seen: set[str]) -> Measure:
-    """Return the unit of a row. Raises Misfit for a word that the definition does not know."""
+    """Return the unit of a row. Raises MappingError for a word that the definition has not."""
     if rule.unit is not None:
         return Measure(rule.unit, rule.unit.name)
     word = None if rule.path is None else rule.path(view)
@@ -106,7 +104,7 @@ def _common(word: str) -> Unit | None:
 
 
 def measures(rule: UnitRule, rows: Sequence[Row], seen: set[str]) -> list[Measure]:
-    """Return the unit of each row. Raises Misfit where they are not of one kind."""
+    """Return the unit of each row. Raises MappingError where they are not of one kind."""
     if rule.unit is not None:
         return [Measure(rule.unit, rule.unit.name)] * len(rows)
     found = [measure(rule, row[0], seen) for row in rows]
@@ -116,7 +114,7 @@ def measures(rule: UnitRule, rows: Sequence[Row], seen: set[str]) -> list[Measur
 
 
 def agreed(one: Measure, other: Measure) -> None:
-    """Raise Misfit where bytes meet requests in one series."""
+    """Raise MappingError where bytes meet requests in one series."""
     if one.unit.kind is not other.unit.kind:
         words = f"{one.unit.kind} ({one.word}) and {other.unit.kind} ({other.word})"
         raise MappingError("", f"one series cannot be measured in {words}.")
@@ -176,7 +174,7 @@ def first_found(paths: tuple[Selector, ...], view: object, seen: set[str]) -> ob
 
 
 def converted(found: Amount | None, factor: float) -> Amount | None:
-    """Return the number in its base unit. Raises Misfit where that is not finite."""
+    """Return the number in its base unit. Raises MappingError where that is not finite."""
     if found is None or isinstance(found, Unlimited):
         return found
     try:
@@ -213,7 +211,7 @@ def _added(value: Value, view: object, seen: set[str]) -> Amount | None:
 
 
 def total_of(numbers: Sequence[float]) -> float:
-    """Return the exact sum. Raises Misfit where it leaves the floats."""
+    """Return the exact sum. Raises MappingError where it leaves the floats."""
     try:
         return fsum(numbers)
     except OverflowError as error:
@@ -331,7 +329,7 @@ def clean_label(found: object, path: str) -> tuple[str, bool]:
     """Return the text of a label, and whether it had to be cut. Null is "".
 
     Control characters become blanks and halves of surrogate pairs ``�``: what stands in a label
-    can never break a line of the exposition. Raises Misfit for a map or a list.
+    can never break a line of the exposition. Raises MappingError for a map or a list.
     """
     text = _text(found)
     if text is None:
@@ -350,7 +348,7 @@ def label_at(paths: tuple[Selector, ...], view: object, seen: set[str]) -> tuple
 
 
 def resource_name(parts: NameParts, view: object, seen: set[str]) -> str:
-    """Return the snake-cased name of a row. Raises Misfit where a part is not there."""
+    """Return the snake-cased name of a row. Raises MappingError where a part is not there."""
     if len(parts) == 1 and isinstance(parts[0], str):
         return _snake(parts[0])
     return _snake("".join(_part(part, view, seen) for part in parts)[:MAX_LABEL])
@@ -469,7 +467,7 @@ def _known(found: str | float, zone: tzinfo) -> float | None:
 def epochs(found: Sequence[object], path: str) -> list[float]:
     """Return the epoch seconds of what was found at `path` in many rows.
 
-    Raises Misfit for what is no time, or none.
+    Raises MappingError for what is no time, or none.
     """
     try:
         # Mostly texts that are known: without a call of ours for each of them.
@@ -489,7 +487,7 @@ def epochs(found: Sequence[object], path: str) -> list[float]:
 def epoch(found: object, path: str, zone: tzinfo = UTC) -> float | None:
     """Return the epoch seconds of what was found at `path`; None for "no time".
 
-    Raises Misfit for what is no time.
+    Raises MappingError for what is no time.
     """
     try:
         if isinstance(found, int | float) or (isinstance(found, str) and len(found) <= _LONG):

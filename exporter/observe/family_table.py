@@ -91,20 +91,22 @@ class FamilyTable(Generic[_Row]):
         if self._chunks:
             for number in range(len(self._columns)):
                 pieces.append(self._headers[dialect][number])
-                pieces += [self._text(chunk, number) for chunk in self._chunks.values()]
+                pieces += [
+                    chunk.texts[number] or self._render(chunk, number)
+                    for chunk in self._chunks.values()
+                ]
         return pieces
 
     def warm(self) -> Iterator[None]:
         """Render one chunk at each step: afterwards `pieces` finds all texts rendered."""
         for chunk in list(self._chunks.values()):
-            for number in range(len(self._columns)):
-                self._text(chunk, number)
+            for number, text in enumerate(chunk.texts):
+                if text is None:
+                    self._render(chunk, number)
             yield
 
-    def _text(self, chunk: _Chunk[_Row], number: int) -> bytes:
-        text = chunk.texts[number]
-        if text is None:
-            name, write = self._columns[number].name, self._columns[number].write
-            text = "".join([write(name, row) for row in chunk.rows]).encode()
-            chunk.texts[number] = text
+    def _render(self, chunk: _Chunk[_Row], number: int) -> bytes:
+        name, write = self._columns[number].name, self._columns[number].write
+        text = "".join([write(name, row) for row in chunk.rows]).encode()
+        chunk.texts[number] = text
         return text

@@ -26,8 +26,6 @@ from exporter.kernel.exposition_text import LABEL_NAME, Dialect, label_pairs, me
 from exporter.model.families import FAMILY, Family, Sample
 
 _Extra = tuple[tuple[str, str], ...]
-_Memo = dict[tuple[tuple[str, ...], _Extra], bytes]
-"""Rendered labels: a resource has the same ones in many families."""
 
 
 class DuplicateError(ValueError):
@@ -55,7 +53,7 @@ def render(samples: Iterable[Sample]) -> dict[str, bytes]:
     its family.
     """
     samples = list(samples)
-    return _rendered(samples, _layout(tuple([s.family for s in samples])))
+    return _render(samples, _layout(tuple([s.family for s in samples])))
 
 
 def text_of(blocks: Mapping[str, bytes]) -> bytes:
@@ -71,7 +69,7 @@ class PrefixCache:
     """Renders one target's samples again and again; the caller keeps one for each target.
 
     While the series stay the same (same samples in the same order), ``name{labels}`` is taken from
-    the lines of the last time and only the values are new. Otherwise all is rendered and the
+    the lines of the last time and only the values are new. Otherwise everything is rendered and the
     former series are forgotten. It holds no text of its own: the blocks are those it returned.
     """
 
@@ -87,34 +85,27 @@ class PrefixCache:
         """Return what `render` of the module returns, and raise what it raises."""
         samples = list(samples)
         layout = _layout(tuple([s.family for s in samples]))
-        if self._same_series(samples, layout):
-            blocks = self._refilled(samples)
+        labels = tuple([s.labels for s in samples])
+        extras = tuple([s.extra for s in samples])
+        extras = extras if any(extras) else ()
+        if (
+            layout.families == self._layout.families
+            and labels == self._labels
+            and extras == self._extras
+        ):
+            texts = value_texts([s.value for s in samples])
+            blocks = {}
+            for (name, positions), block in zip(layout.groups, self._blocks, strict=True):
+                prefixes = [line.rpartition(b" ")[0] for line in block[:-1].split(b"\n")]
+                blocks[name] = _block(prefixes, [texts[position] for position in positions])
         else:
-            blocks = _rendered(samples, layout)
-            self._remember(samples, layout)
+            blocks = _render(samples, layout)
+            shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # a resource's families: one tuple
+            self._layout = layout
+            self._labels = tuple([shared.setdefault(one, one) for one in labels])
+            self._extras = extras
         self._blocks = tuple(blocks.values())
         return blocks
-
-    def _same_series(self, samples: Sequence[Sample], layout: "_Layout") -> bool:
-        return (
-            layout.families == self._layout.families
-            and tuple([s.labels for s in samples]) == self._labels
-            and _extras(samples) == self._extras
-        )
-
-    def _refilled(self, samples: Sequence[Sample]) -> dict[str, bytes]:
-        texts = value_texts([s.value for s in samples])
-        blocks = {}
-        for (name, positions), block in zip(self._layout.groups, self._blocks, strict=True):
-            prefixes = [line.rpartition(b" ")[0] for line in block[:-1].split(b"\n")]
-            blocks[name] = _block(prefixes, [texts[position] for position in positions])
-        return blocks
-
-    def _remember(self, samples: Sequence[Sample], layout: "_Layout") -> None:
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # a resource's families, one tuple
-        self._layout = layout
-        self._labels = tuple([shared.setdefault(s.labels, s.labels) for s in samples])
-        self._extras = _extras(samples)
 
 
 class _Layout(msgspec.Struct, frozen=True, gc=False):
@@ -134,40 +125,33 @@ def _layout(families: tuple[str, ...]) -> _Layout:
     return _Layout(families=families, groups=groups)
 
 
-def _rendered(samples: Sequence[Sample], layout: _Layout) -> dict[str, bytes]:
+def _render(samples: Sequence[Sample], layout: _Layout) -> dict[str, bytes]:
     texts = value_texts([s.value for s in samples])
-    memos: dict[tuple[str, ...], _Memo] = {}
+    # A resource has the same labels in many families: they are written once.
+    written: dict[tuple[str, ...], dict[tuple[tuple[str, ...], _Extra], bytes]] = {}
     blocks: dict[str, bytes] = {}
     repeated: list[str] = []
     for name, positions in layout.groups:
         family = FAMILY.get(name)
         if family is None:
             raise MalformedError(f'There is no family "{name}".')
-        memo = memos.setdefault(family.labels, {})
-        prefixes = _prefixes(family, [samples[position] for position in positions], memo)
-        repeated += _repeated(prefixes)
+        known = written.setdefault(family.labels, {})
+        encoded = name.encode()
+        prefixes = []
+        for position in positions:
+            sample = samples[position]
+            key = (sample.labels, sample.extra)
+            labels = known.get(key)
+            if labels is None or (sample.extra and not family.open_labels):
+                labels = known[key] = _labels(family, sample)
+            prefixes.append(encoded + labels)
+        if len(set(prefixes)) < len(prefixes):
+            counts = Counter(prefixes)
+            repeated += [prefix.decode() for prefix, count in counts.items() if count > 1]
         blocks[name] = _block(prefixes, [texts[position] for position in positions])
     if repeated:
         raise DuplicateError(tuple(repeated))
     return blocks
-
-
-def _prefixes(family: Family, samples: Sequence[Sample], memo: _Memo) -> list[bytes]:
-    name = family.name.encode()
-    prefixes = []
-    for sample in samples:
-        key = (sample.labels, sample.extra)
-        labels = memo.get(key)
-        if labels is None or (sample.extra and not family.open_labels):
-            labels = memo[key] = _labels(family, sample)
-        prefixes.append(name + labels)
-    return prefixes
-
-
-def _repeated(prefixes: Sequence[bytes]) -> list[str]:
-    if len(set(prefixes)) == len(prefixes):
-        return []
-    return [prefix.decode() for prefix, count in Counter(prefixes).items() if count > 1]
 
 
 def _block(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
@@ -191,12 +175,7 @@ def _labels(family: Family, sample: Sample) -> bytes:
     return f"{{{label_pairs(pairs)}}}".encode()
 
 
-def _extras(samples: Sequence[Sample]) -> tuple[_Extra, ...]:
-    extras = tuple([s.extra for s in samples])
-    return extras if any(extras) else ()
-
-
-_TOGETHER = 256  # parts that are joined for one call: a thread may be interrupted between them
+_JOINED_AT_ONCE = 256  # parts: between two joins another thread may get the interpreter
 _HEADER = b"\x1f\x8b\x08\x00\0\0\0\0\x04\xff"  # deflate, no name, no time, fastest, any system
 _RAW = -15  # no header or checksum of its own, 32 kB window
 
@@ -215,8 +194,8 @@ def deflate(parts: Sequence[bytes]) -> Deflated:
     packer = engine.compressobj(1, engine.DEFLATED, _RAW)
     packed: list[bytes] = []
     crc = size = 0
-    for start in range(0, len(parts), _TOGETHER):
-        chunk = b"".join(parts[start : start + _TOGETHER])
+    for start in range(0, len(parts), _JOINED_AT_ONCE):
+        chunk = b"".join(parts[start : start + _JOINED_AT_ONCE])
         crc = engine.crc32(chunk, crc)
         size += len(chunk)
         packed.append(packer.compress(chunk))
@@ -237,7 +216,7 @@ def followed_by(first: Deflated, second: Deflated, parts: Sequence[bytes]) -> De
 def assemble_gzip(piece: Deflated, tail: bytes) -> tuple[bytes, ...]:
     """Return the bytes of one gzip member that holds what `piece` holds and `tail`, in pieces.
 
-    Whoever writes megabytes to a socket need not copy them into one before.
+    In pieces, so that megabytes need not be copied into one object before they are sent.
     """
     engine = _engine()
     packer = engine.compressobj(1, engine.DEFLATED, _RAW)

@@ -1,14 +1,10 @@
-"""Which readings are alive: the last good one of each collector of each target, and its age.
+"""What is known of each target in memory: its last good readings, and its use in the last weeks.
 
-The board is told the time and decides on staleness alone. Whether a value's period is over is
-decided value by value in the mapping; the board says when that has to be looked at again.
-
-How much was used in the last weeks, thinned to what a forecast needs; in memory.
-
-The ledger keeps the finer points on disk. Here the last value of every quarter of a day stays: a
-month of a resource is two kilobytes.
-
-Which account a target's values belong to.
+`ReadingCache` holds one reading per collector and decides on staleness alone. Whether a value's
+period is over is decided value by value in the mapping; the cache says when that has to be looked
+at again. `UsageHistory` is thinned to what a forecast needs: the last value of every quarter of a
+day, so that a month of a resource is two kilobytes; the ledger has the finer points on disk.
+`fingerprint` says whose values these are.
 """
 
 import hashlib
@@ -72,11 +68,6 @@ class ReadingCache:
     def remove(self, target: str) -> None:
         """Forget the target."""
         self._held.pop(target, None)
-
-    def last_success(self, target: str, collector: str) -> float | None:
-        """Return when the collector last succeeded, epoch seconds; stale readings count."""
-        held = self._find(target, collector)
-        return held.at if held else None
 
     def reading(
         self, target: str, collector: str, now: float, stale_after: Mapping[str, float]
@@ -161,7 +152,10 @@ class UsageHistory:
 
     def of(self, target: str) -> Mapping[SeriesKey, HistoryPoints]:
         """Return what is known of a target."""
-        return {key: _pairs(row) for key, row in self._rows.get(target, {}).items()}
+        return {
+            key: tuple(zip(row[::2], row[1::2], strict=True))
+            for key, row in self._rows.get(target, {}).items()
+        }
 
     def points(self, target: str, account: str, resource: str, before: float) -> HistoryPoints:
         """Return the values of one series in the steps before the one that `before` lies in.
@@ -201,10 +195,6 @@ def _append(row: "array[float]", at: float, value: float) -> None:
     row.extend((at, value))
     while row[0] < at - UsageHistory.LENGTH:
         del row[:2]
-
-
-def _pairs(row: "array[float]") -> HistoryPoints:
-    return tuple(zip(row[::2], row[1::2], strict=True))
 
 
 def fingerprint(target: Target) -> str:

@@ -99,7 +99,7 @@ def connect(path: str, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connec
     Raises BrokenError, or sqlite3.Error or OSError, of which `is_to_blame` says whose fault it is.
     """
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-    # What is no UTF-8 any more is a name that nobody has, not an error that ends the query.
+    # A damaged text becomes a name that no target has, not an error that ends the query.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     try:
         _inspect(connection, path, migrations)
@@ -205,7 +205,7 @@ def is_broken(error: BaseException) -> bool:
 def is_to_blame(error: BaseException) -> bool:
     """Tell whether the file is the likely cause: all that neither disk nor machine can do.
 
-    True of what nobody thought of, too: a file that an earlier process wrote and this one cannot
+    True of unexpected errors, too: a file that an earlier process wrote and this one cannot
     read would otherwise end every start.
     """
     if isinstance(error, OSError | MemoryError | MigrationError):
@@ -217,7 +217,7 @@ HOUR = 3600.0
 FINE = 2 * 86_400.0
 """Seconds for which every point of the history is kept; older ones are thinned to one an hour."""
 KEPT = 35 * 86_400.0
-"""Seconds after which points, and targets that nobody polls any more, are deleted."""
+"""Seconds after which points, and targets that are not polled any more, are deleted."""
 LATEST = 253_402_300_800.0
 """The year 10000 in epoch seconds: no time in the file can be later."""
 _encode = msgspec.msgpack.Encoder().encode

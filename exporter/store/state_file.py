@@ -27,7 +27,7 @@ TIDY_EVERY = 3600.0
 """Seconds from the end of one round of tidying to the next."""
 TIDY_SERIES = 500
 """Series to tidy with one batch, some 10 ms: the next batch must not wait for more."""
-_LOCK_WAIT = 3.0  # seconds in which a process that was told to end lets go of the file
+_LOCK_WAIT = 3.0  # seconds in which a process that is ending releases the file
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What file systems without locks answer."""
 
@@ -106,7 +106,7 @@ def real_path(path: str | Path) -> Path:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells one file from another that has its name; None if there is no file."""
+    """Return device and inode, which another file of the same name has not; None without a file."""
     try:
         return _identity(path.stat())
     except OSError:

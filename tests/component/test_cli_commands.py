@@ -139,7 +139,7 @@ async def test_once_writes_to_a_pipe_and_does_not_replace_it(
                 code = (await command("once", f"--config.file={path}", f"--output={pipe}")).code
     assert (unread.code, unread.err) == (
         1,
-        f"--output: cannot write {pipe}: nobody reads this pipe. Start the reader first.\n",
+        f"--output: cannot write {pipe}: no process reads this pipe. Start the reader first.\n",
     )
     assert ParsedExposition(reader.result()).get("usage_bytes", account="home") == 250
     assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -1,4 +1,4 @@
-"""``explain``: a poll told as a story, also when it fails, however large it is, without secrets."""
+"""``explain``: a poll step by step, also when it fails, however large it is, without secrets."""
 
 import itertools
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.app.explain import MOST_ACCOUNTS, MOST_EXCHANGES, MOST_SERIES, Story, explain
+from exporter.app.explain import MOST_ACCOUNTS, MOST_EXCHANGES, MOST_SERIES, Explanation, explain
 from exporter.config.plan import load_text
 from exporter.demo.server import Close, Pause, VendorRequest, VendorResponse, json_response
 from exporter.model.target import Plan
@@ -40,7 +40,7 @@ async def story(
     paging: str = "",
     more: str = "",
     **settings: Any,
-) -> tuple[Story, Vendor]:
+) -> tuple[Explanation, Vendor]:
     """Tell the poll of a target at a vendor that answers with `replies`."""
     text = DEFINITION.replace("AUTH", auth).replace(
         "    PAGING\n", f"    {paging}\n" * bool(paging)
@@ -55,7 +55,7 @@ async def story(
         return await explain(plan.targets["home"]), vendor
 
 
-def text(told: Story) -> str:
+def text(told: Explanation) -> str:
     return "\n".join(told.lines)
 
 

@@ -85,8 +85,8 @@ def test_restored_is_live(polls: list[tuple[str, str, int]]) -> None:
                 alive = kept.readings(target, now, ages)
                 assert again.readings(target, now, ages) == alive
                 assert again.next_change(target, now, ages) == kept.next_change(target, now, ages)
-                assert [again.last_success(target, c) for c in ages] == [
-                    kept.last_success(target, c) for c in ages
+                assert [again.successes(target).get(c) for c in ages] == [
+                    kept.successes(target).get(c) for c in ages
                 ]
 
     with tempfile.TemporaryDirectory() as folder:

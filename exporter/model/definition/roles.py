@@ -220,6 +220,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     known: frozenset[str] = frozenset()  # names that an open map is known to hold; others are noted
 
     @property
+    def listed_names(self) -> list[str]:
+        """The names that an open rule keeps, or is known to give; [] where any may come."""
+        return sorted(self.only or self.known)
+
+    @property
     def fixed_name(self) -> str | None:
         """Its name where that is the same for every row, else None."""
         name = "".join(part for part in self.name if isinstance(part, str))

@@ -337,6 +337,11 @@ def check_names(place: ErrorLocation, selector: Selector, names: ScopeNames) -> 
     )
 
 
+def name_pattern(parts: NameParts) -> str:
+    """Return a name for people; what comes from the answer stands in pointed brackets."""
+    return "".join(part if isinstance(part, str) else f"<{part.text}>" for part in parts)
+
+
 def name_parts(place: ErrorLocation, text: str, names: ScopeNames) -> NameParts:
     """Compile ``units_{g.aid}``; a name without holes must be snake_case."""
     parts: list[str | Selector] = []

@@ -18,7 +18,7 @@ def a_reading(collector: str = "usage", *, used: float = 1.0, ends: float | None
 def test_before_the_first_success_nothing_is_alive() -> None:
     cache = ReadingCache()
     assert cache.readings("a", 100.0, ALWAYS) == {}
-    assert cache.last_success("a", "usage") is None
+    assert cache.successes("a").get("usage") is None
     assert cache.next_change("a", 100.0, ALWAYS) is None
 
 
@@ -30,8 +30,8 @@ def test_a_reading_replaces_the_one_of_its_collector_alone() -> None:
     cache.accept("b", a_reading(used=9), 100.0)
     cache.accept("a", a_reading(used=2), 200.0)
     assert cache.readings("a", 200.0, ALWAYS) == {"usage": a_reading(used=2), "quotas": quotas}
-    assert cache.last_success("a", "usage") == 200.0
-    assert cache.last_success("a", "quotas") == 100.0
+    assert cache.successes("a").get("usage") == 200.0
+    assert cache.successes("a").get("quotas") == 100.0
 
 
 def test_a_failed_poll_keeps_the_values_until_they_are_stale() -> None:
@@ -40,7 +40,7 @@ def test_a_failed_poll_keeps_the_values_until_they_are_stale() -> None:
     stale_after = {"usage": HOUR}
     assert cache.readings("a", 100.0 + HOUR - 0.001, stale_after)
     assert cache.readings("a", 100.0 + HOUR, stale_after) == {}
-    assert cache.last_success("a", "usage") == 100.0
+    assert cache.successes("a").get("usage") == 100.0
 
 
 def test_each_collector_ages_by_its_own_limit() -> None:
@@ -64,7 +64,7 @@ def test_not_modified_renews_the_age() -> None:
     cache.accept("a", a_reading(), 100.0)
     cache.unchanged("a", "usage", 100.0 + HOUR)
     assert cache.readings("a", 100.0 + 1.5 * HOUR, {"usage": HOUR}) == {"usage": a_reading()}
-    assert cache.last_success("a", "usage") == 100.0 + HOUR
+    assert cache.successes("a").get("usage") == 100.0 + HOUR
 
 
 def test_not_modified_without_a_reading_invents_none() -> None:
@@ -73,7 +73,7 @@ def test_not_modified_without_a_reading_invents_none() -> None:
     cache.accept("a", a_reading("quotas"), 100.0)
     cache.unchanged("a", "usage", 200.0)
     assert list(cache.readings("a", 200.0, ALWAYS)) == ["quotas"]
-    assert cache.last_success("a", "usage") is None
+    assert cache.successes("a").get("usage") is None
 
 
 def test_a_collector_that_is_no_longer_polled_is_not_alive() -> None:
@@ -88,7 +88,7 @@ def test_a_removed_target_is_forgotten() -> None:
     cache.remove("a")
     cache.remove("a")
     assert cache.readings("a", 100.0, ALWAYS) == {}
-    assert cache.last_success("a", "usage") is None
+    assert cache.successes("a").get("usage") is None
 
 
 def test_the_next_change_is_the_earliest_staleness_or_period_end() -> None:

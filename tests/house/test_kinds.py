@@ -19,7 +19,7 @@ LOOPS = {
     "ratelimit": {"fetch/ratelimit.py"},
     "request": {"fetch/request.py"},
     "responses": {"fetch/classify.py"},
-    "provider": {"fetch/classify.py"},
+    "provider": {"fetch/decode.py"},
     "values": {"mapping/values.py"},
     "rows": set[str](),
     "period": {"mapping/period.py"},

@@ -66,8 +66,8 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def percent(self) -> float | None:
-        """The ratio times 100."""
-        return None if self.ratio is None else self.ratio * 100
+        """The ratio times 100, without the noise of binary fractions (52.592000000000006)."""
+        return None if self.ratio is None else float(f"{self.ratio * 100:.12g}")
 
     @property
     def period_start(self) -> float | None:
@@ -172,6 +172,7 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=configured,
                 points=history(label, resource, polled_at),
                 account_end=ends.get(account),
@@ -204,6 +205,7 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=budgets[currency],
                 points=history(label, SPEND, polled_at) if is_main else (),
                 base=money.base,
@@ -249,6 +251,7 @@ def _status(
     label: str,
     usage: Usage,
     polled_at: float,
+    notes: list[Note],
     *,
     configured: float | None,
     points: Points,
@@ -260,13 +263,13 @@ def _status(
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
     or says that there is none. A balance above the limit (carried over, granted) says nothing of
-    what was used.
+    what was used. What does not fit goes to `notes`.
     """
-    used, ratio = usage.used, usage.ratio
     endless = isinstance(usage.limit, Unlimited)
+    used, ratio = usage.used, None if endless else usage.ratio  # of no end there is no share
     limit = usage.limit.value if isinstance(usage.limit, Known) else None
-    if usage.limit is None and used is not None and usage.remaining is not None:
-        limit = used + usage.remaining
+    if usage.limit is None:
+        limit = _derived_limit(usage, notes)
     limit_kind = "provider"
     if limit is None and configured is not None:
         limit, limit_kind = configured, "config"
@@ -275,7 +278,9 @@ def _status(
     left = None if endless else usage.remaining  # of no end nothing is left over
     if used is None and limit is not None and left is not None and left <= limit:
         used = limit - left
-    if used is not None and limit is not None and limit > 0:
+    if limit == 0:
+        ratio = None
+    elif used is not None and limit is not None and limit > 0:
         ratio = used / limit
     outlook = _outlook(
         usage,
@@ -318,6 +323,18 @@ def _status(
         base=base,
         main=main,
     )
+
+
+def _derived_limit(usage: Usage, notes: list[Note]) -> float | None:
+    """Return used + remaining where both are known. Below zero that is no limit, and noted."""
+    if usage.used is None or usage.remaining is None:
+        return None
+    limit = usage.used + usage.remaining
+    if limit >= 0:
+        return limit
+    detail = f"{usage.resource}: used + remaining is {limit:g}."
+    notes.append(Note(reason="negative_limit", detail=detail))
+    return None
 
 
 def _finite(number: float | None) -> float | None:

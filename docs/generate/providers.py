@@ -236,8 +236,9 @@ def _resources(definition: Definition) -> Iterator[str]:
     yield from table(["`resource`", "unit", "families", "period", "from"], rows)
     if any(one.limit or one.remaining for one in definition.resources):
         yield ""
-        yield "Where used and limit are known, `usage_remaining_*`, `usage_ratio` and `usage_percent`"
-        yield "come on top, and for what has a period the projection and the time of exhaustion."
+        yield "Where used and limit are known, `usage_remaining_*`, `usage_ratio` and"
+        yield "`usage_percent` come on top, and for what has a period the projection and the time"
+        yield "of exhaustion."
 
 
 def _families(one: Resource) -> Iterator[str]:

@@ -3,12 +3,14 @@
 `target_status` takes the readings through one merge and the engine's arithmetic to one
 `UsageStatus` per resource and currency; samples, status page, explain, history and pace read that.
 
-used = limit - remaining, limit = used + remaining, ratio = used / limit. A percentage is never
-turned back into an amount: vendors round it, and the product would look exact. Money stands as
-resources do, but its base fee does not grow with time.
+used = limit - remaining, limit = used + remaining, remaining = limit - used, ratio = used / limit.
+What the vendor says itself is never worked out again. A percentage is never turned back into an
+amount: vendors round it, and the product would look exact. Money stands as resources do, but its
+base fee does not grow with time.
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from math import isfinite
 from typing import TypeAlias
 
@@ -105,7 +107,7 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def pressure(self, reading: Reading) -> float | None:
-        """Return the highest ratio of what `reading` speaks of, whoever gave the limits."""
+        """Return the highest ratio of what `reading` is about, with limits of vendor and config."""
         about = {(account_label(self.target, one.account), one.resource) for one in reading.usages}
         about |= {(account_label(self.target, one.account), one.currency) for one in reading.money}
         ratios = [
@@ -259,8 +261,8 @@ def _status(
     """Return how a resource, or money, stands. `configured` is the config's limit.
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
-    or says that there is none. A balance above the limit (carried over, granted) says nothing of
-    what was used.
+    or says that there is none. More left than the limit (carried over, granted) says nothing of
+    what was used: both are published as they are.
     """
     used, ratio = usage.used, usage.ratio
     endless = isinstance(usage.limit, Unlimited)
@@ -274,7 +276,9 @@ def _status(
         limit_kind = "unlimited" if endless else "unknown"
     left = None if endless else usage.remaining  # of no end nothing is left over
     if used is None and limit is not None and left is not None and left <= limit:
-        used = limit - left
+        used = _difference(limit, left)
+    if left is None and used is not None and limit is not None:
+        left = _difference(limit, used)
     if used is not None and limit is not None and limit > 0:
         ratio = used / limit
     outlook = _outlook(
@@ -305,7 +309,7 @@ def _status(
         used=_finite(used),
         limit=_finite(limit),
         limit_kind=limit_kind,
-        remaining=usage.remaining,
+        remaining=_finite(left),
         ratio=_finite(ratio),
         projected=_finite(projected),
         projected_ratio=_finite(projected_ratio),
@@ -318,6 +322,13 @@ def _status(
         base=base,
         main=main,
     )
+
+
+def _difference(whole: float, part: float) -> float:
+    """Return `whole` - `part` without binary noise: 300 - 285.94 is 14.06."""
+    if whole.is_integer() and part.is_integer():
+        return whole - part
+    return float(Decimal(repr(whole)) - Decimal(repr(part)))
 
 
 def _finite(number: float | None) -> float | None:

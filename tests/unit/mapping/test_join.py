@@ -29,6 +29,7 @@ def test_a_resource_has_all_its_families() -> None:
         "usage_account_info{main,}": 1.0,
         "usage_bytes{main,bandwidth}": 400e9,
         "usage_limit_bytes{main,bandwidth}": 1000e9,
+        "usage_remaining_bytes{main,bandwidth}": 600e9,
         "usage_projected_bytes{main,bandwidth}": 800e9,
         "usage_next_period_bytes{main,bandwidth}": 900e9,
         "usage_overage_bytes{main,bandwidth}": 0.0,

@@ -9,7 +9,7 @@ amount: vendors round it, and the product would look exact. Money stands as reso
 base fee does not grow with time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
 from typing import TypeAlias
@@ -64,6 +64,7 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: float | None
     period: Span | None
     base: float | None = None
+    balance: float | None = None
     main: bool = True
 
     @property
@@ -179,16 +180,18 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 account_end=ends.get(account),
             )
         )
+        found.notes += _surplus(statuses[-1])
     return tuple(statuses)
 
 
 def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageStatus, ...]:
-    budgets = {currency: _budget(target, currency) for _, currency in found.money}
+    spent = [key for key, (money, _) in found.money.items() if money.is_spend]
+    budgets = {currency: _budget(target, currency) for _, currency in spent}
     main = _main_currencies(found, budgets)
     statuses = []
     for (account, currency), (money, polled_at) in found.money.items():
         # The vendor's own resource of that name stays.
-        is_main = main[account] == currency and (account, SPEND) not in found.usages
+        is_main = main.get(account) == currency and (account, SPEND) not in found.usages
         label = account_label(target, account)
         usage = Usage(
             resource=SPEND,
@@ -206,12 +209,14 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 label,
                 usage,
                 polled_at,
-                configured=budgets[currency],
+                configured=budgets.get(currency),
                 points=history(label, SPEND, polled_at) if is_main else (),
                 base=money.base,
+                balance=money.balance,
                 main=is_main,
             )
         )
+        found.notes += _surplus(statuses[-1])
     if (
         budgets
         and SPEND in target.limits
@@ -233,7 +238,7 @@ def _budget(target: Target, currency: str) -> float | None:
 
 
 def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict[str, str]:
-    """Return the currency of each account that ``spend`` is about.
+    """Return the currency of each account that ``spend`` is about, of those that are spent.
 
     The first that the configuration has a budget in, else the first with a limit of the vendor's,
     else the first.
@@ -241,6 +246,8 @@ def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict
     main: dict[str, str] = {}
     claims: dict[str, int] = {}
     for (account, currency), (money, _) in found.money.items():
+        if not money.is_spend:
+            continue
         claim = 2 if budgets[currency] is not None else int(isinstance(money.limit, Known))
         if claim > claims.get(account, -1):
             main[account], claims[account] = currency, claim
@@ -256,6 +263,7 @@ def _status(
     points: Points,
     account_end: float | None = None,
     base: float | None = None,
+    balance: float | None = None,
     main: bool = True,
 ) -> UsageStatus:
     """Return how a resource, or money, stands. `configured` is the config's limit.
@@ -320,6 +328,7 @@ def _status(
         as_of=usage.as_of,
         period=usage.period,
         base=base,
+        balance=balance,
         main=main,
     )
 
@@ -329,6 +338,15 @@ def _difference(whole: float, part: float) -> float:
     if whole.is_integer() and part.is_integer():
         return whole - part
     return float(Decimal(repr(whole)) - Decimal(repr(part)))
+
+
+def _surplus(status: UsageStatus) -> Iterator[Note]:
+    """Note that more is left than the limit: nobody can tell then how much was used."""
+    limit, left = status.limit, status.remaining
+    if status.used is None and limit is not None and left is not None and left > limit:
+        name = status.unit if status.kind is Kind.MONEY else status.resource
+        detail = f"{name}: more remains than the limit, so what was used is not known."
+        yield Note(reason="more_left_than_limit", detail=detail)
 
 
 def _finite(number: float | None) -> float | None:

@@ -69,8 +69,8 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def percent(self) -> float | None:
-        """The ratio times 100."""
-        return None if self.ratio is None else self.ratio * 100
+        """The ratio times 100, without the noise of binary fractions (52.592000000000006)."""
+        return None if self.ratio is None else float(f"{self.ratio * 100:.12g}")
 
     @property
     def period_start(self) -> float | None:
@@ -175,6 +175,7 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=configured,
                 points=history(label, resource, polled_at),
                 account_end=ends.get(account),
@@ -209,6 +210,7 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=budgets.get(currency),
                 points=history(label, SPEND, polled_at) if is_main else (),
                 base=money.base,
@@ -258,6 +260,7 @@ def _status(
     label: str,
     usage: Usage,
     polled_at: float,
+    notes: list[Note],
     *,
     configured: float | None,
     points: Points,
@@ -270,13 +273,13 @@ def _status(
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
     or says that there is none. More left than the limit (carried over, granted) says nothing of
-    what was used: both are published as they are.
+    what was used: both are published as they are. What does not fit goes to `notes`.
     """
-    used, ratio = usage.used, usage.ratio
     endless = isinstance(usage.limit, Unlimited)
+    used, ratio = usage.used, None if endless else usage.ratio  # of no end there is no share
     limit = usage.limit.value if isinstance(usage.limit, Known) else None
-    if usage.limit is None and used is not None and usage.remaining is not None:
-        limit = used + usage.remaining
+    if usage.limit is None:
+        limit = _derived_limit(usage, notes)
     limit_kind = "provider"
     if limit is None and configured is not None:
         limit, limit_kind = configured, "config"
@@ -287,8 +290,7 @@ def _status(
         used = _difference(limit, left)
     if left is None and used is not None and limit is not None:
         left = _difference(limit, used)
-    if used is not None and limit is not None and limit > 0:
-        ratio = used / limit
+    ratio = _share(used, limit, ratio)
     outlook = _outlook(
         usage,
         polled_at,
@@ -305,8 +307,7 @@ def _status(
         projection = "provider"
     elif used is None and not usage.level:  # the outlook of a bare percentage, the limit of it is 1
         projected, projected_ratio = None, projected
-    if projected is not None and limit is not None and limit > 0:
-        projected_ratio = projected / limit
+    projected_ratio = _share(projected, limit, projected_ratio)
     return UsageStatus(
         account=label,
         resource=usage.resource,
@@ -333,6 +334,18 @@ def _status(
     )
 
 
+def _derived_limit(usage: Usage, notes: list[Note]) -> float | None:
+    """Return used + remaining where both are known. Below zero that is no limit, and noted."""
+    if usage.used is None or usage.remaining is None:
+        return None
+    limit = usage.used + usage.remaining
+    if limit >= 0:
+        return limit
+    detail = f"{usage.resource}: used + remaining is {limit:g}."
+    notes.append(Note(reason="negative_limit", detail=detail))
+    return None
+
+
 def _difference(whole: float, part: float) -> float:
     """Return `whole` - `part` without binary noise: 300 - 285.94 is 14.06."""
     if whole.is_integer() and part.is_integer():
@@ -347,6 +360,13 @@ def _surplus(status: UsageStatus) -> Iterator[Note]:
         name = status.unit if status.kind is Kind.MONEY else status.resource
         detail = f"{name}: more remains than the limit, so what was used is not known."
         yield Note(reason="more_left_than_limit", detail=detail)
+
+
+def _share(part: float | None, limit: float | None, stated: float | None) -> float | None:
+    """Return `part` / `limit`, or what is `stated` where one is unknown. Of 0 there is no share."""
+    if limit is None or part is None:
+        return None if limit == 0 else stated
+    return part / limit if limit > 0 else None
 
 
 def _finite(number: float | None) -> float | None:

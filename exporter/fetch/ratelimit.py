@@ -50,7 +50,7 @@ _UNIT = "|".join(words for words, _ in _UNITS)
 _AMOUNT = rf"(?:\d{{1,15}}(?:\.\d{{1,15}})?|\ban?\b|\bone\b)\s*(?:{_UNIT})(?![a-z])"
 _DURATION_TEXT = rf"{_AMOUNT}(?:(?:\s*,\s*|\s+and\s+|\s*){_AMOUNT})*"
 _DURATION = re.compile(_DURATION_TEXT, re.ASCII | re.IGNORECASE)
-_AMOUNTS = re.compile(rf"([\d.]+|an?|one)\s*({_UNIT})(?![a-z])", re.ASCII | re.IGNORECASE)
+_AMOUNTS = re.compile(rf"([\d.]+|\b(?:an?|one)\b)\s*({_UNIT})(?![a-z])", re.ASCII | re.IGNORECASE)
 
 
 class RateLimitHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -541,16 +541,17 @@ def _duration(text: str) -> float | None:
 _FIELDS = re.compile(
     r"(?:retryafter|retryin|retrydelay|tryagainin)(ms|millis|milliseconds)?(?:s|secs?|seconds)?"
 )
-_MOST_VALUES_READ = 200
-_LONGEST_TEXT = 2048
+_MOST_VALUES_READ = 500
+_LONGEST_TEXT, _LONGEST_TEXTS = 2048, 16_384  # characters of one text, and of all together
 _SENTENCE = re.compile(
     r"\b(?:"
-    r"(?:re-?)?try(?:ing)?(?:\s+(?:again|(?:your|this|the)\s+(?:request|call)))?"
-    r"|wait|available(?:\s+again)?|resets?"
-    r")\s+(?:(?:in|after|for|at\s+least|another|about)\s+){0,3}"
-    rf"(?:({_DURATION_TEXT})"
-    r"|(?:at|until)?\s*(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?"
-    r"(?:Z|UTC|GMT|[+-]\d\d:?\d\d)))",
+    r"(?:re-?)?try(?:ing)?(?:\s+(?:again|(?:your|this|the)\s+(?:request|call)))?[-\s]+(?:in|after)"
+    r"|(?:available|resets?)(?:\s+again)?\s+in"
+    r"|wait(?:\s+for)?"
+    r")(?:\s+(?:at\s+least|another|about))?:?\s+"
+    rf"({_DURATION_TEXT})"
+    r"|\b(?:(?:re-?)?try(?:\s+again)?[-\s]+(?:after|at)|wait\s+until):?\s+"
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -564,21 +565,19 @@ def read_body_wait(document: object, text: str, now: float) -> float | None:
     try again in 20s"). `now` is epoch seconds.
     """
     waits: list[float] = []
-    left = [document]
     texts = [text[:_LONGEST_TEXT]] if document is None else []
-    for _ in range(_MOST_VALUES_READ):
-        if not left:
-            break
-        value = left.pop()
+    queue: list[tuple[object, object]] = [("", document)]
+    for key, value in queue:  # it grows: the values nearest to the top come first
+        waits += _field_wait(key, value, now)
+        room = _MOST_VALUES_READ - len(queue)
         if isinstance(value, str):
             texts.append(value[:_LONGEST_TEXT])
         elif isinstance(value, dict):
-            for key, inner in itertools.islice(value.items(), _MOST_VALUES_READ):
-                waits += _field_wait(key, inner, now)
-                left.append(inner)
+            queue += itertools.islice(value.items(), room)
         elif isinstance(value, list):
-            left += value[:_MOST_VALUES_READ]
-    for sentence in itertools.chain.from_iterable(map(_SENTENCE.finditer, texts)):
+            queue += (("", inner) for inner in value[:room])
+    whole = "\n".join(texts)[:_LONGEST_TEXTS]
+    for sentence in _SENTENCE.finditer(whole):
         wait = _duration(sentence[1]) if sentence[1] else _until(sentence[2], now)
         waits += [] if wait is None else [wait]
     return max(waits, default=None)

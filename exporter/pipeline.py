@@ -1,7 +1,7 @@
 """One poll: fetch, then map. The runner, ``once`` and ``explain`` all poll through here.
 
-The deadline of the whole poll, all pages and the mapping included, is set here, so that whoever
-polls gets it. Nothing here retries: a failed poll is an outcome like any other.
+The deadline of the whole poll, all pages and the mapping included, is set here, for all
+callers. Nothing here retries: a failed poll is an outcome like any other.
 """
 
 import asyncio

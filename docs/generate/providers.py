@@ -236,8 +236,9 @@ def _resources(definition: Definition) -> Iterator[str]:
     yield from table(["`resource`", "unit", "families", "period", "from"], rows)
     if any(one.limit or one.remaining for one in definition.resources):
         yield ""
-        yield "Where used and limit are known, `usage_ratio` and `usage_percent` come on top, and"
-        yield "for what has a period the projection and the time of exhaustion."
+        yield "Where used and limit are known, `usage_remaining_*`, `usage_ratio` and"
+        yield "`usage_percent` come on top, and for what has a period the projection and the time"
+        yield "of exhaustion."
 
 
 def _families(one: Resource) -> Iterator[str]:
@@ -249,7 +250,7 @@ def _families(one: Resource) -> Iterator[str]:
         if role.family:
             marks = _unlimited(value) if isinstance(value, Value) and role.is_limit else ""
             yield code(role.family.format(kind)) + marks
-        elif one.used is None:
+        if role.key == "remaining" and one.used is None:
             yield f"{code(f'usage_{kind}')} (the limit minus what remains)"
 
 
@@ -280,7 +281,7 @@ def _cost(definition: Definition, one: Cost) -> Sequence[str]:
         if value is not None:
             minor = value.unit is not None and value.unit.unit is not None
             in_cents = " (from cents)" if minor and _is_small(value) else ""
-            families.append((code(role.family) if role.family else "what remains") + in_cents)
+            families.append(code(role.family) + in_cents)
     rule = one.period or definition.period
     period = "none" if rule is None else rule.describe(code)
     return [code(one.collector), _currency(one), ", ".join(families), period]

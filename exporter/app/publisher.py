@@ -189,7 +189,7 @@ class Publisher:
         self._exposition.put(target.name, blocks)
 
     def _come_back(self, shown: _Shown, now: float) -> None:
-        """See to it that time is noticed. Whoever is due earlier than needed looks and goes on."""
+        """Set the timer of a target. One that fires earlier than needed is set again."""
         target = shown.target
         due = self._readings.next_change(target.name, now, target.stale_after)
         if due is None:

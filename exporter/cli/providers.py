@@ -383,7 +383,7 @@ def _published(definition: Definition) -> Iterator[tuple[str, str, str, str]]:
 def _families(rule: Resource | Cost, roles: tuple[Role, ...]) -> list[str]:
     """Return the families of the roles that are read; the rest is worked out of these."""
     read = [role for role in read_roles(roles) if getattr(rule, role.key) is not None]
-    return [role.family or f"({role.key})" for role in read]
+    return [role.family for role in read]
 
 
 def _unit(rule: UnitRule) -> str:

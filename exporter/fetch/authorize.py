@@ -117,10 +117,10 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
 
 def _lifetime(auth: TokenAuth, document: object, now: float) -> float | None:
     """Return the seconds that a token lives; None when nobody says, or says nonsense."""
-    told = _first(auth.expires_in, document)
+    lifetime = _first(auth.expires_in, document)
     try:
-        if told is not None and not isinstance(told, bool):
-            seconds = float(str(told))
+        if lifetime is not None and not isinstance(lifetime, bool):
+            seconds = float(str(lifetime))
         else:
             instant = parse_timestamp(_first(auth.expires_at, document))
             seconds = 0.0 if instant is None else instant - now
@@ -174,7 +174,7 @@ _USER_NAMES: Final = frozenset({"account", "client_id", "email", "login", "user"
 class Credentials:
     """Secrets, and the signature that they make; it holds until a secret changes.
 
-    ``texts`` are the values of templates, the secrets among them. ``signature`` is made when it is
+    ``values`` are those of templates, the secrets among them. ``signature`` is made when it is
     first needed, with ``token`` where a log-in is. ``log_in_key`` tells log-ins apart.
     ``redactor`` knows all the secrets.
     """

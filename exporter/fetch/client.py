@@ -170,7 +170,7 @@ class Client:
         return Fetched(result=result, rate=attempt.rate, exchanges=tuple(attempt.exchanges))
 
     def forget(self, target: Target, collector: str) -> None:
-        """Ask for the whole answer next time: the values that the last one held are gone.
+        """Ask for the whole answer next time: the values of the last one were dropped.
 
         What was rendered for the polls of this collector, its secrets among it, is freed.
         """
@@ -316,10 +316,10 @@ class Attempt:
 
     @property
     def rate(self) -> RateLimit | None:
-        """What the last answer that told of the API's own limit said of it, log-ins aside.
+        """The API's own limit by the last answer that names it, log-ins aside.
 
-        With it comes what is left of the longest ``Retry-After`` that stood on a good answer: the
-        vendor itself handed out the next page, but the next poll has to wait.
+        ``wait`` is what is left of the longest ``Retry-After`` on a good answer: the vendor itself
+        handed out the next page, but the next poll has to wait.
         """
         wait = self._retry_at - self._clock()
         if wait <= 0.0:

@@ -1,25 +1,23 @@
 """Where a number is going: expected at the period's end, and when it meets its limit.
 
-The vendor's own projection wins; its line runs from the present value to it. Our own line for a
-flow starts at the value that the data had when it was as old as it says, ``t``::
+The vendor's own projection wins; its line runs from the present value to it. Our own for a flow is
+made of daily increments, which are counted back from the instant of the data for up to 35 days,
+across the start of the period and across resets. ``pace`` is their mean over the last 7 days and
+the last 28, weighted by how well each has foretold the next week. From 14 days on, a profile of
+the weekday distributes it: ``projected = used + pace * (weighted days left)``. The time between
+the start of the period and the first known value went at its mean pace, so that without history
+``projected`` is ``used`` divided by the elapsed fraction. Nothing is said before 10 % and 6 h have
+passed, unless two weeks are known that reach into the period before, and nothing below zero.
 
-    pace      = (1 - w) * mean + w * recent
-    projected = used + pace * (end - t)
-
-``mean`` is the pace since the period began, so that without history ``projected`` is ``used``
-divided by the elapsed fraction. ``recent`` is the pace of the last ``h`` seconds of history, at
-most 7 days: a whole week knows no weekdays. ``w`` is 0.7 * (h / 7 d)², and 0 below 3 days.
-Corrections downward count for the days that they correct: ``recent`` starts at the lowest value
-since. Nothing is said before 10 % and 6 h have passed, below zero, or while the value is below an
-earlier one of the same period. A fall within the first tenth is a reset that came late: what was
-before it belongs to the old period.
+A fall to less than half is a reset; a smaller one is a correction, and lowers the values before it.
 
 A level without a period (storage, seats) follows the slope of its last 7 days; a level with one is
 a peak, and peaks are not projected. Errors against synthetic months: docs/design/forecast.md.
 """
 
+import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from exporter.kernel.calendar import Span
@@ -29,10 +27,16 @@ Points: TypeAlias = Sequence[tuple[float, float]]
 _DAY = 86400.0
 MIN_FRACTION = 0.1
 MIN_ELAPSED = 6 * 3600.0
-MIN_HISTORY = 3 * _DAY
-WINDOW = 7 * _DAY
-WEIGHT = 0.7  # of the recent pace, once it spans the whole window
+MIN_HISTORY = 3 * _DAY  # of a level
+WINDOW = 7 * _DAY  # of a level
 LEVEL_HORIZON = 30 * _DAY  # of a level where no billing period is known
+MOST_DAYS = 35
+SHORT, LONG = 7, 28  # days of the two means
+PROFILE_DAYS = 14  # from which on weekdays are told apart, and the prior period is enough
+_LOOK_BACK = 21  # days on which the two means are compared
+_DISCOUNT = 0.9  # a day, of the errors in that comparison
+_STOPPED = 2 * _DAY  # without growth at the limit: the vendor has stopped the use
+_AT_LIMIT = 0.01  # relative: as near to the limit as that is at it
 _MIN_POINTS = 3
 _SAME = 1e-9  # relative: below this a fall is arithmetic, not a correction
 
@@ -63,14 +67,28 @@ def flow(
     points of `history` are told in: what is late now was late then. `floor` is the part that is due
     in any case, such as the base fee of a bill: it does not grow with time.
     """
-    points = _with_present(history, period, at if polled is None else polled, (at, used))
+    known = _in_data_time(history, at, polled)
+    points = [*_of_period(known, period), (at, used)]
     reached = _reached([(period.start, floor), *points], limit, otherwise=period.start)
-    if used < floor or _thin(at, period) or _shrank(points):
+    # Of a period of days the values that a step of the history misses at its end are a large part.
+    before: Points = ()
+    if period.end - period.start >= WINDOW:
+        before = known[: bisect_left(known, (period.start,))]
+    foreknown = bool(before) and at - before[0][0] >= PROFILE_DAYS * _DAY
+    if used < floor or not period.start <= at < period.end:
         return Outlook(None, reached)
-    mean = (used - floor) / (at - period.start)
-    pace = _weighed(mean, points)
+    if not foreknown and at - period.start < _thin_seconds(period):
+        return Outlook(None, reached)
+    if _stopped(points, limit):
+        return Outlook(used, reached)
+    if known:
+        increments = _increments(_grown(before, points, period.start, floor))
+        ahead = list(_days_ahead(increments, period.end - at))
+    else:
+        ahead = [((used - floor) / (at - period.start), period.end - at)]
     return Outlook(
-        used + pace * (period.end - at), _meets((at, used), pace, limit, period.end, reached)
+        used + sum(pace * length for pace, length in ahead),
+        _meets((at, used), ahead, limit, period.end, reached),
     )
 
 
@@ -87,10 +105,11 @@ def vendors(
     """Return the outlook of a value that the vendor projects itself."""
     if used is None or period is None or not period.start <= at < period.end:
         return Outlook(projected)
-    points = _with_present(history, period, at if polled is None else polled, (at, used))
+    points = [*_of_period(_in_data_time(history, at, polled), period), (at, used)]
     reached = _reached([(period.start, 0.0), *points], limit, otherwise=period.start)
-    pace = (projected - used) / (period.end - at)
-    return Outlook(projected, _meets((at, used), pace, limit, period.end, reached))
+    left = period.end - at
+    line = [((projected - used) / left, left)]
+    return Outlook(projected, _meets((at, used), line, limit, period.end, reached))
 
 
 def level(
@@ -113,23 +132,24 @@ def level(
     slope = _slope(points)
     horizon = at + LEVEL_HORIZON if end is None else end
     projected = None if end is None else max(used + slope * (end - at), 0.0)
-    return Outlook(projected, _meets((at, used), slope, limit, horizon, reached))
+    return Outlook(
+        projected,
+        _meets((at, used), [(slope, horizon - at)], limit, horizon, reached),
+    )
 
 
-def _with_present(
-    history: Points, period: Span, polled: float, present: tuple[float, float]
-) -> Points:
-    points = _of_period(history, period, polled)
-    return [*points, (polled, present[1])] if points else [present]
+def _in_data_time(history: Points, at: float, polled: float | None) -> Points:
+    """Return the points before `at`, told in the time of the data as it is."""
+    late = 0.0 if polled is None else polled - at
+    known = history[: bisect_left(history, (at + late,))]
+    if late:
+        known = [(when - late, value) for when, value in known]
+    return known
 
 
-def _of_period(history: Points, period: Span, at: float) -> Points:
-    """Return the points of the period before `at`, without those of a reset that came late."""
-    if not history:
-        return ()
-    points = history[
-        bisect_left(history, (period.start,)) : bisect_left(history, (min(at, period.end),))
-    ]
+def _of_period(known: Points, period: Span) -> Points:
+    """Return the points of the period, without those of a reset that came late."""
+    points = known[bisect_left(known, (period.start,)) :]
     settled = period.start + _thin_seconds(period)
     begin = 0
     for number in range(1, len(points)):
@@ -144,23 +164,100 @@ def _thin_seconds(period: Span) -> float:
     return max(MIN_FRACTION * (period.end - period.start), MIN_ELAPSED)
 
 
-def _thin(at: float, period: Span) -> bool:
-    return at - period.start < _thin_seconds(period) or at >= period.end
+def _stopped(points: Points, limit: float | None) -> bool:
+    """Tell whether the value stands at its limit and has not grown for two days."""
+    at, used = points[-1]
+    if limit is None or limit <= 0 or abs(used - limit) > _AT_LIMIT * limit:
+        return False
+    begin = at - _STOPPED
+    return points[0][0] <= begin and _value_at(points, begin) >= used * (1 - _SAME)
 
 
-def _shrank(points: Points) -> bool:
-    return points[-1][1] < max(value for _, value in points) * (1 - _SAME)
+def _grown(before: Points, points: Points, start: float, floor: float) -> Points:
+    """Return one growing line of the period before and this one; its height means nothing."""
+    own = _unrolled([(start, floor), *(point for point in points if point[0] > start)])
+    if not before:
+        return own
+    line = _unrolled(before)
+    (begin, low), (end, high) = line[0], line[-1]
+    # What was used after the last poll of the old period was not seen.
+    pace = (high - low) / (end - begin) if end - begin >= _DAY else 0.0
+    base = high + pace * (start - end)
+    return [*line, *((when, base + value - own[0][1]) for when, value in own)]
 
 
-def _weighed(mean: float, points: Points) -> float:
-    """Return the pace to go on with: the mean, and as far as history goes that of the last week."""
-    now, used = points[-1]
-    if len(points) < _MIN_POINTS or now - points[0][0] < MIN_HISTORY:
-        return mean
-    since = max(now - WINDOW, points[0][0])
-    lowest = min(_value_at(points, since), *(value for when, value in points if when >= since))
-    weight = WEIGHT * ((now - since) / WINDOW) ** 2
-    return (1 - weight) * mean + weight * (used - lowest) / (now - since)
+def _unrolled(points: Points) -> list[tuple[float, float]]:
+    """Return the points without resets, and with corrections at the days that they correct."""
+    when, after = points[-1]
+    total, lowest = 0.0, after
+    line = [(when, total)]
+    for when, value in reversed(points[:-1]):
+        if after < value / 2:
+            total, lowest = total - max(lowest, 0.0), value
+        elif value < lowest:
+            total, lowest = total - (lowest - value), value
+        line.append((when, total))
+        after = value
+    return line[::-1]
+
+
+def _increments(line: Points) -> list[float]:
+    """Return what each day brought, newest first; of less than a day its pace."""
+    (first, low), (at, high) = line[0], line[-1]
+    if at - first < _DAY:
+        return [(high - low) * _DAY / (at - first)] if at > first else [0.0]
+    found = []
+    for number in range(1, min(MOST_DAYS, int((at - first) / _DAY)) + 1):
+        low = _value_at(line, max(at - number * _DAY, first))
+        found.append(high - low)
+        high = low
+    return found
+
+
+def _days_ahead(increments: Sequence[float], left: float) -> Iterator[tuple[float, float]]:
+    """Yield the pace of each day in the `left` seconds, and its length; both in seconds."""
+    pace, profile = _pace(increments) / _DAY, _profile(increments)
+    for number in range(math.ceil(left / _DAY)):
+        yield pace * profile[-1 - number % 7], min(_DAY, left - number * _DAY)
+
+
+def _pace(increments: Sequence[float]) -> float:
+    """Return the mean of the last 7 and 28 days, weighted by what each foretold of late."""
+    count = len(increments)
+    if count <= SHORT:
+        return sum(increments) / count
+    sums = [0.0]
+    for increment in increments:
+        sums.append(sums[-1] + increment)
+
+    def mean(newest: int, length: int) -> float:
+        end = min(count, newest + length)
+        return (sums[end] - sums[newest]) / (end - newest)
+
+    short = long = 1e-12 * (sums[-1] / count) ** 2
+    weight = 1.0
+    for number in range(1, min(count - 3, _LOOK_BACK)):
+        newest = max(0, number - SHORT)
+        came = mean(newest, number - newest)
+        short += weight * (mean(number, SHORT) - came) ** 2
+        long += weight * (mean(number, LONG) - came) ** 2
+        weight *= _DISCOUNT
+    if short + long <= 0:
+        return mean(0, LONG)
+    share = (long / (short + long)) ** 2, (short / (short + long)) ** 2
+    return (share[0] * mean(0, SHORT) + share[1] * mean(0, LONG)) / sum(share)
+
+
+def _profile(increments: Sequence[float]) -> list[float]:
+    """Return the share of each weekday, 1 on average, newest first.
+
+    One day more at the mean counts for each weekday, so that few weeks give a flat profile.
+    """
+    whole = increments[: len(increments) // 7 * 7]
+    if len(whole) < PROFILE_DAYS or (mean := sum(whole) / len(whole)) <= 0:
+        return [1.0] * 7
+    weeks = len(whole) // 7
+    return [(sum(whole[day::7]) / mean + 1) / (weeks + 1) for day in range(7)]
 
 
 def _value_at(points: Points, when: float) -> float:
@@ -183,17 +280,24 @@ def _slope(points: Points) -> float:
 
 def _meets(
     point: tuple[float, float],
-    pace: float,
+    ahead: Points,
     limit: float | None,
     end: float,
     reached: float | None,
 ) -> float | None:
-    """Return when the line from `point` meets the limit, or met it; never beyond the `end`."""
-    at, used = point
-    if reached is not None or limit is None or limit <= 0 or used >= limit or pace <= 0:
+    """Return when the limit is met, or was met; never beyond the `end`.
+
+    `ahead` is what comes after `point`: paces per second, each with its length in seconds.
+    """
+    when, used = point
+    if reached is not None or limit is None or limit <= 0 or used >= limit:
         return reached
-    when = at + (limit - used) / pace
-    return when if when < end else None
+    for pace, length in ahead:
+        if used + pace * length >= limit:
+            when += (limit - used) / pace
+            return when if when < end else None
+        used, when = used + pace * length, when + length
+    return None
 
 
 def _reached(

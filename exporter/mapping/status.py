@@ -3,12 +3,14 @@
 `target_status` takes the readings through one merge and the engine's arithmetic to one
 `UsageStatus` per resource and currency; samples, status page, explain, history and pace read that.
 
-used = limit - remaining, limit = used + remaining, ratio = used / limit. A percentage is never
-turned back into an amount: vendors round it, and the product would look exact. Money stands as
-resources do, but its base fee does not grow with time.
+used = limit - remaining, limit = used + remaining, remaining = limit - used, ratio = used / limit.
+What the vendor says itself is never worked out again. A percentage is never turned back into an
+amount: vendors round it, and the product would look exact. Money stands as resources do, but its
+base fee does not grow with time.
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from math import isfinite
 from typing import TypeAlias
 
@@ -66,8 +68,8 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def percent(self) -> float | None:
-        """The ratio times 100."""
-        return None if self.ratio is None else self.ratio * 100
+        """The ratio times 100, without the noise of binary fractions (52.592000000000006)."""
+        return None if self.ratio is None else float(f"{self.ratio * 100:.12g}")
 
     @property
     def period_start(self) -> float | None:
@@ -105,7 +107,7 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def pressure(self, reading: Reading) -> float | None:
-        """Return the highest ratio of what `reading` speaks of, whoever gave the limits."""
+        """Return the highest ratio of what `reading` is about, with limits of vendor and config."""
         about = {(account_label(self.target, one.account), one.resource) for one in reading.usages}
         about |= {(account_label(self.target, one.account), one.currency) for one in reading.money}
         ratios = [
@@ -172,6 +174,7 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=configured,
                 points=history(label, resource, polled_at),
                 account_end=ends.get(account),
@@ -204,6 +207,7 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=budgets[currency],
                 points=history(label, SPEND, polled_at) if is_main else (),
                 base=money.base,
@@ -249,6 +253,7 @@ def _status(
     label: str,
     usage: Usage,
     polled_at: float,
+    notes: list[Note],
     *,
     configured: float | None,
     points: Points,
@@ -259,14 +264,14 @@ def _status(
     """Return how a resource, or money, stands. `configured` is the config's limit.
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
-    or says that there is none. A balance above the limit (carried over, granted) says nothing of
-    what was used.
+    or says that there is none. More left than the limit (carried over, granted) says nothing of
+    what was used: both are published as they are. What does not fit goes to `notes`.
     """
-    used, ratio = usage.used, usage.ratio
     endless = isinstance(usage.limit, Unlimited)
+    used, ratio = usage.used, None if endless else usage.ratio  # of no end there is no share
     limit = usage.limit.value if isinstance(usage.limit, Known) else None
-    if usage.limit is None and used is not None and usage.remaining is not None:
-        limit = used + usage.remaining
+    if usage.limit is None:
+        limit = _derived_limit(usage, notes)
     limit_kind = "provider"
     if limit is None and configured is not None:
         limit, limit_kind = configured, "config"
@@ -274,9 +279,10 @@ def _status(
         limit_kind = "unlimited" if endless else "unknown"
     left = None if endless else usage.remaining  # of no end nothing is left over
     if used is None and limit is not None and left is not None and left <= limit:
-        used = limit - left
-    if used is not None and limit is not None and limit > 0:
-        ratio = used / limit
+        used = _difference(limit, left)
+    if left is None and used is not None and limit is not None:
+        left = _difference(limit, used)
+    ratio = _share(used, limit, ratio)
     outlook = _outlook(
         usage,
         polled_at,
@@ -293,8 +299,7 @@ def _status(
         projection = "provider"
     elif used is None and not usage.level:  # the outlook of a bare percentage, the limit of it is 1
         projected, projected_ratio = None, projected
-    if projected is not None and limit is not None and limit > 0:
-        projected_ratio = projected / limit
+    projected_ratio = _share(projected, limit, projected_ratio)
     return UsageStatus(
         account=label,
         resource=usage.resource,
@@ -305,7 +310,7 @@ def _status(
         used=_finite(used),
         limit=_finite(limit),
         limit_kind=limit_kind,
-        remaining=usage.remaining,
+        remaining=_finite(left),
         ratio=_finite(ratio),
         projected=_finite(projected),
         projected_ratio=_finite(projected_ratio),
@@ -318,6 +323,32 @@ def _status(
         base=base,
         main=main,
     )
+
+
+def _derived_limit(usage: Usage, notes: list[Note]) -> float | None:
+    """Return used + remaining where both are known. Below zero that is no limit, and noted."""
+    if usage.used is None or usage.remaining is None:
+        return None
+    limit = usage.used + usage.remaining
+    if limit >= 0:
+        return limit
+    detail = f"{usage.resource}: used + remaining is {limit:g}."
+    notes.append(Note(reason="negative_limit", detail=detail))
+    return None
+
+
+def _difference(whole: float, part: float) -> float:
+    """Return `whole` - `part` without binary noise: 300 - 285.94 is 14.06."""
+    if whole.is_integer() and part.is_integer():
+        return whole - part
+    return float(Decimal(repr(whole)) - Decimal(repr(part)))
+
+
+def _share(part: float | None, limit: float | None, stated: float | None) -> float | None:
+    """Return `part` / `limit`, or what is `stated` where one is unknown. Of 0 there is no share."""
+    if limit is None or part is None:
+        return None if limit == 0 else stated
+    return part / limit if limit > 0 else None
 
 
 def _finite(number: float | None) -> float | None:

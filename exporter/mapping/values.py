@@ -27,7 +27,7 @@ from exporter.model.reading import Known, LimitFact, Unlimited
 class MappingError(RowsError):
     """The answer does not fit the definition. `read_payload` turns it into a failure of the poll.
 
-    `place` is the rule and the role, added by whoever knows them.
+    `place` is the rule and the role, added by the caller that knows them.
     """
 
     def __init__(self, path: str, what: str) -> None:

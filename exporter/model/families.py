@@ -92,7 +92,14 @@ RESOURCE_ROLES = (
         kinds=MEASURED,
         is_limit=True,
     ),
-    Role(field="remaining", key="remaining", kinds=MEASURED),
+    Role(
+        field="remaining",
+        key="remaining",
+        family="usage_remaining_{}",
+        help="What is left in {}, as the vendor says, else the limit less what is used; negative"
+        " beyond the limit",
+        kinds=MEASURED,
+    ),
     Role(
         field="ratio",
         key="ratio",
@@ -200,7 +207,14 @@ COST_ROLES = (
         kinds=MONEY,
         is_limit=True,
     ),
-    Role(field="remaining", key="remaining", kinds=MONEY),
+    Role(
+        field="remaining",
+        key="remaining",
+        family="usage_cost_remaining",
+        help="What is left of the budget, as the vendor says, else the budget less the cost;"
+        " negative beyond the budget",
+        kinds=MONEY,
+    ),
     Role(
         field="projected",
         key="projected",

@@ -10,7 +10,7 @@ traceback with locals prints credentials (structlog's ``dict_tracebacks`` does),
 ``repr`` of aiohttp's errors (the Authorization header).
 
 Nothing waits for a log. A pipe that nobody reads, a disk that stalls and a terminal that is stopped
-block whoever writes to them, so lines go into a bounded queue and a daemon thread writes them.
+block the writer, so lines go into a bounded queue and a daemon thread writes them.
 """
 
 import logging

@@ -17,7 +17,7 @@ CODE = sorted([*ROOT.glob("exporter/**/*.py"), *ROOT.glob("docs/**/*.py")])
 TESTS = sorted(ROOT.glob("tests/**/*.py"))
 MODULES = [*CODE, *TESTS]
 TEXTS = [
-    *TESTS,
+    *MODULES,
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "docs" / "design").glob("*.md"),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
@@ -41,6 +41,7 @@ RETIRED = {
     "rehearse": "replay",
     "rig": "EngineHarness",
     "roster": "JobTable",
+    "scene": "PayloadContext",
     "shelf": "ExpositionCache",
     "shelves": "ExpositionCache",
     "sketch": "infer",
@@ -51,7 +52,7 @@ RETIRED = {
     "warp": "AdjustableLoop",
 }
 """By retired word: what is written instead."""
-PHRASES = ("whoever", "the gone", "it tells of", "in no case", "nothing can", "at a desk")
+PHRASES = ("whoever", "the gone", "it tells of", "in no case", "at a desk")
 """Turns of speech that hide who does what."""
 HERE = Path(__file__).resolve()
 

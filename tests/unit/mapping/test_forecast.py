@@ -1,7 +1,7 @@
 import pytest
 
 from exporter.kernel.calendar import Span
-from exporter.mapping.forecast import NOTHING, WEIGHT, Outlook, Points, flow, level, vendors
+from exporter.mapping.forecast import NOTHING, Outlook, Points, flow, level, vendors
 
 DAY = 86400.0
 MONTH = Span(0.0, 30 * DAY)
@@ -69,34 +69,84 @@ def test_steady_history_changes_nothing() -> None:
     assert found.projected == pytest.approx(300.0)
 
 
-def test_the_pace_of_the_last_week_weighs_in() -> None:
+def test_the_pace_of_the_last_week_counts_while_it_foretells_better() -> None:
     slow = [(hour * 3600.0, hour / 24) for hour in range(24 * 7)]
     fast = [(hour * 3600.0, 7 + (hour / 24 - 7) * 4) for hour in range(24 * 7, 24 * 14)]
     found = flow(35.0, 14 * DAY, MONTH, history=(*slow, *fast), limit=60.0)
-    pace = WEIGHT * 4.0 + (1 - WEIGHT) * 2.5
-    assert found.projected == pytest.approx(35 + 16 * pace)
-    assert found.exhausted_at == pytest.approx((14 + 25 / pace) * DAY)
+    mean, recent = 35 + 16 * 2.5, 35 + 16 * 4.0
+    assert found.projected is not None
+    assert (mean + recent) / 2 < found.projected <= recent
+    assert found.exhausted_at is not None
+    assert (14 + 25 / 4.0) * DAY <= found.exhausted_at < (14 + 25 / 2.5) * DAY
 
 
-def test_a_short_history_weighs_by_the_square_of_its_share_of_a_week() -> None:
-    history = [(day * DAY, 10.0 + (day - 10) * 5) for day in (10, 11, 12, 13)]
-    found = flow(30.0, 14 * DAY, MONTH, history=history)
-    weight = WEIGHT * (4 / 7) ** 2
-    assert found.projected == pytest.approx(30 + 16 * (weight * 5 + (1 - weight) * 30 / 14))
+def weeks(day: float) -> float:
+    """What was used by that day of the epoch, where only five days a week use anything."""
+    whole, rest = divmod(day, 7)
+    return 50 * whole + 10 * min(rest, 5)
+
+
+def test_weekdays_are_told_apart_from_two_weeks_on() -> None:
+    history = [(hour * 3600.0, weeks(hour / 24)) for hour in range(24 * 21)]
+    period = Span(0.0, 28 * DAY)
+    found = flow(weeks(21), 21 * DAY, period, history=history, limit=180.0)
+    assert found.projected == pytest.approx(weeks(28))
+    # With the weekend to come the last 10 are met later than on an even line.
+    friday = flow(weeks(19), 19 * DAY, period, history=history[: 24 * 19], limit=160.0)
+    even = 19 + 10 / (50 / 7)
+    assert friday.exhausted_at is not None
+    assert friday.exhausted_at > (even + 0.5) * DAY
+
+
+def test_a_known_prior_period_gives_a_projection_from_the_first_moment_on() -> None:
+    prior = [(-day * DAY, 10.0 * (30 - day)) for day in range(30, 0, -1)]
+    assert flow(0.0, 0.0, MONTH, history=prior).projected == pytest.approx(300.0, rel=0.01)
+    found = flow(10.0, DAY, MONTH, history=prior, limit=150.0)
+    assert found.projected == pytest.approx(300.0, rel=0.01)
+    assert found.exhausted_at == pytest.approx(15 * DAY, rel=0.02)
+    short = [point for point in prior if point[0] >= -12 * DAY]
+    assert flow(10.0, DAY, MONTH, history=short).projected is None
+
+
+def test_a_prior_period_is_not_looked_at_in_periods_of_days() -> None:
+    day = Span(0.0, DAY)
+    prior = [(-hour * 3600.0, (24 - hour) % 24 * 1.0) for hour in range(24 * 20, 0, -1)]
+    assert flow(2.0, 3600.0, day, history=prior).projected is None
+    assert flow(6.0, 6 * 3600.0, day, history=prior).projected == pytest.approx(24.0)
+
+
+def test_what_was_used_after_the_last_poll_of_the_prior_period_is_not_lost() -> None:
+    prior = [(-day * DAY, 10.0 * (30 - day)) for day in range(30, 4, -1)]
+    assert flow(50.0, 5 * DAY, MONTH, history=prior).projected == pytest.approx(300.0, rel=0.02)
+
+
+def test_use_that_the_vendor_stopped_at_the_limit_stays_there() -> None:
+    history = [(hour * 3600.0, min(10 * hour / 24, 100.0)) for hour in range(24 * 13)]
+    found = flow(100.0, 13 * DAY, MONTH, history=history, limit=100.0)
+    assert found.projected == 100.0
+    assert found.exhausted_at == pytest.approx(10 * DAY)
+    # Not yet two days, above the limit, and without a limit it goes on.
+    early = flow(100.0, 11 * DAY, MONTH, history=history[: 24 * 11], limit=100.0)
+    assert early.projected is not None
+    assert early.projected > 150
+    for limit in (80.0, None):
+        other = flow(100.0, 13 * DAY, MONTH, history=history, limit=limit).projected
+        assert other is not None
+        assert other > 150
 
 
 @pytest.mark.parametrize(
     "history",
     [
-        [(12 * DAY, 29.0), (13 * DAY, 29.5)],
-        [(5 * DAY, 1.0)],
+        [(13.5 * DAY, 30 / 14 * 13.5)],
         [],
-        [(-3 * DAY, 90.0), (-1 * DAY, 99.0), (15 * DAY, 99.0)],
+        [(15 * DAY, 99.0)],
     ],
-    ids=["under three days", "one point", "none", "other periods"],
+    ids=["half a day, on the line", "none", "the future"],
 )
-def test_too_little_history_counts_for_nothing(history: Points) -> None:
-    assert flow(30.0, 14 * DAY, MONTH, history=history) == flow(30.0, 14 * DAY, MONTH)
+def test_history_that_tells_nothing_new_counts_for_nothing(history: Points) -> None:
+    expected = flow(30.0, 14 * DAY, MONTH).projected
+    assert flow(30.0, 14 * DAY, MONTH, history=history).projected == pytest.approx(expected)
 
 
 def test_what_is_late_now_was_late_then() -> None:
@@ -116,20 +166,21 @@ def test_a_gap_in_the_history_is_a_straight_line() -> None:
     assert found.projected == pytest.approx(300.0)
 
 
-def test_it_is_withheld_while_the_value_is_below_an_earlier_one() -> None:
-    history = straight(14, 10.0)
-    assert flow(120.0, 14 * DAY, MONTH, history=history, limit=200.0) == NOTHING
-    assert flow(140.0, 14 * DAY, MONTH, history=history).projected is not None
+def test_a_correction_counts_for_the_days_that_it_corrects() -> None:
+    found = flow(120.0, 14 * DAY, MONTH, history=straight(14, 10.0), limit=200.0)
+    # It stood at 120 on day 12: two days without growth.
+    assert found.projected is not None
+    assert 120 + 16 * 120 / 14 * 0.8 < found.projected <= 120 + 16 * 120 / 14 * 1.01
+    assert found.exhausted_at is not None
 
 
-def test_an_overcount_at_the_start_of_the_window_counts_as_what_it_was_corrected_to() -> None:
+def test_an_overcount_that_was_corrected_is_not_growth() -> None:
     def seen(hour: int) -> float:
         return 10 * hour / 24 + (30 if 6 * 24 <= hour < 8 * 24 else 0)
 
     history = [(hour * 3600.0, seen(hour)) for hour in range(24 * 14)]
     found = flow(140.0, 14 * DAY, MONTH, history=history)
-    # 100 stood there on day 7, and 80 on day 8, after the correction: 60 since then.
-    assert found.projected == pytest.approx(140 + 16 * (WEIGHT * 60 / 7 + (1 - WEIGHT) * 10))
+    assert found.projected == pytest.approx(300.0, rel=0.05)
 
 
 def test_a_reset_that_comes_late_is_not_a_correction() -> None:
@@ -138,10 +189,12 @@ def test_a_reset_that_comes_late_is_not_a_correction() -> None:
     assert flow(100.0, 10 * DAY, MONTH, history=(*late, *then)).projected == pytest.approx(300.0)
 
 
-def test_a_fall_after_the_first_tenth_is_a_correction() -> None:
-    high = [(hour * 3600.0, 900.0) for hour in range(24 * 4)]
-    then = [(hour * 3600.0, 10 * hour / 24) for hour in range(24 * 4, 24 * 10)]
-    assert flow(100.0, 10 * DAY, MONTH, history=(*high, *then)) == NOTHING
+def test_a_reset_in_mid_period_silences_nothing() -> None:
+    high = [(hour * 3600.0, 10 * hour / 24) for hour in range(24 * 12)]
+    then = [(hour * 3600.0, 10 * (hour / 24 - 12)) for hour in range(24 * 12, 24 * 15)]
+    found = flow(30.0, 15 * DAY, MONTH, history=(*high, *then), limit=100.0)
+    assert found.projected == pytest.approx(30 + 15 * 10, rel=0.01)
+    assert found.exhausted_at == pytest.approx(22 * DAY, rel=0.01)
 
 
 def test_a_limit_that_was_reached_names_the_hour() -> None:

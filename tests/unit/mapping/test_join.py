@@ -29,6 +29,7 @@ def test_a_resource_has_all_its_families() -> None:
         "usage_account_info{main,}": 1.0,
         "usage_bytes{main,bandwidth}": 400e9,
         "usage_limit_bytes{main,bandwidth}": 1000e9,
+        "usage_remaining_bytes{main,bandwidth}": 600e9,
         "usage_projected_bytes{main,bandwidth}": 800e9,
         "usage_next_period_bytes{main,bandwidth}": 900e9,
         "usage_overage_bytes{main,bandwidth}": 0.0,
@@ -84,7 +85,19 @@ def test_ratio_and_percent_never_disagree() -> None:
     for used in range(1, 200):
         values = lines(published(usage(used=used / 7, limit=Known(3.0)))[0])
         ratio = values["usage_ratio{main,bandwidth}"]
-        assert values["usage_percent{main,bandwidth}"] == ratio * 100
+        assert values["usage_percent{main,bandwidth}"] == pytest.approx(ratio * 100, rel=1e-11)
+
+
+@pytest.mark.parametrize("percent", [52.592, 26.84, 28.27607, 4.1, 14.0, 78.6, 0.0, 1234.5])
+def test_a_percentage_is_printed_without_binary_noise(percent: float) -> None:
+    values = lines(published(usage(ratio=percent / 100))[0])
+    assert values["usage_percent{main,bandwidth}"] == percent
+
+
+def test_a_limit_below_zero_is_not_derived_either() -> None:
+    found, notes = published(usage(used=5.0, remaining=-8.0))
+    assert not any("limit" in name or "ratio" in name for name in lines(found))
+    assert [note.reason for note in notes] == ["negative_limit"]
 
 
 def test_what_leaves_the_floats_is_not_published() -> None:

@@ -46,6 +46,7 @@ def test_a_vendor_that_still_names_the_old_period_is_believed_and_noted() -> Non
         "usage_account_info{main,}": 1.0,
         "usage_bytes{main,bandwidth}": 1.0,
         "usage_limit_bytes{main,bandwidth}": 2.0,
+        "usage_remaining_bytes{main,bandwidth}": 1.0,
         "usage_ratio{main,bandwidth}": 0.5,
         "usage_percent{main,bandwidth}": 50.0,
         "usage_period_start_timestamp_seconds{main,bandwidth}": MONTH.start,

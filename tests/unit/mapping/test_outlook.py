@@ -65,6 +65,38 @@ def test_what_is_missing_is_worked_out(
 
 
 @pytest.mark.parametrize(
+    ("used", "limit", "remaining", "configured", "expected"),
+    [
+        (30.0, Known(100.0), None, None, 70.0),
+        (30.0, Known(100.0), 50.0, None, 50.0),  # the vendor's own word
+        (110.0, Known(100.0), None, None, -10.0),
+        (30.0, Known(0.0), None, None, -30.0),
+        (None, Known(4000.0), 4200.0, None, 4200.0),  # carried over
+        (None, None, 4200.0, None, 4200.0),
+        (None, None, 0.0, None, 0.0),
+        (None, None, -3.0, None, -3.0),
+        (30.0, None, None, 100.0, 70.0),
+        (30.0, Unlimited(), None, 100.0, 70.0),
+        (285.94, Known(300.0), None, None, 14.06),
+        (0.1, Known(0.3), None, None, 0.2),
+        (1e-30, Known(1e300), None, None, 1e300),
+        (30.0, Unlimited(), None, None, None),
+        (30.0, Unlimited(), 0.0, None, None),  # of no end nothing is left over
+        (30.0, None, None, None, None),
+        (None, Known(100.0), None, None, None),
+    ],
+)
+def test_what_is_left_is_the_vendors_word_or_the_limit_less_what_is_used(
+    used: float | None,
+    limit: LimitFact | None,
+    remaining: float | None,
+    configured: float | None,
+    expected: float | None,
+) -> None:
+    assert summed(used, limit, remaining, None, configured).remaining == expected
+
+
+@pytest.mark.parametrize(
     ("limit", "remaining", "expected"),
     [
         (None, 70.0, (30.0, 100.0, "config")),
@@ -101,7 +133,8 @@ def test_the_vendors_limit_wins_and_the_configs_fills_in(
 def test_a_ratio_is_worked_out_where_it_can_be_and_else_the_vendors() -> None:
     assert summed(5.0, Known(10.0), None, 0.4, None).ratio == 0.5
     assert summed(5.0, None, None, 0.4, None).ratio == 0.4
-    assert summed(5.0, Known(0.0), None, 0.4, None).ratio == 0.4
+    assert summed(5.0, Known(0.0), None, 0.4, None).ratio is None
+    assert summed(5.0, Unlimited(), None, 0.4, None).ratio is None
     assert summed(5.0, Known(0.0), None, None, None).ratio is None
     assert summed(None, Known(10.0), None, 0.4, None).ratio == 0.4
     assert summed(15.0, Known(10.0), None, 1.0, None).ratio == 1.5

@@ -1,4 +1,4 @@
-"""Large answers are worked on beside the loop: one at a time, and scrapes do not wait for many."""
+"""Large answers are worked on in a thread: one at a time, and scrapes do not wait for many."""
 
 import asyncio
 import itertools

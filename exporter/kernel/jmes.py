@@ -60,16 +60,18 @@ class Selector:
     is nothing but keys.
     """
 
-    __slots__ = ("_parsed", "plain", "text")
+    __slots__ = ("_parsed", "heads", "plain", "text")
 
     text: str
     plain: tuple[str, ...] | None
+    heads: frozenset[str]
     _parsed: ParsedResult
 
     def __init__(self, text: str, parsed: ParsedResult) -> None:
         """Take the `parsed` form of `text`; `compile_path` makes it."""
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "plain", _plain_keys(parsed.parsed))
+        object.__setattr__(self, "heads", frozenset(_heads(parsed.parsed)))
         object.__setattr__(self, "_parsed", parsed)
 
     def __call__(self, document: object) -> object:
@@ -168,6 +170,24 @@ def _plain_keys(node: Mapping[str, Any]) -> tuple[str, ...] | None:
             return None if None in parts else tuple(key for part in parts for key in part or ())
         case _:
             return None
+
+
+_FROM_THE_LEFT = {"subexpression", "index_expression", "pipe", "projection", "value_projection"}
+_FROM_THE_LEFT |= {"filter_projection", "flatten"}
+
+
+def _heads(node: Mapping[str, Any]) -> set[str]:
+    """Return the keys that an expression looks up in what it is applied to."""
+    kind, children = node["type"], node["children"]
+    if kind == "field":
+        return {node["value"]}
+    if kind in ("current", "identity"):
+        return {"@"}
+    if kind == "expref":  # it is applied to the elements of a list
+        return set()
+    if kind in _FROM_THE_LEFT:  # what stands on the right sees what the left one gives
+        return _heads(children[0])
+    return {head for child in children if isinstance(child, Mapping) for head in _heads(child)}
 
 
 def _calls(node: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -58,8 +58,12 @@ def merged(
             if _alive(usage, usage.resource, reading.at, now, found.notes):
                 _add_usage(found, usage, told)
         for money in reading.money:
-            if not _alive(money, money.currency, reading.at, now, found.notes):
-                continue
+            if money.is_spend and not _alive(money, money.currency, reading.at, now, found.notes):
+                if money.balance is None:
+                    continue
+                money = Money(  # noqa: PLW2901 - what is left on the account outlives the period
+                    currency=money.currency, account=money.account, balance=money.balance
+                )
             key = (money.account, money.currency)
             known = found.money.get(key)
             found.money[key] = (

@@ -9,7 +9,7 @@ amount: vendors round it, and the product would look exact. Money stands as reso
 base fee does not grow with time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
 from types import MappingProxyType
@@ -66,12 +66,13 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: float | None
     period: Span | None
     base: float | None = None
+    balance: float | None = None
     main: bool = True
 
     @property
     def percent(self) -> float | None:
-        """The ratio times 100."""
-        return None if self.ratio is None else self.ratio * 100
+        """The ratio times 100, without the noise of binary fractions (52.592000000000006)."""
+        return None if self.ratio is None else float(f"{self.ratio * 100:.12g}")
 
     @property
     def period_start(self) -> float | None:
@@ -191,21 +192,24 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 label,
                 usage,
                 polled_at,
+                found.notes,
                 configured=configured,
                 history=history,
                 account_end=ends.get(account),
             )
         )
+        found.notes += _surplus(statuses[-1])
     return tuple(statuses)
 
 
 def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageStatus, ...]:
-    budgets = {currency: _budget(target, currency) for _, currency in found.money}
+    spent = [key for key, (money, _) in found.money.items() if money.is_spend]
+    budgets = {currency: _budget(target, currency) for _, currency in spent}
     main = _main_currencies(found, budgets)
     statuses = []
     for (account, currency), (money, polled_at) in found.money.items():
         # The vendor's own resource of that name stays.
-        is_main = main[account] == currency and (account, SPEND) not in found.usages
+        is_main = main.get(account) == currency and (account, SPEND) not in found.usages
         label = account_label(target, account)
         usage = Usage(
             resource=SPEND,
@@ -223,12 +227,15 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 label,
                 usage,
                 polled_at,
-                configured=budgets[currency],
+                found.notes,
+                configured=budgets.get(currency),
                 history=history if is_main else no_history,
                 base=money.base,
+                balance=money.balance,
                 main=is_main,
             )
         )
+        found.notes += _surplus(statuses[-1])
     if (
         budgets
         and SPEND in target.limits
@@ -250,7 +257,7 @@ def _budget(target: Target, currency: str) -> float | None:
 
 
 def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict[str, str]:
-    """Return the currency of each account that ``spend`` is about.
+    """Return the currency of each account that ``spend`` is about, of those that are spent.
 
     The first that the configuration has a budget in, else the first with a limit of the vendor's,
     else the first.
@@ -258,6 +265,8 @@ def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict
     main: dict[str, str] = {}
     claims: dict[str, int] = {}
     for (account, currency), (money, _) in found.money.items():
+        if not money.is_spend:
+            continue
         claim = 2 if budgets[currency] is not None else int(isinstance(money.limit, Known))
         if claim > claims.get(account, -1):
             main[account], claims[account] = currency, claim
@@ -268,24 +277,26 @@ def _status(
     label: str,
     usage: Usage,
     polled_at: float,
+    notes: list[Note],
     *,
     configured: float | None,
     history: History,
     account_end: float | None = None,
     base: float | None = None,
+    balance: float | None = None,
     main: bool = True,
 ) -> UsageStatus:
     """Return how a resource, or money, stands. `configured` is the config's limit.
 
     A limit that the vendor gives wins over the config's, which fills in where the vendor gives none
     or says that there is none. More left than the limit (carried over, granted) says nothing of
-    what was used: both are published as they are.
+    what was used: both are published as they are. What does not fit goes to `notes`.
     """
-    used, ratio = usage.used, usage.ratio
     endless = isinstance(usage.limit, Unlimited)
+    used, ratio = usage.used, None if endless else usage.ratio  # of no end there is no share
     limit = usage.limit.value if isinstance(usage.limit, Known) else None
-    if usage.limit is None and used is not None and usage.remaining is not None:
-        limit = used + usage.remaining
+    if usage.limit is None:
+        limit = _derived_limit(usage, notes)
     limit_kind = "provider"
     if limit is None and configured is not None:
         limit, limit_kind = configured, "config"
@@ -296,8 +307,7 @@ def _status(
         used = _difference(limit, left)
     if left is None and used is not None and limit is not None:
         left = _difference(limit, used)
-    if used is not None and limit is not None and limit > 0:
-        ratio = used / limit
+    ratio = _share(used, limit, ratio)
     key = share_key(usage.resource) if used is None else usage.resource
     outlook = _outlook(
         usage,
@@ -315,8 +325,7 @@ def _status(
         projection = "provider"
     elif used is None and not usage.level:  # the outlook of a bare percentage, the limit of it is 1
         projected, projected_ratio = None, projected
-    if projected is not None and limit is not None and limit > 0:
-        projected_ratio = projected / limit
+    projected_ratio = _share(projected, limit, projected_ratio)
     return UsageStatus(
         account=label,
         resource=usage.resource,
@@ -338,8 +347,21 @@ def _status(
         as_of=usage.as_of,
         period=usage.period,
         base=base,
+        balance=balance,
         main=main,
     )
+
+
+def _derived_limit(usage: Usage, notes: list[Note]) -> float | None:
+    """Return used + remaining where both are known. Below zero that is no limit, and noted."""
+    if usage.used is None or usage.remaining is None:
+        return None
+    limit = usage.used + usage.remaining
+    if limit >= 0:
+        return limit
+    detail = f"{usage.resource}: used + remaining is {limit:g}."
+    notes.append(Note(reason="negative_limit", detail=detail))
+    return None
 
 
 def _difference(whole: float, part: float) -> float:
@@ -347,6 +369,22 @@ def _difference(whole: float, part: float) -> float:
     if whole.is_integer() and part.is_integer():
         return whole - part
     return float(Decimal(repr(whole)) - Decimal(repr(part)))
+
+
+def _surplus(status: UsageStatus) -> Iterator[Note]:
+    """Note that more is left than the limit: nobody can tell then how much was used."""
+    limit, left = status.limit, status.remaining
+    if status.used is None and limit is not None and left is not None and left > limit:
+        name = status.unit if status.kind is Kind.MONEY else status.resource
+        detail = f"{name}: more remains than the limit, so what was used is not known."
+        yield Note(reason="more_left_than_limit", detail=detail)
+
+
+def _share(part: float | None, limit: float | None, stated: float | None) -> float | None:
+    """Return `part` / `limit`, or what is `stated` where one is unknown. Of 0 there is no share."""
+    if limit is None or part is None:
+        return None if limit == 0 else stated
+    return part / limit if limit > 0 else None
 
 
 def _finite(number: float | None) -> float | None:

@@ -86,7 +86,6 @@ class RowsError(Exception):
 
 Row: TypeAlias = tuple[object, object]
 """What the paths of a rule see, and the document that it came from."""
-_SAYS_ROOT = re.compile(r"(?<![\w.\"'])root\b")
 
 
 class RowScope(NamedTuple):
@@ -150,10 +149,13 @@ def _scoped(rows: Rows, document: object) -> tuple[list[object], bool]:
 
 
 def _from_top(path: Selector, document: object) -> object:
-    """Return what a path from the top sees: the document, in which ``root`` is the document too."""
-    if isinstance(document, dict):
-        return {**document, "root": document}
-    return {"root": document} if _SAYS_ROOT.search(path.text) else document
+    """Return what a path from the top sees: the document, in which ``root`` is the document too.
+
+    For a path that does not say ``root`` there is none: ``items(@)`` must not list it as an entry.
+    """
+    if "root" not in path.heads:
+        return document
+    return {**document, "root": document} if isinstance(document, dict) else {"root": document}
 
 
 def _listed(step: Step, subject: object) -> Sequence[object] | None:
@@ -248,7 +250,8 @@ class RowsText(Strict, kw_only=True, frozen=True):
 
 
 ScopeNames: TypeAlias = frozenset[str] | None
-"""The names in scope of a row. None: paths see the row itself, whatever it holds."""
+"""The names in scope of a row. None: paths see the document, `_NO_NAMES`: the row itself."""
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 _RESERVED: Final = frozenset({"root", "row"})
 _HOLE: Final = re.compile(r"\{([^{}]*)\}|[^{}]+|[{}]")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -263,7 +266,7 @@ def compile_rows(
     """Compile the rows of a rule; `place` is the map that holds each, where and join."""
     texts = [] if isinstance(each, UnsetType) else each if isinstance(each, list) else [each]
     scoped = bool(join) or any(_name_of(text) for text in texts)
-    names: ScopeNames = _RESERVED if scoped else None
+    names: ScopeNames = _RESERVED if scoped else None if not texts else _NO_NAMES
     steps: list[Step] = []
     for index, text in enumerate(texts):
         at = place / "each" / index if isinstance(each, list) else place / "each"
@@ -327,7 +330,18 @@ def _check_free(place: ErrorLocation, name: str, names: ScopeNames) -> None:
 
 
 def check_names(place: ErrorLocation, selector: Selector, names: ScopeNames) -> None:
-    """Refuse a plain path in a named scope that begins with none of its names."""
+    """Refuse a plain path in a named scope that begins with none of its names.
+
+    Rows without a name see nothing of the answer around them: ``root`` is refused there.
+    """
+    if names == _NO_NAMES:
+        if selector.heads & _RESERVED:
+            place.error(
+                f'"{selector.text}" sees only the row, which has no name here. '
+                "Write `each: {path: …, as: name}`, then name.field for a field of the row "
+                "and root.field for one of the answer."
+            )
+        return
     if names is None or selector.plain is None or selector.plain[0] in names:
         return
     first = selector.plain[0]

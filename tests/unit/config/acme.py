@@ -39,6 +39,11 @@ def rejected(text: str) -> list[str]:
     return [str(problem) for problem in found.problems]
 
 
+def refused(**sections: str) -> str:
+    """Return what is told about Acme with these sections, all problems in one text."""
+    return "\n".join(rejected("\n".join(f"{key}: {one}" for key, one in (REST | sections).items())))
+
+
 def path(text: str) -> Selector:
     return compile_path(text)
 

@@ -8,7 +8,7 @@ from exporter.kernel.units import Kind, find_unit
 from exporter.model.definition.roles import Resource
 from exporter.model.definition.rows import Join, Step
 from exporter.model.definition.values import How, Instant, Missing, Reduce, UnitRule, Value, Zero
-from tests.unit.config.acme import compiled, path, rejected
+from tests.unit.config.acme import compiled, path, refused, rejected
 
 
 def the_resource(text: str) -> Resource:
@@ -208,3 +208,11 @@ def test_what_a_broken_part_hides_is_not_missed() -> None:
         "costs[2].period.start",
         "items[0].used",
     ]
+
+
+@pytest.mark.parametrize("path", ["root.cap", "row.cap", "root.cap || cap", "not_null(root.cap)"])
+def test_rows_without_a_name_have_no_root(path: str) -> None:
+    rule = "{name: a, each: days, used: bytes, limit: PATH, reduce: max}"
+    assert "sees only the row" in refused(resources=f"[{rule.replace('PATH', path)}]")
+    assert the_resource(rule.replace("PATH", '"@.root.cap"')).limit is not None
+    assert the_resource("{name: a, used: root.x}").used is not None

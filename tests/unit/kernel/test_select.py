@@ -171,3 +171,22 @@ def test_selectors_of_one_text_are_equal_and_cannot_be_changed() -> None:
     assert repr(selector) == "Selector('a.b')"
     with pytest.raises(AttributeError, match="cannot be changed"):
         selector.text = "b"
+
+
+@pytest.mark.parametrize(
+    ("path", "heads"),
+    [
+        ("root.x", {"root"}),
+        ("`1`", set()),
+        ("d.a || root.b", {"d", "root"}),
+        ("items(@)", {"@"}),
+        ("[0].a", {"@"}),
+        ("@.root.x", {"@"}),
+        ("root.rows[?id==`1`].v | [0]", {"root"}),
+        ("sum([d.a, root.b])", {"d", "root"}),
+        ("max_by(root.l, &x).y", {"root"}),
+        ("{a: d.x, b: `2`}", {"d"}),
+    ],
+)
+def test_a_path_knows_which_keys_it_begins_with(path: str, heads: set[str]) -> None:
+    assert compile_path(path).heads == heads

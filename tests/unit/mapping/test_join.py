@@ -85,7 +85,19 @@ def test_ratio_and_percent_never_disagree() -> None:
     for used in range(1, 200):
         values = lines(published(usage(used=used / 7, limit=Known(3.0)))[0])
         ratio = values["usage_ratio{main,bandwidth}"]
-        assert values["usage_percent{main,bandwidth}"] == ratio * 100
+        assert values["usage_percent{main,bandwidth}"] == pytest.approx(ratio * 100, rel=1e-11)
+
+
+@pytest.mark.parametrize("percent", [52.592, 26.84, 28.27607, 4.1, 14.0, 78.6, 0.0, 1234.5])
+def test_a_percentage_is_printed_without_binary_noise(percent: float) -> None:
+    values = lines(published(usage(ratio=percent / 100))[0])
+    assert values["usage_percent{main,bandwidth}"] == percent
+
+
+def test_a_limit_below_zero_is_not_derived_either() -> None:
+    found, notes = published(usage(used=5.0, remaining=-8.0))
+    assert not any("limit" in name or "ratio" in name for name in lines(found))
+    assert [note.reason for note in notes] == ["negative_limit"]
 
 
 def test_what_leaves_the_floats_is_not_published() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.model.definition.values import Zero
 from exporter.model.reading import Known, Note, Unlimited
-from tests.unit.mapping.factories import reading, resource, target, usage, value
+from tests.unit.mapping.factories import reading, resource, rows, target, usage, value
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,14 @@ def test_a_negative_limit_that_nobody_declared_is_unknown_and_noted() -> None:
     assert found.notes == (
         Note(reason="negative_limit", detail="a: -1. If it has a meaning, `unlimited` lists it."),
     )
+
+
+def test_what_lists_the_whole_answer_sees_no_entry_that_is_not_in_it() -> None:
+    rule = resource("{m.key}", rows(("items(@)", "m")), used=value("m.value"))
+    found = reading(target(rule), {"mail": 3, "seats": 4})
+    assert [one.resource for one in found.usages] == ["mail", "seats"]
+    rule = resource("{m.key}", rows(("items(root.a)", "m")), used=value("m.value"))
+    assert [one.used for one in reading(target(rule), {"a": {"x": 1}}).usages] == [1.0]
 
 
 def test_an_unlimited_balance_is_an_unlimited_limit() -> None:

@@ -133,7 +133,8 @@ def test_the_vendors_limit_wins_and_the_configs_fills_in(
 def test_a_ratio_is_worked_out_where_it_can_be_and_else_the_vendors() -> None:
     assert summed(5.0, Known(10.0), None, 0.4, None).ratio == 0.5
     assert summed(5.0, None, None, 0.4, None).ratio == 0.4
-    assert summed(5.0, Known(0.0), None, 0.4, None).ratio == 0.4
+    assert summed(5.0, Known(0.0), None, 0.4, None).ratio is None
+    assert summed(5.0, Unlimited(), None, 0.4, None).ratio is None
     assert summed(5.0, Known(0.0), None, None, None).ratio is None
     assert summed(None, Known(10.0), None, 0.4, None).ratio == 0.4
     assert summed(15.0, Known(10.0), None, 1.0, None).ratio == 1.5

@@ -12,6 +12,7 @@ base fee does not grow with time.
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -40,8 +41,9 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `account` is the label; `unit` the vendor's own word, the currency of money (which is of `kind`
     MONEY and the resource ``spend``). Numbers are in base units, times epoch seconds; None: not
     known. `limit_kind` is provider, config, unlimited or unknown, `projection` provider, linear or
-    none. `polled_at` is the time of the poll that gave the value. `main`: of the currencies of an
-    account one is the main one, which ``spend`` is about; every other status is main.
+    none. `polled_at` is the time of the poll that gave the value or last confirmed it. `main`: of
+    the currencies of an account one is the main one, which ``spend`` is about; every other status
+    is main.
     """
 
     account: str
@@ -100,12 +102,17 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
 
     def tracked(self) -> dict[tuple[str, str], float]:
-        """Return the values that forecasts want a history of, by account label and resource."""
-        return {
-            (one.account, one.resource): one.used
-            for one in (*self.money, *self.usages)
-            if one.main and one.used is not None
-        }
+        """Return the values that forecasts want a history of, by account label and resource.
+
+        Of a bare percentage that is the ratio, under a key of its own.
+        """
+        found: dict[tuple[str, str], float] = {}
+        for one in (*self.money, *self.usages):
+            if one.main and one.used is not None:
+                found[one.account, one.resource] = one.used
+            elif one.main and one.ratio is not None and not one.level:
+                found[one.account, share_key(one.resource)] = one.ratio
+        return found
 
     def pressure(self, reading: Reading) -> float | None:
         """Return the highest ratio of what `reading` is about, with limits of vendor and config."""
@@ -121,16 +128,21 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def target_status(
-    target: Target, readings: Mapping[str, Reading], now: float, history: History = no_history
+    target: Target,
+    readings: Mapping[str, Reading],
+    now: float,
+    history: History = no_history,
+    confirmed: Mapping[str, float] = MappingProxyType({}),
 ) -> TargetStatus:
     """Return how `target` stands at `now` (epoch seconds).
 
-    `readings` are the last good ones by collector, without those that are too old. What belongs to
-    a period that has ended is not part of it.
+    `readings` are the last good ones by collector, without those that are too old; `confirmed` is
+    when the vendor last said of each that it holds (304). What belongs to a period that has ended
+    is not part of it.
     """
     if not readings:
         return TargetStatus(target=target, readings=readings, now=now)
-    found = merged(target, readings, now)
+    found = merged(target, readings, now, confirmed)
     money = _all_money(target, found, history)
     usages = _all_usages(target, found, history)
     accounts = {"", *found.plans, *(key[0] for key in (*found.usages, *found.money, *found.items))}
@@ -144,6 +156,11 @@ def target_status(
         plans={account_label(target, one): found.plans.get(one, "") for one in sorted(accounts)},
         notes=combined(found.notes) if found.notes else (),
     )
+
+
+def share_key(resource: str) -> str:
+    """Return the name under which the history keeps the ratio of a resource without an amount."""
+    return f"{resource}%"
 
 
 def account_label(target: Target, account: str) -> str:
@@ -177,7 +194,7 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 polled_at,
                 found.notes,
                 configured=configured,
-                points=history(label, resource, polled_at),
+                history=history,
                 account_end=ends.get(account),
             )
         )
@@ -212,7 +229,7 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 polled_at,
                 found.notes,
                 configured=budgets.get(currency),
-                points=history(label, SPEND, polled_at) if is_main else (),
+                history=history if is_main else no_history,
                 base=money.base,
                 balance=money.balance,
                 main=is_main,
@@ -263,7 +280,7 @@ def _status(
     notes: list[Note],
     *,
     configured: float | None,
-    points: Points,
+    history: History,
     account_end: float | None = None,
     base: float | None = None,
     balance: float | None = None,
@@ -291,13 +308,14 @@ def _status(
     if left is None and used is not None and limit is not None:
         left = _difference(limit, used)
     ratio = _share(used, limit, ratio)
+    key = share_key(usage.resource) if used is None else usage.resource
     outlook = _outlook(
         usage,
         polled_at,
         used=used,
         limit=limit,
         ratio=ratio,
-        points=points,
+        points=history(label, key, polled_at),
         account_end=account_end,
         floor=base or 0.0,
     )
@@ -389,7 +407,10 @@ def _outlook(
     period, projected = usage.period, usage.projected
     at = polled_at  # of the data: the vendor's own time, where that can be
     if usage.as_of is not None and usage.as_of <= polled_at:
-        at = polled_at if period is not None and usage.as_of < period.start else usage.as_of
+        at = usage.as_of
+        if period is not None and at < period.start:
+            # Nothing of this period has been counted yet; or the time is that of something else.
+            at = polled_at if used or ratio else period.start
     if projected is not None:
         return vendors(used, at, period, projected, polled=polled_at, limit=limit, history=points)
     if usage.level and period is None:
@@ -399,5 +420,7 @@ def _outlook(
     if usage.level or period is None:  # a level with a period is a peak
         return NOTHING
     if used is None:
-        return NOTHING if ratio is None else flow(ratio, at, period, limit=1.0)
+        if ratio is None:
+            return NOTHING
+        return flow(ratio, at, period, polled=polled_at, limit=1.0, history=points)
     return flow(used, at, period, polled=polled_at, limit=limit, history=points, floor=floor)

@@ -97,9 +97,9 @@ def _numbered(keys: tuple[str, ...], place: Mapping[str, Any], rows: str) -> Rul
     if size and not 0 < place[size] <= 100_000:  # noqa: PLR2004 - rows a page
         size = ""
     pages, total = _first(place, _LAST, int), _first(place, _ALL, int)
-    all_rows = {"total_rows": path_of((*keys, total))} if total else {}
     rows_rule = {"rows": rows} if rows else {}
-    if pages or (_first(place, _PAGE, int) and total and size):
+    all_rows = {"total_rows": path_of((*keys, total))} if total and rows else {}
+    if pages or (_first(place, _PAGE, int) and all_rows and size):
         sized = {"size_param": size, "size": place[size]} if size else {}
         end = {"total_pages": path_of((*keys, pages))} if pages else rows_rule | all_rows
         return {"kind": "page_number", "param": "page"} | sized | end

@@ -21,7 +21,7 @@ from exporter.fetch.decode import (
     most_values,
 )
 from exporter.fetch.http import HttpResponse, host_of, origin_of
-from exporter.fetch.ratelimit import read_rate_limit
+from exporter.fetch.ratelimit import read_body_wait, read_rate_limit, vendor_clock
 from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import clip
 from exporter.model.definition.provider import Collector, Definition, Format
@@ -71,6 +71,7 @@ _UNCHANGED = Unchanged()
 _LONGEST_WORDS = 64 * 1024
 """Characters of a vendor's error text in which secrets are looked for. Of these `clip` shows the
 first few hundred, so that no secret is cut where it would be shown."""
+_LONGEST_TEXT = 2048  # bytes of a refusal in plain text that are searched for a wait
 _USUAL_ERRORS = tuple(
     compile_path(path)
     for path in (
@@ -122,7 +123,9 @@ def classify_response(
         return Failure(
             reason=reason,
             detail=f"{_who(response)}{words}{_advice(reason, response)}",
-            wait=limits.wait if is_throttled else limits.retry_after,
+            wait=_throttled_wait(response, document, limits.wait, now)
+            if is_throttled
+            else limits.retry_after,
             status=status,
         )
 
@@ -148,6 +151,17 @@ def classify_response(
         detail = f"{_who(response)}, but the answer says that it failed{words}"
         return Failure(reason=Reason.SCHEMA, detail=detail, status=status)
     return Page(document=document, headers=response.headers)
+
+
+def _throttled_wait(
+    response: HttpResponse, document: object, told: float | None, now: float
+) -> float | None:
+    """Return the longer of the headers' wait, `told`, and that of the body."""
+    is_body = isinstance(document, dict | list | str) and document is not response.headers
+    text = "" if is_body else response.body[:_LONGEST_TEXT].decode("utf-8", "replace")
+    there = vendor_clock(response.lines, now)
+    found = read_body_wait(document if is_body else None, text, there)
+    return found if told is None else told if found is None else max(told, found)
 
 
 def reason_of(status: int) -> Reason:

@@ -7,6 +7,7 @@ because a sum over some of the pages is a wrong sum.
 Pure: `client` asks the vendor, the replay of ``providers test`` reads the answers from files.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import assert_never
@@ -15,7 +16,7 @@ from exporter.fetch.decode import FindError, find
 from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
 from exporter.fetch.request import FIRST_PAGE, PageRequest
 from exporter.kernel.jmes import Selector
-from exporter.kernel.secrets import redact_url
+from exporter.kernel.secrets import clip, redact_url
 from exporter.model.definition.paging import (
     Cursor,
     LinkHeader,
@@ -27,6 +28,7 @@ from exporter.model.definition.paging import (
 )
 
 _LONGEST_CURSOR = 16_384  # characters
+_ROUND = 10  # rows: a page of fewer is no full one of a vendor that gives less than asked
 _NOTHING: tuple[object, ...] = (None, "")
 _NO = frozenset({"", "0", "false", "no"})
 
@@ -49,7 +51,9 @@ class Pager:
         self._asked: set[str] = set()  # addresses or cursors
         self._place = 0  # number or offset of the page that is wanted
         self._rows = 0  # on the pages so far
-        self._total = 0  # the vendor's own count of pages or rows, on the last page
+        self._ids: set[str] = set()  # of those rows
+        self._has_list = True  # where the definition says that the rows stand
+        self._totals: dict[str, int] = {}  # path -> the vendor's own count of pages or rows
         match paging:
             case PageNumber() | Offset():
                 self._place = paging.start if isinstance(paging, PageNumber) else 0
@@ -78,32 +82,126 @@ class Pager:
         named has to be there: raises PagingError.
         """
         at, self.wanted = self.wanted or FIRST_PAGE, None
-        if at.number > 1 and not self._paging.ends_on_absent_page:
+        if at.number == 1:
+            return
+        if not self._paging.ends_on_absent_page:
             raise PagingError(f"page {at.number}, which the vendor named, is not there")
+        self._check_end(None)
 
     def _following(
         self, at: PageRequest, response: HttpResponse, document: object
     ) -> PageRequest | None:
         paging = self._paging
+        rows = self._take_rows(document)
         match paging:
             case NoPaging():
                 following = None
             case NextUrl():
-                following = self._linked(at, response.url, _next_link(paging, document))
+                following = self._linked(at, response.url, self._next_link(paging, document))
             case LinkHeader():
                 link = header_link(response.lines, paging.rel, paging.unless)
                 following = self._linked(at, response.url, link)
             case Cursor():
                 following = self._next_cursor(paging, at, document)
             case PageNumber():
-                following = self._next_number(paging, at, document)
+                following = self._next_number(paging, at, document, rows)
             case Offset():
-                following = self._next_offset(paging, at, document)
+                following = self._next_offset(paging, at, document, rows or 0)
             case _:
                 assert_never(paging)
-        if following is not None:
+        if following is None:
+            self._check_end(document)
+        else:
             _check_count(following.number, paging.max_pages)
         return following
+
+    def _take_rows(self, document: object) -> int | None:
+        """Count the rows of a page; None where the definition does not say where they stand.
+
+        Raises PagingError for a row that came before, and for more rows than the vendor counts:
+        where a list moves while it is read, one row comes twice and another one never.
+        """
+        paging = self._paging
+        if paging.rows is None:
+            return None
+        counts = isinstance(paging, PageNumber | Offset)
+        found = find(paging.rows, document)
+        self._has_list = isinstance(found, list | Mapping)
+        rows = _list(paging.rows, document) if counts or self._has_list else []
+        self._rows += len(rows)
+        if paging.row_id is not None:
+            for row in rows:
+                key = find(paging.row_id, row)
+                if key in _NOTHING or (isinstance(key, list) and None in key):
+                    continue  # what has no identity cannot be compared
+                identity = json.dumps(key, sort_keys=True, default=str)
+                if identity in self._ids:
+                    raise PagingError(
+                        f'the row with {clip(identity, 64)} at "{paging.row_id.text}" came before:'
+                        " the list changed while it was read, or a page came twice"
+                    )
+                self._ids.add(identity)
+        total = self._checked_total(paging.total_rows, document)
+        if total is not None and self._rows > total:
+            raise PagingError(
+                f"{self._rows} rows came, more than the {total} of "
+                f'"{paging.total_rows.text if paging.total_rows else ""}": '
+                "it is not the count of all pages, or what is counted changed while it was read"
+            )
+        return len(rows)
+
+    def _check_end(self, document: object) -> None:
+        """Raise PagingError unless as many rows came as the vendor counts.
+
+        A null in the place of the count says that the vendor does not count, which needs another
+        sign of the end. An answer without the list and the count is left to the mapping: it is no
+        answer of this kind, and the rules say better what they miss in it.
+        """
+        paging = self._paging
+        if paging.rows is None or paging.total_rows is None:
+            return
+        path = paging.total_rows
+        total = self._totals.get(path.text)
+        if total is None:
+            if self._has_list and not _is_there(path, document):
+                raise PagingError(f'nothing is at "{path.text}", where the number of all rows is')
+        elif self._rows != total:
+            raise PagingError(
+                f'{total - self._rows} rows are missing: "{path.text}" is {total}, '
+                f"and {self._rows} came"
+            )
+
+    def _is_counted_to_the_end(self, total: int, rows: int, size: int | None) -> bool:
+        """Tell whether the vendor's count of all rows ends the paging.
+
+        A count that equals the rows of the first page may be the count of that page alone. Where
+        the page may be a full one, by the size that was asked for or a round one of the vendor's,
+        the page after it has to show that it is empty.
+        """
+        if self._rows < total:
+            return False
+        is_round = rows >= _ROUND and (not rows % 5 or not rows & (rows - 1))
+        is_full = is_round or (size is not None and rows >= size)
+        return not (is_full and rows == total)
+
+    def _next_link(self, paging: NextUrl, document: object) -> str | None:
+        for path in paging.next:
+            found = find(path, document)
+            if isinstance(found, Mapping):  # HAL: {"href": …}
+                found = found.get("href")
+            if found is None or found is False or found == "":
+                continue
+            if not isinstance(found, str):
+                raise PagingError(f'"{path.text}" is no address but {_kind(found)}')
+            return found
+        if (
+            paging.always
+            and self._has_list
+            and not any(_is_there(path, document) for path in paging.next)
+        ):
+            names = " or ".join(f'"{path.text}"' for path in paging.next)
+            raise PagingError(f"{names} is not there, so that nothing says whether this is the end")
+        return None
 
     def _linked(self, at: PageRequest, asked: str, link: str | None) -> PageRequest | None:
         if link is None:
@@ -144,16 +242,14 @@ class Pager:
         return PageRequest(query=((paging.param, text),), number=at.number + 1)
 
     def _next_number(
-        self, paging: PageNumber, at: PageRequest, document: object
+        self, paging: PageNumber, at: PageRequest, document: object, rows: int | None
     ) -> PageRequest | None:
-        rows = None if paging.rows is None else _count(paging.rows, document)
         number = self._number_after(paging, at, document, rows)
         if number is None:
             return None
         if number <= self._place:
             raise PagingError(f"after page {self._place} the vendor names page {number}")
         self._place = number
-        self._rows += rows or 0
         return _numbered(paging, number, at.number + 1)
 
     def _number_after(
@@ -162,66 +258,79 @@ class Pager:
         """Return the next page's number, None at the end, by the first sign that is there.
 
         The signs are: the number that the vendor names, its count of pages or of rows, its flag,
-        and a page with fewer rows than were asked for.
+        and a page without rows. A short page is a sign only where the definition says so.
         """
-        pages = None if paging.total_pages is None else _whole(paging.total_pages, document)
-        total = self._checked_total(
-            paging.total_rows if pages is None else paging.total_pages, document
-        )
+        pages = self._checked_total(paging.total_pages, document)
+        total = self._checked_total(paging.total_rows, document)
         if paging.next_page is not None:
             return _whole(paging.next_page, document)
-        left = None  # pages
         if pages is not None:
-            left = pages - at.number
-        elif total is not None and rows is not None:
-            # By the rows that came: a vendor may give fewer than it is asked for.
-            missing = total - self._rows - rows
-            if missing > 0 and not rows:
-                raise PagingError(f"{missing} rows are missing, and the page is empty")
-            left = _ceil(missing, max(rows, paging.size or 1)) if missing > 0 else 0
-        elif total is not None and paging.size is not None:
-            left = _ceil(total, paging.size) - at.number
-        if left is not None:
-            _check_count(at.number + left, paging.max_pages)
-            return self._place + 1 if left > 0 else None
-        more = _flag(paging.more, document)
-        if more is None:
-            if rows is None:
-                raise PagingError("the answer does not say whether there are more pages")
-            more = rows >= (paging.size or 1)
+            _check_count(pages, paging.max_pages)
+            return self._place + 1 if at.number < pages else None
+        if total is not None and rows is None and paging.size is not None:
+            pages = _ceil(total, paging.size)
+            _check_count(pages, paging.max_pages)
+            return self._place + 1 if at.number < pages else None
+        more = self._is_more(paging, at, document, rows, paging.size)
         return self._place + 1 if more else None
 
-    def _next_offset(self, paging: Offset, at: PageRequest, document: object) -> PageRequest | None:
-        count = _count(paging.rows, document)
-        self._place += count
-        total = self._checked_total(paging.total_rows, document)
-        more = _flag(paging.more, document)
-        if total is not None:
-            left = total - self._place
-            pages = at.number + _ceil(left, max(count, paging.limit))
-            _check_count(pages, paging.max_pages)
-            more = left > 0
-        elif more is None:
-            more = count >= paging.limit
-        if not more:
+    def _next_offset(
+        self, paging: Offset, at: PageRequest, document: object, rows: int
+    ) -> PageRequest | None:
+        self._place += rows
+        if not self._is_more(paging, at, document, rows, paging.limit):
             return None
-        if not count:
+        if not rows:
             raise PagingError("the answer says that there are more rows, but gives none")
         return _numbered(paging, self._place, at.number + 1)
 
-    def _checked_total(self, path: Selector | None, document: object) -> int | None:
-        """Read the vendor's own count of pages or rows, None when it gives none.
+    def _is_more(
+        self,
+        paging: PageNumber | Offset,
+        at: PageRequest,
+        document: object,
+        rows: int | None,
+        size: int | None,
+    ) -> bool:
+        """Tell whether rows are left: by the count of all rows, the flag, or rows on this page."""
+        total = self._checked_total(paging.total_rows, document)
+        more = _flag(paging.more, document)
+        if more is None and total is not None and rows is not None:
+            # By the rows that came: a vendor may give fewer than it is asked for.
+            missing = total - self._rows
+            if missing > 0 and not rows:
+                raise PagingError(
+                    f"{missing} rows are missing, and the page is empty: the answer says that there"
+                    " are more rows, but gives none"
+                )
+            if missing > 0:
+                _check_count(at.number + _ceil(missing, max(rows, size or 1)), paging.max_pages)
+            return bool(rows) and not self._is_counted_to_the_end(total, rows, size)
+        if more is not None:
+            return more
+        if rows is None:
+            raise PagingError("the answer does not say whether there are more pages")
+        if paging.short_page_ends and size is not None:
+            return rows >= size
+        return rows > 0
 
-        Where it is less than on the page before, what was there has moved up, and a row between the
-        two pages was never seen. Where it is more, the pages to come bring it.
+    def _checked_total(self, path: Selector | None, document: object) -> int | None:
+        """Read the vendor's own count of pages or rows; None when no page has given one.
+
+        Where it differs from the page before, what is counted has moved up or down, and a row
+        between the two pages was never seen or comes twice.
         """
-        total = None if path is None else _whole(path, document)
-        if path is not None and total is not None and total < self._total:
+        if path is None:
+            return None
+        total, before = _whole(path, document), self._totals.get(path.text)
+        if total is None or total == before:
+            return before
+        if before is not None:
             raise PagingError(
-                f'"{path.text}" was {self._total} on the page before and is {total}: '
+                f'"{path.text}" was {before} on the page before and is {total}: '
                 "what is counted changed while it was read"
             )
-        self._total = total or 0
+        self._totals[path.text] = total
         return total
 
 
@@ -251,17 +360,12 @@ def _numbered(paging: PageNumber | Offset, place: int, number: int) -> PageReque
     return PageRequest(query=query, number=number)
 
 
-def _next_link(paging: NextUrl, document: object) -> str | None:
-    for path in paging.next:
-        found = find(path, document)
-        if isinstance(found, Mapping):  # HAL: {"href": …}
-            found = found.get("href")
-        if found is None or found is False or found == "":
-            continue
-        if not isinstance(found, str):
-            raise PagingError(f'"{path.text}" is no address but {_kind(found)}')
-        return found
-    return None
+def _is_there(path: Selector, document: object) -> bool:
+    """Tell whether the last key of a plain path is there, be it null."""
+    *above, last = path.plain or ()
+    for key in above:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return isinstance(document, Mapping) and last in document
 
 
 def _flag(path: Selector | None, document: object) -> bool | None:
@@ -286,12 +390,19 @@ def _whole(path: Selector, document: object) -> int | None:
 
 def _count(path: Selector, document: object) -> int:
     """Count the rows of a page; no list at all is none."""
+    return len(_list(path, document))
+
+
+def _list(path: Selector, document: object) -> list[object]:
+    """Return the rows of a page, [] where there is no list."""
     found = find(path, document)
     if found is None:
-        return 0
-    if not isinstance(found, list | Mapping):
+        return []
+    if isinstance(found, Mapping):
+        return list(found.values())
+    if not isinstance(found, list):
         raise PagingError(f'"{path.text}" is no list but {_kind(found)}')
-    return len(found)
+    return found
 
 
 def _kind(value: object) -> str:

@@ -291,7 +291,8 @@ def observe(
     """Return the window after a poll of `spent` requests; `old` itself if nothing is known.
 
     Without a word in the headers what was spent is subtracted. Answers may overtake each other:
-    within a window `remaining` only falls.
+    within a window `remaining` only falls. A limit that is used up stands until its reset against
+    answers to polls that had `started` before it was seen: these may be about another limit.
     """
     remaining = None if rate is None else _count(rate.remaining)
     if rate is None or remaining is None:
@@ -299,6 +300,15 @@ def observe(
     reset = None if rate.reset_at is None else end.now + rate.reset_at - end.wall
     if reset is not None and not end.now <= reset < math.inf:
         reset = None
+    if (
+        old is not None
+        and old.reset is not None
+        and old.remaining < 1.0
+        and not old.over(end.now)
+        and end.started < old.seen_at
+        and (reset is None or reset < old.reset - RESET_TOLERANCE)
+    ):
+        return old
     if (
         old is not None
         and old.reset is not None

@@ -1,6 +1,7 @@
 """What a user sees of waits and paces: the status page, the self-metrics, the log."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,50 @@ async def test_a_retry_after_on_a_good_answer_holds_all_polls_of_the_key(tmp_pat
             assert len(meter.asked) > 3
     assert 300 in [one.value for one in seen.all("usage_bytes")]
     assert [one.value for one in seen.all("usage_up")] == [1, 1]
+
+
+@adjustable_clock
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        (
+            {
+                "X-Organization-Rate-Limit-Remaining": "0",
+                "X-Organization-Rate-Limit-Reset": "1000",
+                "X-Other-Rate-Limit-Remaining": "0",
+                "X-Other-Rate-Limit-Reset": "3000",
+            },
+            {},
+            3000,
+        ),
+        ({"Retry-After": "1000", "retry-after-ms": "3000000"}, {}, 3000),
+        ({}, {"error": {"message": "Please try again in 50 minutes."}}, 3000),
+    ],
+)
+async def test_a_refusal_is_waited_for_as_long_as_any_part_of_it_says(
+    tmp_path: Path, headers: dict[str, str], body: dict[str, object], seconds: int
+) -> None:
+    meter = MeteredVendor()
+    async with meter.vendor:
+        path = write_config(tmp_path, target(meter))
+        definition = tmp_path / "meter.yaml"
+        declared = {
+            "limit": "X-Organization-Rate-Limit-Limit",
+            "remaining": "X-Organization-Rate-Limit-Remaining",
+            "reset": "X-Organization-Rate-Limit-Reset",
+        }
+        throttling = json.dumps({"headers": declared})
+        definition.write_text(f"{definition.read_text()}\nthrottling: {throttling}\n")
+        async with running(plan_of(path)) as harness:
+            await harness.first()
+            meter.answers["usage"] = json_response(body, status=429, headers=headers)
+            await harness.go(600)
+            refused = len(meter.asked)
+            meter.answers["usage"] = rows()
+            await harness.go(seconds - 600)
+            assert len(meter.asked) == refused
+            await harness.go(600)
+            assert len(meter.asked) > refused
 
 
 @adjustable_clock

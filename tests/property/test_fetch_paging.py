@@ -161,5 +161,94 @@ def test_all_rows_come_by_a_cursor(sizes: list[int]) -> None:
 def test_all_rows_come_by_offset(sizes: list[int]) -> None:
     total = sum(sizes)
     pages = {str(rows[0]): {"rows": rows, "total": total} for rows in numbered(sizes)}
+    pages |= {"first": pages["0"], str(total): {"rows": [], "total": total}}
     paging = Offset(param="offset", limit=3, rows=ROWS, total_rows=TOTAL, max_pages=MOST)
     assert rows_of(paging, pages, "offset") == list(range(total))
+
+
+class MovingList:
+    """A vendor's list: it gives at most `clamp` rows a page and changes between two pages."""
+
+    def __init__(self, count: int, clamp: int, moves: list[tuple[bool, int]]) -> None:
+        self.rows = [{"id": number} for number in range(count)]
+        self._clamp = clamp
+        self._moves = list(moves)
+
+    def page(self, kind: str, wanted: PageRequest) -> tuple[HttpResponse, dict[str, Any]]:
+        """Answer a page, and move then: add or delete a row, or leave the list as it is."""
+        url, query = wanted.url or BASE, dict(wanted.query)
+        size = min(int(query.get("size", self._clamp)), self._clamp)
+        place = int(query.get("skip", query.get("after", url.partition("skip=")[2] or 0)))
+        if kind == "page_number":
+            place = (int(query["page"]) - 1) * size
+        rows, total, end = self.rows[place : place + size], len(self.rows), place + size
+        following = f"?skip={end}" if end < total else None
+        document = {"rows": rows, "total": total, "next": following}
+        document["cursor"] = end if end < total else None
+        headers = {"link": f'<{following}>; rel="next"'} if following else {}
+        if self._moves:
+            adds, at = self._moves.pop(0)
+            if adds:
+                self.rows.insert(at % (total + 1), {"id": 1000 + len(self._moves)})
+            elif self.rows and at >= 0:
+                del self.rows[at % total]
+        return an_answer(url=url, headers=headers), document
+
+
+(ID, CURSOR) = paths("id", "cursor")
+PROOF: dict[str, Any] = {"rows": ROWS, "total_rows": TOTAL, "row_id": ID, "max_pages": 60}
+PROVED: dict[str, Paging] = {
+    "next_url": NextUrl(next=(NEXT,), always=True, **PROOF),
+    "link_header": LinkHeader(**PROOF),
+    "cursor": Cursor(cursor=(CURSOR,), param="after", **PROOF),
+    "page_number": PageNumber(param="page", size_param="size", size=20, **PROOF),
+    "offset": Offset(param="skip", limit_param="size", limit=20, **PROOF),
+}
+UNCOUNTED: dict[str, Paging] = {
+    "page_number": PageNumber(
+        param="page", size_param="size", size=20, rows=ROWS, row_id=ID, max_pages=60
+    ),
+    "offset": Offset(param="skip", limit_param="size", limit=20, rows=ROWS, max_pages=60),
+}
+
+
+def sum_of(kind: str, paging: Paging, server: MovingList) -> tuple[list[int], list[list[int]]]:
+    """Return the ids that came, and those that were there before each page."""
+    pager, came, there = Pager(paging), list[int](), list[list[int]]()
+    while pager.wanted is not None:
+        there.append([row["id"] for row in server.rows])
+        answer, document = server.page(kind, pager.wanted)
+        came += [row["id"] for row in document["rows"]]
+        pager.advance(answer, document)
+    return came, there
+
+
+@pytest.mark.parametrize("kind", PROVED)
+def test_the_sum_is_exact_or_the_poll_fails_whatever_moves(kind: str) -> None:
+    ends: Counter[bool] = Counter()
+
+    @given(
+        st.integers(0, 50),
+        st.integers(1, 40),
+        st.lists(st.tuples(st.booleans(), st.integers(-3, 50)), max_size=6),
+    )
+    def turn(count: int, clamp: int, moves: list[tuple[bool, int]]) -> None:
+        try:
+            came, there = sum_of(kind, PROVED[kind], MovingList(count, clamp, moves))
+        except PagingError:
+            assert moves, "nothing moved, and yet it failed"
+            ends[False] += 1
+            return
+        assert sorted(came) in [sorted(one) for one in there]
+        ends[True] += 1
+
+    turn()
+    assert ends[True], "no example came to an end: the property says nothing"
+    assert ends[False], "no example failed: nothing moved"
+
+
+@pytest.mark.parametrize("kind", UNCOUNTED)
+@given(count=st.integers(0, 50), clamp=st.integers(1, 40))
+def test_all_rows_come_where_nothing_counts_them(kind: str, count: int, clamp: int) -> None:
+    came, _ = sum_of(kind, UNCOUNTED[kind], MovingList(count, clamp, []))
+    assert came == list(range(count))

@@ -8,11 +8,12 @@ an attribute of it:
 - ``next_in_headers``: the next address is no part of the body, so that an ETag does not cover it.
 - ``ends_on_absent_page``: we count the pages, and "there is none" is how some vendors end them.
 - ``max_pages``: more pages are a failure, never a sum over some of them.
+- ``rows``, ``total_rows``, ``row_id``: how the pages prove that each row came, and came once.
 - ``describe(code)``: a sentence, "" for a single page; ``code`` formats what is quoted.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
@@ -33,12 +34,16 @@ MaxPages: TypeAlias = Annotated[
     int, Meta(ge=1, le=100_000, description="More pages than this are a failure.")
 ]
 _DEFAULT_PAGES = 100
+_NEEDS_SIZE = '"{}" needs "size". Write the rows of a full page.'
 
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     next_in_headers: ClassVar[bool] = False
     ends_on_absent_page: ClassVar[bool] = False
     max_pages: int = 1
+    rows: Selector | None = None
+    total_rows: Selector | None = None
+    row_id: Selector | None = None
 
 
 class NoPaging(_Kind, frozen=True, kw_only=True):
@@ -49,16 +54,61 @@ class NoPaging(_Kind, frozen=True, kw_only=True):
         return ""
 
 
-class NextUrlText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="next_url"):
+class _PagesText(Strict, kw_only=True, frozen=True):
+    """What all kinds of paging take: how many rows there are, and what tells one from another."""
+
+    rows: Annotated[PathStr | UnsetType, Meta(description="The rows of a page.")] = UNSET
+    total_rows: Annotated[
+        PathStr | UnsetType,
+        Meta(description="How many rows all pages have: more, fewer or another count fail."),
+    ] = UNSET
+    row_id: Annotated[
+        PathStr | UnsetType,
+        Meta(description="In a row: what no other row has. The same one twice is a failure."),
+    ] = UNSET
+    max_pages: MaxPages = _DEFAULT_PAGES
+
+    def compile_proof(self, place: ErrorLocation) -> "_Proof":
+        """Compile the keys that all kinds have."""
+        for name in ("total_rows", "row_id"):
+            if getattr(self, name) is not UNSET and self.rows is UNSET:
+                (place / name).key_error(f'"{name}" needs "rows". Write where the rows stand.')
+        return {
+            "rows": parsers.parse_optional_path(place / "rows", self.rows),
+            "total_rows": parsers.parse_optional_path(place / "total_rows", self.total_rows),
+            "row_id": parsers.parse_optional_path(place / "row_id", self.row_id),
+            "max_pages": self.max_pages,
+        }
+
+
+class _Proof(TypedDict):
+    """The fields of `_PagesText`, compiled."""
+
+    rows: Selector | None
+    total_rows: Selector | None
+    row_id: Selector | None
+    max_pages: int
+
+
+class NextUrlText(_PagesText, kw_only=True, frozen=True, tag_field="kind", tag="next_url"):
     """The next page's address stands in the answer."""
 
     next: Annotated[PathOrPaths, Meta(description="Where the next page's address stands.")]
-    max_pages: MaxPages = _DEFAULT_PAGES
+    always: Annotated[
+        bool,
+        Meta(description="The last page has the key, too, with null: without it, it is no page."),
+    ] = False
 
     def compile(self, place: ErrorLocation) -> "NextUrl":
         """Return the compiled form."""
+        if self.always and not all(
+            path.plain for path in parsers.parse_paths(place / "next", self.next)
+        ):
+            (place / "always").error("Write plain keys with dots between at next.")
         return NextUrl(
-            next=parsers.parse_paths(place / "next", self.next), max_pages=self.max_pages
+            next=parsers.parse_paths(place / "next", self.next),
+            always=self.always,
+            **self.compile_proof(place),
         )
 
 
@@ -66,6 +116,7 @@ class NextUrl(_Kind, frozen=True, kw_only=True):
     """The next page's address stands in the body: absolute, relative, or a HAL link."""
 
     next: tuple[Selector, ...]
+    always: bool = False
 
     def describe(self, code: CodeFormat = str) -> str:
         """Name the places of the address."""
@@ -75,7 +126,7 @@ class NextUrl(_Kind, frozen=True, kw_only=True):
         )
 
 
-class CursorText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="cursor"):
+class CursorText(_PagesText, kw_only=True, frozen=True, tag_field="kind", tag="cursor"):
     """A cursor from the answer goes into the next request."""
 
     cursor: Annotated[
@@ -87,7 +138,6 @@ class CursorText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="curso
         PathStr | UnsetType, Meta(description="An empty list here ends the paging.")
     ] = UNSET
     body: Annotated[bool, Meta(description="The cursor goes into the body, not the query.")] = False
-    max_pages: MaxPages = _DEFAULT_PAGES
 
     def compile(self, place: ErrorLocation) -> "Cursor":
         """Return the compiled form."""
@@ -95,9 +145,8 @@ class CursorText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="curso
             cursor=parsers.parse_paths(place / "cursor", self.cursor),
             param=self.param,
             more=parsers.parse_optional_path(place / "more", self.more),
-            rows=parsers.parse_optional_path(place / "rows", self.rows),
             body=self.body,
-            max_pages=self.max_pages,
+            **self.compile_proof(place),
         )
 
 
@@ -111,7 +160,6 @@ class Cursor(_Kind, frozen=True, kw_only=True):
     cursor: tuple[Selector, ...]
     param: str
     more: Selector | None = None
-    rows: Selector | None = None
     body: bool = False
 
     def describe(self, code: CodeFormat = str) -> str:
@@ -122,7 +170,7 @@ class Cursor(_Kind, frozen=True, kw_only=True):
         )
 
 
-class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="page_number"):
+class PageNumberText(_PagesText, kw_only=True, frozen=True, tag_field="kind", tag="page_number"):
     """Pages are numbered."""
 
     param: Annotated[str, Meta(description="The argument that takes the number.")]
@@ -132,20 +180,21 @@ class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="p
     ] = UNSET
     size: Annotated[PositiveInt | UnsetType, Meta(description="Rows of a full page.")] = UNSET
     rows: Annotated[
-        PathStr | UnsetType, Meta(description="The rows: fewer than `size` are the last page.")
+        PathStr | UnsetType,
+        Meta(description="The rows of a page. Where nothing else tells the end, none are the end."),
     ] = UNSET
+    short_page_ends: Annotated[
+        bool,
+        Meta(description="A page with fewer than `size` rows is the last: the vendor says so."),
+    ] = False
     next_page: Annotated[
         PathStr | UnsetType, Meta(description="The next page's number; null ends the paging.")
     ] = UNSET
     total_pages: Annotated[PathStr | UnsetType, Meta(description="How many pages there are.")] = (
         UNSET
     )
-    total_rows: Annotated[
-        PathStr | UnsetType, Meta(description="How many rows there are; needs `size`.")
-    ] = UNSET
     more: Annotated[PathStr | UnsetType, Meta(description="False here ends the paging.")] = UNSET
     body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
-    max_pages: MaxPages = _DEFAULT_PAGES
 
     def compile(self, place: ErrorLocation) -> "PageNumber":
         """Return the compiled form. Something has to tell the last page."""
@@ -155,21 +204,22 @@ class PageNumberText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="p
                 "Nothing tells the last page. Write one of rows, next_page, total_pages, "
                 "total_rows, more."
             )
-        for name in ("size_param", "total_rows"):
-            if getattr(self, name) is not UNSET and self.size is UNSET:
-                (place / name).key_error(f'"{name}" needs "size". Write the rows of a full page.')
+        if self.size is UNSET:
+            if self.size_param is not UNSET:
+                (place / "size_param").key_error(_NEEDS_SIZE.format("size_param"))
+            if self.short_page_ends:
+                (place / "short_page_ends").key_error(_NEEDS_SIZE.format("short_page_ends"))
         return PageNumber(
             param=self.param,
             start=self.start,
             size_param=self.size_param or None,
             size=self.size or None,
-            rows=parsers.parse_optional_path(place / "rows", self.rows),
+            short_page_ends=self.short_page_ends,
             next_page=parsers.parse_optional_path(place / "next_page", self.next_page),
             total_pages=parsers.parse_optional_path(place / "total_pages", self.total_pages),
-            total_rows=parsers.parse_optional_path(place / "total_rows", self.total_rows),
             more=parsers.parse_optional_path(place / "more", self.more),
             body=self.body,
-            max_pages=self.max_pages,
+            **self.compile_proof(place),
         )
 
 
@@ -177,8 +227,9 @@ class PageNumber(_Kind, frozen=True, kw_only=True):
     """Pages are numbered from ``start``.
 
     The end is told by whichever of these is set: ``next_page`` (null or absent), ``total_pages``,
-    ``total_rows`` (with ``size``), ``more`` (false), and else by a page with fewer than ``size``
-    rows, or none at all. ``body`` puts the numbers into the JSON or form body.
+    ``total_rows``, ``more`` (false), and else by a page without rows: a vendor may give fewer than
+    it is asked for. With ``short_page_ends`` a page of fewer than ``size`` rows is the last.
+    ``body`` puts the numbers into the JSON or form body.
     """
 
     ends_on_absent_page: ClassVar[bool] = True
@@ -186,10 +237,9 @@ class PageNumber(_Kind, frozen=True, kw_only=True):
     start: int = 1
     size_param: str | None = None
     size: int | None = None
-    rows: Selector | None = None
+    short_page_ends: bool = False
     next_page: Selector | None = None
     total_pages: Selector | None = None
-    total_rows: Selector | None = None
     more: Selector | None = None
     body: bool = False
 
@@ -198,7 +248,7 @@ class PageNumber(_Kind, frozen=True, kw_only=True):
         return f"Pages are counted in {code(self.param)}; at most {self.max_pages} pages."
 
 
-class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offset"):
+class OffsetText(_PagesText, kw_only=True, frozen=True, tag_field="kind", tag="offset"):
     """Rows are skipped."""
 
     param: Annotated[str, Meta(description="The argument that says how many rows to skip.")]
@@ -206,11 +256,16 @@ class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offse
         str | UnsetType, Meta(description="The argument that asks for `limit` rows.")
     ] = UNSET
     limit: Annotated[PositiveInt, Meta(description="Rows of a full page.")]
-    rows: Annotated[PathStr, Meta(description="The rows: fewer than `limit` are the last page.")]
-    total_rows: Annotated[PathStr | UnsetType, Meta(description="How many rows there are.")] = UNSET
+    rows: Annotated[
+        PathStr,
+        Meta(description="The rows of a page. Where nothing else tells the end, none are the end."),
+    ]
+    short_page_ends: Annotated[
+        bool,
+        Meta(description="A page with fewer than `limit` rows is the last: the vendor says so."),
+    ] = False
     more: Annotated[PathStr | UnsetType, Meta(description="False here ends the paging.")] = UNSET
     body: Annotated[bool, Meta(description="The numbers go into the body, not the query.")] = False
-    max_pages: MaxPages = _DEFAULT_PAGES
 
     def compile(self, place: ErrorLocation) -> "Offset":
         """Return the compiled form."""
@@ -218,11 +273,10 @@ class OffsetText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="offse
             param=self.param,
             limit_param=self.limit_param or None,
             limit=self.limit,
-            rows=parsers.parse_path(place / "rows", self.rows),
-            total_rows=parsers.parse_optional_path(place / "total_rows", self.total_rows),
+            short_page_ends=self.short_page_ends,
             more=parsers.parse_optional_path(place / "more", self.more),
             body=self.body,
-            max_pages=self.max_pages,
+            **self.compile_proof(place),
         )
 
 
@@ -236,8 +290,7 @@ class Offset(_Kind, frozen=True, kw_only=True):
     param: str
     limit_param: str | None = None
     limit: int
-    rows: Selector
-    total_rows: Selector | None = None
+    short_page_ends: bool = False
     more: Selector | None = None
     body: bool = False
 
@@ -249,7 +302,7 @@ class Offset(_Kind, frozen=True, kw_only=True):
         )
 
 
-class LinkHeaderText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="link_header"):
+class LinkHeaderText(_PagesText, kw_only=True, frozen=True, tag_field="kind", tag="link_header"):
     """The next page's address stands in the Link header (RFC 8288)."""
 
     rel: Annotated[str, Meta(description="The relation to follow.")] = "next"
@@ -257,11 +310,10 @@ class LinkHeaderText(Strict, kw_only=True, frozen=True, tag_field="kind", tag="l
         dict[str, str],
         Meta(description='Attributes of the link that end the paging: {results: "false"}.'),
     ] = field(default_factory=dict)
-    max_pages: MaxPages = _DEFAULT_PAGES
 
-    def compile(self, _place: ErrorLocation) -> "LinkHeader":
+    def compile(self, place: ErrorLocation) -> "LinkHeader":
         """Return the compiled form."""
-        return LinkHeader(rel=self.rel, unless=self.unless, max_pages=self.max_pages)
+        return LinkHeader(rel=self.rel, unless=self.unless, **self.compile_proof(place))
 
 
 class LinkHeader(_Kind, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The vendor's limit on its own API: who shares it, how fast it is, which headers tell it.
 
-A definition declares what the vendor documents; headers of answers are believed over it.
+A definition declares what the vendor documents; headers of answers are believed over it. Headers of
+other families than the declared ones count where their limit is used up.
 ``fetch.ratelimit`` reads the headers, ``schedule.budget`` keeps to the limit.
 """
 
@@ -93,9 +94,10 @@ class ThrottlingText(Strict, kw_only=True, frozen=True):
     max_wait: Annotated[
         DurationStr | UnsetType, Meta(description="The longest wait that an answer may ask for.")
     ] = UNSET
-    headers: Annotated[LimitHeadersText, Meta(description="The headers that tell the limit.")] = (
-        field(default_factory=LimitHeadersText)
-    )
+    headers: Annotated[
+        LimitHeadersText,
+        Meta(description="The headers that tell the limit; others count where they are used up."),
+    ] = field(default_factory=LimitHeadersText)
 
 
 class RateLimitRules(msgspec.Struct, frozen=True, kw_only=True):

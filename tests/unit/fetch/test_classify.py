@@ -254,6 +254,22 @@ def test_a_reset_is_no_wait_for_a_failure_that_is_no_throttling() -> None:
     assert failed(an_answer(b"", status=429, headers=EXHAUSTED)).wait == 1800
 
 
+def test_a_wait_that_stands_in_the_body_of_a_refusal_counts() -> None:
+    body = {"error": {"message": "Please try again in 20s."}}
+    assert failed(an_answer(body, status=429)).wait == 20
+    assert failed(an_answer(b"Retry after 5 seconds\n", status=429)).wait == 5
+    assert failed(an_answer(body, status=429, headers={"retry-after": "60"})).wait == 60
+    assert failed(an_answer(body, status=429, headers={"retry-after": "10"})).wait == 20
+    assert failed(an_answer(body, status=429, headers=EXHAUSTED)).wait == 1800
+    assert failed(an_answer(body, status=500)).wait is None
+    assert failed(an_answer(body, status=403)).wait is None
+    throttles = ResponseRules(throttled=(rule(403, body="error"),))
+    assert failed(an_answer(body, status=403), throttles).wait == 20
+    shown = {"date": "Sun, 15 Nov 2026 13:00:00 GMT"}  # the vendor's clock, an hour ahead of ours
+    until = {"message": "Retry after 2026-11-15T13:00:30Z"}
+    assert failed(an_answer(until, status=429, headers=shown)).wait == 30
+
+
 def test_a_retry_after_of_a_good_answer_is_no_failure() -> None:
     headers = {"retry-after": "2026-11-15 12:10:00 UTC"}
     assert isinstance(judged(an_answer({}, headers=headers)), Page)

@@ -244,14 +244,17 @@ def test_pages_are_numbered_and_sized_from_the_first() -> None:
     assert first(pages(start=0)).query == (("page", "0"), ("per_page", "2"))
 
 
-def test_a_short_page_is_the_last() -> None:
+def test_a_short_page_is_not_the_last_unless_the_definition_says_so() -> None:
     paging = pages(rows=path("rows"))
-    full = {"rows": [1, 2]}
+    full, short = {"rows": [1, 2]}, {"rows": [1]}
     found = following(paging, full)
     assert found.query == (("page", "2"), ("per_page", "2"))
-    assert step(paging, full, {"rows": [1]}) is None
-    assert step(paging, full, {"rows": []}) is None
+    assert following(paging, full, short).query[0] == ("page", "3")
+    assert step(paging, full, short, {"rows": []}) is None
     assert step(paging, full, {}) is None
+    told = pages(rows=path("rows"), short_page_ends=True)
+    assert following(told, full).query[0] == ("page", "2")
+    assert step(told, full, short) is None
 
 
 def test_without_a_size_an_empty_page_is_the_last() -> None:
@@ -331,7 +334,8 @@ def test_offsets_count_the_rows_that_came() -> None:
     assert first(offset()).query == (("offset", "0"), ("limit", "2"))
     found = following(offset(), {"rows": [1, 2]})
     assert found.query == (("offset", "2"), ("limit", "2"))
-    assert step(offset(), {"rows": [1, 2]}, {"rows": [1]}) is None
+    assert following(offset(), {"rows": [1, 2]}, {"rows": [1]}).query[0] == ("offset", "3")
+    assert step(offset(short_page_ends=True), {"rows": [1, 2]}, {"rows": [1]}) is None
     assert step(offset(), {"rows": [1, 2]}, {"rows": []}) is None
 
 
@@ -340,7 +344,7 @@ def test_a_total_of_rows_decides_over_a_short_page() -> None:
     found = following(paging, {"rows": [1], "total": 2})
     assert found.query[0] == ("offset", "1")
     assert step(paging, *[{"rows": [1], "total": 2}] * 2) is None
-    assert step(paging, {"rows": [1, 2], "total": 1}) is None
+    assert "2 rows came, more than the 1" in refused(paging, {"rows": [1, 2], "total": 1})
 
 
 def test_a_flag_decides_over_a_short_page() -> None:
@@ -398,8 +402,110 @@ def test_a_total_that_shrinks_between_pages_is_no_smaller_sum(paging: Paging) ->
         step(paging, {"total": 4, "rows": [1, 2]}, {"total": 3, "rows": [4]})
 
 
-def test_a_total_that_grows_between_pages_brings_further_pages() -> None:
+def test_a_total_that_grows_between_pages_is_no_sum() -> None:
     paging = pages(total_rows=path("total"), rows=path("rows"))
     documents = [{"total": 3, "rows": [1, 2]}, {"total": 5, "rows": [3, 4]}]
-    assert step(paging, *documents) is not None
-    assert step(paging, *documents, {"total": 5, "rows": [5]}) is None
+    assert "was 3 on the page before and is 5" in refused(paging, *documents)
+
+
+# ---------------------------------------------------------------------------- proof of every row
+
+PROOF: dict[str, Any] = {"rows": path("rows"), "total_rows": path("total"), "row_id": path("id")}
+KINDS: dict[str, Paging] = {
+    "next_url": NextUrl(next=paths("next"), max_pages=5, **PROOF),
+    "link_header": LinkHeader(max_pages=5, **PROOF),
+    "cursor": Cursor(cursor=paths("cursor"), param="after", max_pages=5, **PROOF),
+    "page_number": PageNumber(param="page", max_pages=5, **PROOF),
+    "named page": PageNumber(param="page", next_page=path("number"), max_pages=5, **PROOF),
+    "counted page": PageNumber(param="page", total_pages=path("pages"), max_pages=5, **PROOF),
+    "offset": Offset(param="skip", limit=2, max_pages=5, **PROOF),
+}
+
+
+def turned(paging: Paging, *lists: tuple[int, list[int]]) -> PageRequest | None:
+    """Answer with pages of a total and the ids of rows; the last one leads no further."""
+    pager = Pager(paging)
+    for number, (total, ids) in enumerate(lists, start=1):
+        assert pager.wanted is not None
+        is_last = number == len(lists)
+        document = {
+            "total": total,
+            "rows": [{"id": one} for one in ids],
+            "next": None if is_last else f"?page={number + 1}",
+            "cursor": None if is_last else f"c{number}",
+            "number": None if is_last else number + 1,
+            "pages": len(lists),
+        }
+        link = {} if is_last else {"link": f'<?page={number + 1}>; rel="next"'}
+        pager.advance(an_answer(url=pager.wanted.url or HERE, headers=link), document)
+    return pager.wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_as_many_as_counted_are_the_whole(kind: str) -> None:
+    assert turned(KINDS[kind], (3, [1, 2]), (3, [3])) is None
+    assert turned(KINDS[kind], (0, [])) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ([(8, [1, 2]), (8, [])], "6 rows are missing"),
+        ([(3, [1, 2]), (3, [3, 4])], "4 rows came, more than the 3"),
+        ([(6, [1, 2]), (5, [4, 5])], "was 6 on the page before and is 5"),
+        ([(4, [1, 2]), (5, [3, 4])], "was 4 on the page before and is 5"),
+        ([(4, [1, 2]), (4, [2, 3])], 'the row with 2 at "id" came before'),
+        ([(2, [1, 1])], 'the row with 1 at "id" came before'),
+    ],
+)
+def test_rows_that_are_not_as_counted_are_no_sum(
+    kind: str, lists: list[tuple[int, list[int]]], words: str
+) -> None:
+    with pytest.raises(PagingError, match=words):
+        turned(KINDS[kind], *lists)
+
+
+@pytest.mark.parametrize("kind", ["next_url", "link_header", "cursor", "named page"])
+def test_an_end_before_the_counted_rows_is_no_end(kind: str) -> None:
+    with pytest.raises(PagingError, match="27 rows are missing"):
+        turned(KINDS[kind], (30, [1, 2, 3]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_count_that_is_never_told_proves_nothing(kind: str) -> None:
+    page, empty = {"rows": [{"id": 1}], "pages": 1}, {"rows": [], "pages": 1}
+    documents = [page, empty] if kind in ("page_number", "offset") else [page]
+    assert 'nothing is at "total"' in refused(KINDS[kind], *documents)
+
+
+@pytest.mark.parametrize("size", [100, 500])
+def test_a_count_that_is_of_the_page_alone_is_no_end(size: int) -> None:
+    paging = PageNumber(
+        param="page",
+        size_param="size",
+        size=size,
+        rows=path("rows"),
+        total_rows=path("count"),
+        max_pages=5,
+    )
+    page = {"count": 100, "rows": [1] * 100}
+    assert following(paging, page).number == 2
+    assert "not the count of all pages" in refused(paging, page, page)
+    assert step(paging, page, {"count": 100, "rows": []}) is None
+
+
+def test_rows_without_an_identity_are_not_compared() -> None:
+    paging = NextUrl(next=paths("next"), rows=path("rows"), row_id=path("[a, b]"), max_pages=5)
+    same = {"a": 1, "b": None}
+    assert step(paging, {"rows": [same, same]}) is None
+    twice = {"a": 1, "b": 2}
+    assert "came before" in refused(paging, {"rows": [twice, same, twice]})
+
+
+def test_an_address_that_is_always_there_is_missed() -> None:
+    paging = NextUrl(next=paths("links.next"), always=True, max_pages=5)
+    assert step(paging, {"links": {"next": None}}) is None
+    documents: list[object] = [{}, {"links": None}, {"links": {}}, []]
+    for document in documents:
+        assert '"links.next" is not there' in refused(paging, document)

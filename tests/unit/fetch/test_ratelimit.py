@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.fetch.http import Lines
-from exporter.fetch.ratelimit import read_rate_limit
+from exporter.fetch.ratelimit import read_body_wait, read_rate_limit
 from exporter.model.definition.ratelimit import RateLimitRules, ResetKind
 from exporter.model.reading import RateLimit
 from tests.support.vendor import NOW
@@ -118,10 +118,31 @@ def test_of_repeated_lines_the_longest_wait_counts() -> None:
     assert wait_of(headers, NOW, USUAL) == 40
 
 
-def test_milliseconds_are_exacter_than_seconds() -> None:
-    assert wait_of(lines(retry_after="12", retry_after_ms="11850"), NOW, USUAL) == 11.85
-    assert wait_of(lines(retry_after="12", retry_after_ms="0"), NOW, USUAL) == 0
-    assert wait_of(lines(retry_after="12", retry_after_ms="soon"), NOW, USUAL) == 12
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "12", "retry-after-ms": "11850"}, 12),
+        ({"retry-after": "12", "retry-after-ms": "12850"}, 12.85),
+        ({"retry-after": "12", "retry-after-ms": "0"}, 12),
+        ({"retry-after": "12", "retry-after-ms": "soon"}, 12),
+        ({"retry-after-ms": "11850"}, 11.85),
+        ({"retry-after-ms": "500, 1500"}, 1.5),
+        ({"x-ms-retry-after-ms": "2500"}, 2.5),
+        ({"x-vendor-retry-after": "40", "retry-after": "20"}, 40),
+        ({"retry-after": "Sun, 15 Nov 2026 12:01:30 GMT", "retry-after-ms": "20000"}, 90),
+        ({"retry-after": "20, Sun, 15 Nov 2026 12:01:30 GMT, 40"}, 90),
+        ({"retry-after": "30 seconds"}, 30),
+        ({"retry-after": "1 minute, 30 seconds"}, 90),
+        ({"retry-after": "20", "x-ms-ratelimit-a.b-qpu-retry-after": "55"}, 55),
+        ({"retry-after": "55", "x-ms-ratelimit-a.b-qpu-retry-after": "20"}, 55),
+        ({"x-retry-count": "3"}, None),
+    ],
+)
+def test_the_longest_form_of_retry_after_counts(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    for order in (headers, dict(reversed(headers.items()))):
+        assert wait_of(lines(order), NOW, USUAL) == seconds
 
 
 def test_retry_after_wins_over_a_reset() -> None:
@@ -191,12 +212,205 @@ def test_declared_names_stand_for_the_usual_ones() -> None:
         x_organization_rate_limit_remaining="12",
         x_organization_rate_limit_reset=str(int(NOW) + 34),
         x_instant_test_rate_limit_remaining="0",
-        x_ratelimit_limit="1",
-        x_ratelimit_remaining="0",
+        x_ratelimit_limit="100",
+        x_ratelimit_remaining="1",
         x_ratelimit_reset="5000",
     )
     expected = RateLimit(limit=240, remaining=12, reset_at=NOW + 34)
     assert rate_limit_of(headers, NOW, THOUSANDEYES) == expected
+    assert wait_of(headers, NOW, THOUSANDEYES) is None
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "55"},
+        {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "55s"},
+        {"x-other-rate-limit-remaining": "0", "x-other-rate-limit-reset": str(int(NOW) + 55)},
+        {"ratelimit": '"daily";r=0;t=55'},
+        {"x-rate-limit": "remaining=0;reset=55"},
+        {"x-ratelimit-remaining": "minute=0,hour=9", "x-ratelimit-reset": "minute=55,hour=900"},
+    ],
+)
+@pytest.mark.parametrize("left", ["0", "12"])
+def test_a_used_up_limit_counts_though_the_definition_declares_another(
+    others: dict[str, str], left: str
+) -> None:
+    headers = lines(
+        others,
+        x_organization_rate_limit_limit="240",
+        x_organization_rate_limit_remaining=left,
+        x_organization_rate_limit_reset=str(int(NOW) + 22),
+    )
+    assert wait_of(headers, NOW, THOUSANDEYES) == 55
+    told = rate_limit_of(headers, NOW, THOUSANDEYES)
+    assert told is not None
+    assert (told.remaining, told.reset_at) == (0, NOW + 55)
+
+
+def test_a_header_for_which_the_definition_names_another_is_not_read() -> None:
+    rules = RateLimitRules(reset_headers=("x-ratelimit-reset-after",))
+    headers = lines(
+        x_ratelimit_remaining="0", x_ratelimit_reset_after="5", x_ratelimit_reset="3000"
+    )
+    assert wait_of(headers, NOW, rules) == 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds", "rate"),
+    [
+        (
+            {"x-ms-ratelimit-a.b-qpu-remaining": "QueriesPerHour:597,QueriesPerMin:9"},
+            None,
+            RateLimit(remaining=9, reset_at=NOW + 60),
+        ),
+        (
+            {"x-ms-ratelimit-a.b-qpu-remaining": "QueriesPerHour:597,QueriesPer10Sec:0"},
+            10,
+            RateLimit(remaining=0, reset_at=NOW + 10),
+        ),
+        (
+            {"x-ms-ratelimit-a.b-entity-remaining": "DefaultQuota:0"},
+            None,
+            RateLimit(remaining=0),
+        ),
+        (
+            {
+                "x-ms-ratelimit-a.b-qpu-remaining": "QueriesPerHour:0,QueriesPerMin:57",
+                "x-ms-ratelimit-a.b-qpu-retry-after": "17",
+            },
+            17,
+            RateLimit(remaining=0, reset_at=NOW + 17),
+        ),
+        (
+            {
+                "x-ms-ratelimit-remaining-resource": "A.B/Get3Min;107,A.B/Get30Min;0",
+                "x-ms-ratelimit-reset-resource": "A.B/Get3Min;20,A.B/Get30Min;900",
+            },
+            900,
+            RateLimit(remaining=0, reset_at=NOW + 900),
+        ),
+        (  # Brave's
+            {
+                "x-ratelimit-limit": "1, 15000",
+                "x-ratelimit-remaining": "0, 14523",
+                "x-ratelimit-reset": "1, 1419704",
+            },
+            1,
+            RateLimit(limit=1, remaining=0, reset_at=NOW + 1),
+        ),
+        (
+            {"x-ratelimit-remaining": "5, 0", "x-ratelimit-reset": "1, 3600"},
+            3600,
+            RateLimit(remaining=0, reset_at=NOW + 3600),
+        ),
+        (
+            {"x-ratelimit-remaining": "5, 0", "x-ratelimit-reset": "60"},
+            60,
+            RateLimit(remaining=0, reset_at=NOW + 60),
+        ),
+        (
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "requests=22, tokens=1m5s"},
+            65,
+            RateLimit(remaining=0, reset_at=NOW + 65),
+        ),
+        (
+            {
+                "x-ratelimit-limit": "10;w=60, 100;w=3600",
+                "x-ratelimit-remaining": "9;w=60, 0;w=3600",
+                "x-ratelimit-reset": "30;w=60, 1800;w=3600",
+            },
+            1800,
+            RateLimit(limit=100, remaining=0, reset_at=NOW + 1800),
+        ),
+        (
+            {"x-rate-limit": "limit=10;remaining=0;reset=9"},
+            9,
+            RateLimit(limit=10, remaining=0, reset_at=NOW + 9),
+        ),
+        (
+            {"x-ratelimit": "minute;limit=10;remaining=0;reset=9, day;remaining=0;reset=700"},
+            700,
+            RateLimit(remaining=0, reset_at=NOW + 700),
+        ),
+        (
+            {"x-rate-limit": "limit=10, remaining=3, reset=9, limit=99, remaining=0, reset=70"},
+            70,
+            RateLimit(limit=99, remaining=0, reset_at=NOW + 70),
+        ),
+        (
+            {"x-rate-limit": "minuteRemaining=0;minuteReset=22;hourRemaining=0;hourReset=55"},
+            55,
+            RateLimit(remaining=0, reset_at=NOW + 55),
+        ),
+        ({"x-ratelimit-limit": "10, 10;w=1, 50;w=60"}, None, RateLimit(limit=10)),
+        (
+            {"x-ratelimit-limit": "10;w=60", "x-ratelimit-remaining": "7"},
+            None,
+            RateLimit(limit=10, remaining=7),
+        ),
+    ],
+)
+def test_a_header_may_hold_several_windows(
+    headers: dict[str, str], seconds: float | None, rate: RateLimit
+) -> None:
+    assert wait_of(lines(headers), NOW, USUAL) == seconds
+    assert rate_limit_of(lines(headers), NOW, USUAL) == rate
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"error": {"message": "Rate limit reached. Please try again in 20s. Visit us."}}, 20),
+        ({"error": {"message": "Please try again in 6m0.5s."}}, 360.5),
+        ({"error": {"message": "Please retry after 5 seconds"}}, 5),
+        ({"message": "Please retry your request in 250 ms"}, 0.25),
+        ({"message": "Slow down (Retry-After: 5 seconds)"}, 5),
+        ({"detail": "Request was throttled. Expected available in 24 seconds."}, 24),
+        ({"detail": "Wait for 1 minute and 30 seconds before the next request."}, 90),
+        ({"detail": "try again in 1 hour, 2 minutes"}, 3720),
+        ({"detail": "Try again in an hour"}, 3600),
+        ({"detail": "Limit resets in 2 days"}, 172_800),
+        ({"detail": "Retry after 2026-11-15T12:00:30Z."}, 30),
+        ({"detail": "The quota resets at 2026-11-15T12:00:30+00:00"}, 30),
+        ({"detail": "Retry after 2026-11-15 11:00:30 UTC"}, 0),
+        ({"error": {"details": [{"@type": "RetryInfo", "retryDelay": "34s"}]}}, 34),
+        ({"error": {"details": [{"retryDelay": {"seconds": "34", "nanos": 0}}]}}, 34),
+        ({"retry_after": 64.57, "global": False}, 64.57),
+        ({"retry_after": "30"}, 30),
+        ({"retry_after_ms": 1500}, 1.5),
+        ({"retryAfterSeconds": 9}, 9),
+        ({"parameters": {"retry_after": 7}}, 7),
+        ([{"errors": ["Try again in 3 seconds", "Try again in 8 seconds"]}], 8),
+        ("Please retry in 12 seconds", 12),
+        ({"message": "Try again in a few minutes"}, None),
+        ({"message": "At most 60 requests per 10 seconds. You retry 3 times."}, None),
+        ({"message": "The limit was reset 5 minutes ago"}, None),
+        ({"message": "try again in 20"}, None),
+        ({"message": "try again in 20 months"}, None),
+        ({"retry_after": True}, None),
+        ({"retry_after": -5}, None),
+        ({"retry_after": None}, None),
+        ({"retry_after": 10**30}, None),
+        ({"retries": 5, "window_seconds": 60}, None),
+    ],
+)
+def test_a_wait_in_the_body_is_read_where_it_cannot_mean_anything_else(
+    body: object, seconds: float | None
+) -> None:
+    assert read_body_wait(body, "", NOW) == seconds
+
+
+def test_a_body_that_is_no_json_is_read_at_its_beginning() -> None:
+    assert read_body_wait(None, "<p>Please wait 30 seconds.</p>", NOW) == 30
+    assert read_body_wait(None, "x" * 100_000 + " wait 30 seconds", NOW) is None
+
+
+def test_a_body_of_any_size_is_read_to_a_bound() -> None:
+    deep: object = {"retry_after": 5}
+    for _ in range(5000):
+        deep = [deep, "try again in " * 500]
+    assert read_body_wait(deep, "", NOW) is None
 
 
 def test_names_without_the_word_can_be_declared() -> None:

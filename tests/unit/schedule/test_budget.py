@@ -340,6 +340,19 @@ def test_a_reset_that_moves_further_than_jitter_is_a_new_window() -> None:
     assert (budget.window.remaining, budget.window.reset) == (99.0, 606.0)
 
 
+def test_a_used_up_limit_stands_against_an_answer_on_its_way() -> None:
+    used_up = window(0.0, reset=55.0)
+    assert used_up.window is not None
+    rate = RateLimit(remaining=99.0, reset_at=EPOCH + 22.0)
+    seen = used_up.window.seen_at
+    end = PollEnd(now=seen + 2.0, wall=EPOCH + seen + 2.0, started=seen - 1.0, chance=0.0)
+    assert budget_module.observe(used_up.window, rate, end) is used_up.window
+    later = PollEnd(now=seen + 2.0, wall=EPOCH + seen + 2.0, started=seen + 1.0, chance=0.0)
+    replaced = budget_module.observe(used_up.window, rate, later)
+    assert replaced is not None
+    assert replaced.remaining == 99.0
+
+
 def test_after_the_reset_every_answer_is_of_a_new_window() -> None:
     budget = observe(window(0.0, reset=2.0), 99.0, 6.0, 4.0)
     assert budget.window is not None

@@ -9,8 +9,9 @@ Pure: `client` asks the vendor, the replay of ``providers test`` reads the answe
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import assert_never
+from urllib.parse import parse_qsl
 
 from exporter.fetch.decode import FindError, find
 from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
@@ -18,6 +19,7 @@ from exporter.fetch.request import FIRST_PAGE, PageRequest
 from exporter.kernel.jmes import Selector
 from exporter.kernel.secrets import clip, redact_url
 from exporter.model.definition.paging import (
+    Completeness,
     Cursor,
     LinkHeader,
     NextUrl,
@@ -40,12 +42,14 @@ class PagingError(ValueError):
 class Pager:
     """The pages of one request, in order: ask for `wanted`, hand the answer to `advance`, repeat.
 
-    ``wanted`` is None after the last page. ``kept`` are the segments of the request's path that
+    ``wanted`` is None after the last page. ``continues`` is the sign of further pages that an
+    answer without paging gives, "" for none. ``kept`` are the segments of the request's path that
     name the account (`http.safe_url`).
     """
 
     def __init__(self, paging: Paging, kept: tuple[str, ...] = ()) -> None:
         self.wanted: PageRequest | None = FIRST_PAGE
+        self.continues = ""
         self._paging = paging
         self._kept = kept
         self._asked: set[str] = set()  # addresses or cursors
@@ -96,6 +100,7 @@ class Pager:
         match paging:
             case NoPaging():
                 following = None
+                self.continues = _sign_of_more(paging, response, document)
             case NextUrl():
                 following = self._linked(at, response.url, self._next_link(paging, document))
             case LinkHeader():
@@ -332,6 +337,139 @@ class Pager:
             )
         self._totals[path.text] = total
         return total
+
+
+_LIMITS = frozenset(
+    {
+        "limit",
+        "perpage",
+        "pagesize",
+        "pagelimit",
+        "size",
+        "maxresults",
+        "maxitems",
+        "resultsperpage",
+        "top",
+        "first",
+        "take",
+        "numresults",
+    }
+)
+"""Arguments that ask for a number of rows, without signs and in lower case."""
+_NEXT = frozenset(
+    {
+        "next",
+        "nextpage",
+        "nextlink",
+        "nexturl",
+        "nexturi",
+        "nextcursor",
+        "nextpagetoken",
+        "nexttoken",
+        "nextpageuri",
+        "nextpageurl",
+        "nextrecordid",
+        "nextoffset",
+        "nextmarker",
+        "odatanextlink",
+        "continuationtoken",
+    }
+)
+_MORE = frozenset(
+    {"hasmore", "hasnext", "hasnextpage", "hasmoreitems", "moreresults", "istruncated"}
+)
+_WRAPPERS = frozenset(
+    {
+        "meta",
+        "metadata",
+        "pagination",
+        "paging",
+        "page",
+        "pageinfo",
+        "pages",
+        "links",
+        "cursor",
+        "cursors",
+        "data",
+        "result",
+        "responsemetadata",
+    }
+)
+_PARTIAL = 206  # Partial Content
+_DATE = re.compile(r"\d{4}-\d{2}(-\d{2}|$)")
+
+
+def _sign_of_more(paging: NoPaging, response: HttpResponse, document: object) -> str:
+    """Return what shows that the one answer is not the whole, "" for nothing.
+
+    Raises PagingError where the definition requires the whole, and for a list that is exactly as
+    long as it was asked to be: nothing tells it from one that was cut there.
+    """
+    if paging.complete is Completeness.OPTIONAL:
+        return ""
+    lists = list(_lists(document))
+    for name, value in parse_qsl(response.url.partition("?")[2].partition("#")[0]):
+        if _plain(name) in _LIMITS and re.fullmatch(r"[1-9][0-9]{0,8}", value) and value != "1":
+            place = next((place for place, size in lists if size == int(value)), None)
+            if place is not None:
+                raise PagingError(
+                    f"{place} has {value} rows, as many as {name}={value} asks for: it may be cut"
+                    " there. Ask for more, write the paging, or complete: optional where the first"
+                    " rows are what is wanted"
+                )
+    sign = _header_sign(response) or next(_signs(document, 3, ""), "")
+    if sign and paging.complete is Completeness.REQUIRED:
+        raise PagingError(f"{sign}: the answer has further pages, and complete: required")
+    return sign
+
+
+def _header_sign(response: HttpResponse) -> str:
+    if response.status == _PARTIAL:
+        return "status 206, partial content"
+    if "next-range" in response.headers:
+        return "the header Next-Range"
+    if "link" in response.headers:
+        try:
+            link = header_link(response.lines, "next", {})
+        except LinkError:
+            link = None
+        if link is not None:
+            return 'the header Link with rel="next"'
+    return ""
+
+
+def _signs(document: object, levels: int, above: str) -> Iterator[str]:
+    """Yield the keys that name a next page, in the maps in which answers describe their pages."""
+    if not isinstance(document, dict) or not levels:
+        return
+    for key, value in document.items():
+        plain = _plain(key)
+        found = value.get("href") if isinstance(value, dict) and plain in _NEXT else value
+        if plain in _NEXT and type(found) in (str, int) and found not in _NOTHING:
+            if not _DATE.match(str(found)):
+                yield f'"{above}{clip(key, 64)}" is there'
+        elif plain in _MORE and (value is True or str(value).lower() == "true"):
+            yield f'"{above}{clip(key, 64)}" is true'
+        elif plain in _WRAPPERS:
+            yield from _signs(value, levels - 1, f"{above}{clip(key, 64)}.")
+
+
+def _lists(document: object) -> Iterator[tuple[str, int]]:
+    """Yield the lists near the top of an answer, with their lengths."""
+    if isinstance(document, list):
+        yield "the answer", len(document)
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            if isinstance(value, list):
+                yield f'"{clip(key, 64)}"', len(value)
+            elif isinstance(value, dict):
+                for inner, rows in value.items():
+                    if isinstance(rows, list):
+                        yield f'"{clip(key, 64)}.{clip(inner, 64)}"', len(rows)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _check_count(pages: int, most: int) -> None:

@@ -88,7 +88,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """Something that did not fit and did not fail the poll: what, where, how often.
 
     ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``,
-    ``bad_period``, ``period_over``, ``negative_limit``, ``unit_conflict``, ``limit_ignored``.
+    ``bad_period``, ``period_over``, ``negative_limit``, ``unit_conflict``, ``limit_ignored``,
+    ``continues``.
     """
 
     reason: str

@@ -310,18 +310,18 @@ class Engine:
         return status.pressure(poll.outcome) if isinstance(poll.outcome, Reading) else None
 
     def _write_values(self, target: Target, poll: Poll, status: TargetStatus) -> None:
-        if not self.plan.state_file:
-            return
         reading = status.readings.get(poll.collector)
         if reading is None:
+            return
+        used = status.tracked()
+        self.usage_history.add(target.name, poll.at, used)
+        if not self.plan.state_file:
             return
         account = fingerprint(target)
         if reading is poll.outcome:
             self._ledger.save_reading(target.name, account, reading, poll.at)
         else:
             self._ledger.renew(target.name, poll.collector, poll.at)
-        used = status.tracked()
-        self.usage_history.add(target.name, poll.at, used)
         self._ledger.save_history(
             PointRecord(target.name, account, label, resource, poll.at, value)
             for (label, resource), value in used.items()

@@ -139,7 +139,13 @@ class Publisher:
         """Return how a target stands now."""
         now = self._wall()
         alive = self._readings.readings(target.name, now, target.stale_after)
-        return target_status(target, alive, now, partial(self._history.points, target.name))
+        return target_status(
+            target,
+            alive,
+            now,
+            partial(self._history.points, target.name),
+            self._readings.successes(target.name),
+        )
 
     def publish(self, target: Target) -> None:
         """Render what is known of a target now, and come back when time alone changes it."""

@@ -120,6 +120,7 @@ def _cost(target: Target, one: UsageStatus) -> CostView:
         overage=one.overage,
         limit=one.limit,
         projected=one.projected,
+        balance=one.balance,
     )
 
 

@@ -34,7 +34,8 @@ MONEY_ROLES: Final = _by_word({
     "base": "base subscription fixed recurring flat",
     "overage": "overage overages excess",
     "projected": "projected projection forecast forecasted predicted expected",
-    "remaining": "remaining left balance",
+    "remaining": "remaining left",
+    "balance": "balance",
     "limit": "limit budget cap max maximum threshold",
 })  # fmt: skip
 CYCLES: Final = _by_word({

@@ -477,7 +477,9 @@ def _currency(
 
 
 def _money(rule: Cost, series: _Series, context: PayloadContext) -> Money:
-    period, closed = context.billing(rule.period, series.rows, level=False)
+    roles = [role for role in COST_ROLES if role.key in series.numbers]
+    level = series.limit is None and all(role.is_level for role in roles)
+    period, closed = context.billing(rule.period, series.rows, level=level)
     more: dict[str, Any] = series.numbers
     return Money(
         currency=series.key.currency,

@@ -6,6 +6,7 @@ the end that still names the old period is believed: it is the vendor's present 
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -26,7 +27,7 @@ class Merged(msgspec.Struct):
     """All that is true of a target now.
 
     With each usage and amount of money stands the time (epoch seconds) of the poll that gave its
-    value. ``plans`` are by account.
+    value, or last confirmed it. ``plans`` are by account.
     """
 
     usages: dict[Key, tuple[Usage, float]] = msgspec.field(default_factory=dict)
@@ -36,25 +37,39 @@ class Merged(msgspec.Struct):
     notes: list[Note] = msgspec.field(default_factory=list)
 
 
-def merged(target: Target, readings: Mapping[str, Reading], now: float) -> Merged:
-    """Join the readings by account and resource, without what has expired at `now`."""
+def merged(
+    target: Target,
+    readings: Mapping[str, Reading],
+    now: float,
+    confirmed: Mapping[str, float] = MappingProxyType({}),
+) -> Merged:
+    """Join the readings by account and resource, without what has expired at `now`.
+
+    `confirmed` says when a collector's vendor last said that its reading still holds, where that
+    was after the poll. It renews the values, not the periods that were worked out with them.
+    """
     found = Merged()
     for name in target.definition.collectors:
         reading = readings.get(name)
         if reading is None:
             continue
+        told = confirmed.get(name, reading.at)
         for usage in reading.usages:
             if _alive(usage, usage.resource, reading.at, now, found.notes):
-                _add_usage(found, usage, reading.at)
+                _add_usage(found, usage, told)
         for money in reading.money:
-            if not _alive(money, money.currency, reading.at, now, found.notes):
-                continue
+            if money.is_spend and not _alive(money, money.currency, reading.at, now, found.notes):
+                if money.balance is None:
+                    continue
+                money = Money(  # noqa: PLW2901 - what is left on the account outlives the period
+                    currency=money.currency, account=money.account, balance=money.balance
+                )
             key = (money.account, money.currency)
             known = found.money.get(key)
             found.money[key] = (
-                (money, reading.at)
+                (money, told)
                 if known is None
-                else _completed(known, money, reading.at, "cost", _MONEY_FIELDS)
+                else _completed(known, money, told, "cost", _MONEY_FIELDS)
             )
         if reading.items:
             _add_items(found, reading, now)

@@ -9,9 +9,10 @@ amount: vendors round it, and the product would look exact. Money stands as reso
 base fee does not grow with time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -40,8 +41,9 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `account` is the label; `unit` the vendor's own word, the currency of money (which is of `kind`
     MONEY and the resource ``spend``). Numbers are in base units, times epoch seconds; None: not
     known. `limit_kind` is provider, config, unlimited or unknown, `projection` provider, linear or
-    none. `polled_at` is the time of the poll that gave the value. `main`: of the currencies of an
-    account one is the main one, which ``spend`` is about; every other status is main.
+    none. `polled_at` is the time of the poll that gave the value or last confirmed it. `main`: of
+    the currencies of an account one is the main one, which ``spend`` is about; every other status
+    is main.
     """
 
     account: str
@@ -64,6 +66,7 @@ class UsageStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: float | None
     period: Span | None
     base: float | None = None
+    balance: float | None = None
     main: bool = True
 
     @property
@@ -99,12 +102,17 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
 
     def tracked(self) -> dict[tuple[str, str], float]:
-        """Return the values that forecasts want a history of, by account label and resource."""
-        return {
-            (one.account, one.resource): one.used
-            for one in (*self.money, *self.usages)
-            if one.main and one.used is not None
-        }
+        """Return the values that forecasts want a history of, by account label and resource.
+
+        Of a bare percentage that is the ratio, under a key of its own.
+        """
+        found: dict[tuple[str, str], float] = {}
+        for one in (*self.money, *self.usages):
+            if one.main and one.used is not None:
+                found[one.account, one.resource] = one.used
+            elif one.main and one.ratio is not None and not one.level:
+                found[one.account, share_key(one.resource)] = one.ratio
+        return found
 
     def pressure(self, reading: Reading) -> float | None:
         """Return the highest ratio of what `reading` is about, with limits of vendor and config."""
@@ -120,16 +128,21 @@ class TargetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def target_status(
-    target: Target, readings: Mapping[str, Reading], now: float, history: History = no_history
+    target: Target,
+    readings: Mapping[str, Reading],
+    now: float,
+    history: History = no_history,
+    confirmed: Mapping[str, float] = MappingProxyType({}),
 ) -> TargetStatus:
     """Return how `target` stands at `now` (epoch seconds).
 
-    `readings` are the last good ones by collector, without those that are too old. What belongs to
-    a period that has ended is not part of it.
+    `readings` are the last good ones by collector, without those that are too old; `confirmed` is
+    when the vendor last said of each that it holds (304). What belongs to a period that has ended
+    is not part of it.
     """
     if not readings:
         return TargetStatus(target=target, readings=readings, now=now)
-    found = merged(target, readings, now)
+    found = merged(target, readings, now, confirmed)
     money = _all_money(target, found, history)
     usages = _all_usages(target, found, history)
     accounts = {"", *found.plans, *(key[0] for key in (*found.usages, *found.money, *found.items))}
@@ -143,6 +156,11 @@ def target_status(
         plans={account_label(target, one): found.plans.get(one, "") for one in sorted(accounts)},
         notes=combined(found.notes) if found.notes else (),
     )
+
+
+def share_key(resource: str) -> str:
+    """Return the name under which the history keeps the ratio of a resource without an amount."""
+    return f"{resource}%"
 
 
 def account_label(target: Target, account: str) -> str:
@@ -176,20 +194,22 @@ def _all_usages(target: Target, found: Merged, history: History) -> tuple[UsageS
                 polled_at,
                 found.notes,
                 configured=configured,
-                points=history(label, resource, polled_at),
+                history=history,
                 account_end=ends.get(account),
             )
         )
+        found.notes += _surplus(statuses[-1])
     return tuple(statuses)
 
 
 def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageStatus, ...]:
-    budgets = {currency: _budget(target, currency) for _, currency in found.money}
+    spent = [key for key, (money, _) in found.money.items() if money.is_spend]
+    budgets = {currency: _budget(target, currency) for _, currency in spent}
     main = _main_currencies(found, budgets)
     statuses = []
     for (account, currency), (money, polled_at) in found.money.items():
         # The vendor's own resource of that name stays.
-        is_main = main[account] == currency and (account, SPEND) not in found.usages
+        is_main = main.get(account) == currency and (account, SPEND) not in found.usages
         label = account_label(target, account)
         usage = Usage(
             resource=SPEND,
@@ -208,12 +228,14 @@ def _all_money(target: Target, found: Merged, history: History) -> tuple[UsageSt
                 usage,
                 polled_at,
                 found.notes,
-                configured=budgets[currency],
-                points=history(label, SPEND, polled_at) if is_main else (),
+                configured=budgets.get(currency),
+                history=history if is_main else no_history,
                 base=money.base,
+                balance=money.balance,
                 main=is_main,
             )
         )
+        found.notes += _surplus(statuses[-1])
     if (
         budgets
         and SPEND in target.limits
@@ -235,7 +257,7 @@ def _budget(target: Target, currency: str) -> float | None:
 
 
 def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict[str, str]:
-    """Return the currency of each account that ``spend`` is about.
+    """Return the currency of each account that ``spend`` is about, of those that are spent.
 
     The first that the configuration has a budget in, else the first with a limit of the vendor's,
     else the first.
@@ -243,6 +265,8 @@ def _main_currencies(found: Merged, budgets: Mapping[str, float | None]) -> dict
     main: dict[str, str] = {}
     claims: dict[str, int] = {}
     for (account, currency), (money, _) in found.money.items():
+        if not money.is_spend:
+            continue
         claim = 2 if budgets[currency] is not None else int(isinstance(money.limit, Known))
         if claim > claims.get(account, -1):
             main[account], claims[account] = currency, claim
@@ -256,9 +280,10 @@ def _status(
     notes: list[Note],
     *,
     configured: float | None,
-    points: Points,
+    history: History,
     account_end: float | None = None,
     base: float | None = None,
+    balance: float | None = None,
     main: bool = True,
 ) -> UsageStatus:
     """Return how a resource, or money, stands. `configured` is the config's limit.
@@ -283,13 +308,14 @@ def _status(
     if left is None and used is not None and limit is not None:
         left = _difference(limit, used)
     ratio = _share(used, limit, ratio)
+    key = share_key(usage.resource) if used is None else usage.resource
     outlook = _outlook(
         usage,
         polled_at,
         used=used,
         limit=limit,
         ratio=ratio,
-        points=points,
+        points=history(label, key, polled_at),
         account_end=account_end,
         floor=base or 0.0,
     )
@@ -321,6 +347,7 @@ def _status(
         as_of=usage.as_of,
         period=usage.period,
         base=base,
+        balance=balance,
         main=main,
     )
 
@@ -342,6 +369,15 @@ def _difference(whole: float, part: float) -> float:
     if whole.is_integer() and part.is_integer():
         return whole - part
     return float(Decimal(repr(whole)) - Decimal(repr(part)))
+
+
+def _surplus(status: UsageStatus) -> Iterator[Note]:
+    """Note that more is left than the limit: nobody can tell then how much was used."""
+    limit, left = status.limit, status.remaining
+    if status.used is None and limit is not None and left is not None and left > limit:
+        name = status.unit if status.kind is Kind.MONEY else status.resource
+        detail = f"{name}: more remains than the limit, so what was used is not known."
+        yield Note(reason="more_left_than_limit", detail=detail)
 
 
 def _share(part: float | None, limit: float | None, stated: float | None) -> float | None:
@@ -371,7 +407,10 @@ def _outlook(
     period, projected = usage.period, usage.projected
     at = polled_at  # of the data: the vendor's own time, where that can be
     if usage.as_of is not None and usage.as_of <= polled_at:
-        at = polled_at if period is not None and usage.as_of < period.start else usage.as_of
+        at = usage.as_of
+        if period is not None and at < period.start:
+            # Nothing of this period has been counted yet; or the time is that of something else.
+            at = polled_at if used or ratio else period.start
     if projected is not None:
         return vendors(used, at, period, projected, polled=polled_at, limit=limit, history=points)
     if usage.level and period is None:
@@ -381,5 +420,7 @@ def _outlook(
     if usage.level or period is None:  # a level with a period is a peak
         return NOTHING
     if used is None:
-        return NOTHING if ratio is None else flow(ratio, at, period, limit=1.0)
+        if ratio is None:
+            return NOTHING
+        return flow(ratio, at, period, polled=polled_at, limit=1.0, history=points)
     return flow(used, at, period, polled=polled_at, limit=limit, history=points, floor=floor)

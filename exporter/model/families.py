@@ -61,7 +61,8 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     ``kinds`` are those of its unit in a definition, () for a time. ``unit`` is the family's, and
     that of a number where the definition says nothing (None: the rule's unit). ``into`` is the key
     that a number with another unit fills: ``percent`` fills ``ratio``. ``is_limit``: sentinels may
-    mean "unlimited". ``accrues``: no rows mean that nothing was used, 0.
+    mean "unlimited". ``accrues``: no rows mean that nothing was used, 0. ``is_level``: what there
+    is now, of no billing period and of no budget.
     """
 
     field: str
@@ -73,6 +74,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     into: str = ""
     is_limit: bool = False
     accrues: bool = False
+    is_level: bool = False
 
 
 RESOURCE_ROLES = (
@@ -214,6 +216,14 @@ COST_ROLES = (
         help="What is left of the budget, as the vendor says, else the budget less the cost;"
         " negative beyond the budget",
         kinds=MONEY,
+    ),
+    Role(
+        field="balance",
+        key="balance",
+        family="usage_balance",
+        help="Prepaid money that is left on the account; negative when the account owes",
+        kinds=MONEY,
+        is_level=True,
     ),
     Role(
         field="projected",

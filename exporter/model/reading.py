@@ -6,6 +6,9 @@ import msgspec
 
 from exporter.kernel.calendar import Span
 from exporter.kernel.units import Kind
+from exporter.model.families import COST_ROLES, read_roles
+
+_OF_SPEND = [role.key for role in read_roles(COST_ROLES) if not role.is_level]
 
 
 class Known(msgspec.Struct, frozen=True, tag="known", gc=False):
@@ -55,9 +58,15 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     overage: float | None = None
     limit: LimitFact | None = None
     remaining: float | None = None
+    balance: float | None = None
     projected: float | None = None
     period: Span | None = None
     closed: bool = False
+
+    @property
+    def is_spend(self) -> bool:
+        """Whether anything is said of what is spent: a prepaid balance has no budget, no period."""
+        return any(getattr(self, key) is not None for key in _OF_SPEND)
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -89,7 +98,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``,
     ``bad_period``, ``period_over``, ``negative_limit``, ``unit_conflict``, ``limit_ignored``,
-    ``continues``.
+    ``more_left_than_limit``, ``continues``.
     """
 
     reason: str

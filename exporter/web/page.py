@@ -109,6 +109,7 @@ _CURRENCY_WORDS: Final = (
     ("overage", "overage"),
     ("projected", "projected"),
     ("limit", "budget"),
+    ("balance", "balance"),
 )
 
 

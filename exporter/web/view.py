@@ -52,6 +52,7 @@ class CostView(msgspec.Struct, frozen=True, kw_only=True):
     overage: float | None = None
     limit: float | None = None
     projected: float | None = None
+    balance: float | None = None
 
 
 class CollectorView(msgspec.Struct, frozen=True, kw_only=True):

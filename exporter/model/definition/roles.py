@@ -347,6 +347,10 @@ class CostText(RowsText, kw_only=True, frozen=True):
     )
     limit: Annotated[ValueField | UnsetType, Meta(description="The budget.")] = UNSET
     remaining: Annotated[ValueField | UnsetType, Meta(description="What is left of it.")] = UNSET
+    balance: Annotated[
+        ValueField | UnsetType,
+        Meta(description="Prepaid money left on the account; negative when it owes."),
+    ] = UNSET
     projected: Annotated[
         ValueField | UnsetType, Meta(description="The vendor's forecast for the period's end.")
     ] = UNSET
@@ -371,6 +375,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     overage: Value | None = None
     limit: Value | None = None
     remaining: Value | None = None
+    balance: Value | None = None
     projected: Value | None = None
     period: Period | None = None
 

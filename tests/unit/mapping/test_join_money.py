@@ -3,7 +3,7 @@ import pytest
 from exporter.kernel.units import Kind
 from exporter.mapping.samples import samples
 from exporter.mapping.status import target_status
-from exporter.model.reading import Known, Note
+from exporter.model.reading import Known, Money, Note, Usage
 from tests.unit.mapping.factories import NOW, config_limit
 from tests.unit.mapping.facts import MONTH, bill, lines, made, published, reading, usage
 
@@ -104,3 +104,60 @@ def test_a_limit_with_a_period_and_no_cost_is_published_alone() -> None:
         "usage_period_end_timestamp_seconds{main,spend}": MONTH.end,
     }
     assert notes == ()
+
+
+def test_a_balance_is_money_of_no_period_and_of_no_budget() -> None:
+    limits = {"spend": config_limit(100.0, Kind.MONEY, "USD")}
+    facts = [Money(currency="CNY", balance=38.25), Money(currency="USD", balance=-4.5)]
+    found, notes = published(*facts, of=made(limits=limits))
+    assert lines(found) == {
+        "usage_account_info{main,}": 1.0,
+        "usage_balance{main,CNY}": 38.25,
+        "usage_balance{main,USD}": -4.5,
+    }
+    assert notes == ()
+
+
+def test_spend_is_about_the_currency_that_is_spent_and_not_about_a_balance() -> None:
+    facts = [Money(currency="CNY", balance=38.25), bill(limit=Known(100.0))]
+    found, _ = published(*facts)
+    assert lines(found)["usage_ratio{main,spend}"] == 0.5
+    found, notes = published(*facts, of=made(limits={"spend": config_limit(9.0, None, "CNY")}))
+    assert "usage_cost_limit{main,CNY}" not in lines(found)
+    assert [note.reason for note in notes] == ["limit_ignored"]
+
+
+def test_a_balance_beside_a_cost_stays_when_the_period_of_the_cost_ends() -> None:
+    fact = bill(cost=50.0, balance=12.5, period=MONTH)
+    found, _ = published(fact, now=MONTH.end + 1.0)
+    assert lines(found) == {"usage_account_info{main,}": 1.0, "usage_balance{main,USD}": 12.5}
+
+
+def test_the_balance_may_come_from_another_collector() -> None:
+    readings = {
+        "usage": reading(bill(period=MONTH)),
+        "costs": reading(Money(currency="USD", balance=0.0), collector="costs"),
+    }
+    found, _ = samples(target_status(made(), readings, NOW))
+    assert lines(list(found))["usage_balance{main,USD}"] == 0.0
+    assert lines(list(found))["usage_cost{main,USD}"] == 50.0
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        usage(limit=Known(4000.0), remaining=4200.0),
+        Money(currency="USD", limit=Known(4000.0), remaining=4200.0),
+    ],
+)
+def test_more_left_than_the_limit_is_published_and_noted(fact: Usage | Money) -> None:
+    found, notes = published(fact)
+    assert 4200.0 in lines(found).values()
+    assert not [
+        name
+        for name in lines(found)
+        if "ratio" in name or name.startswith(("usage_bytes", "usage_cost{"))
+    ]
+    (note,) = notes
+    assert note.reason == "more_left_than_limit"
+    assert "more remains than the limit" in note.detail

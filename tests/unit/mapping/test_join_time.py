@@ -129,6 +129,7 @@ def test_what_is_tracked_is_what_the_history_is_asked_for() -> None:
         ("main/eu", "spend"): 8.0,
         ("main", "bandwidth"): 5.0,
         ("main", "credits"): 6.0,
+        ("main", "share%"): 0.5,
         ("main/eu", "bandwidth"): 7.0,
     }
 

@@ -150,3 +150,21 @@ def test_two_charges_without_a_reduction_are_refused() -> None:
 def test_a_missing_cost_fails_where_the_definition_says_so() -> None:
     rule = cost(cost=value("n", missing=Missing.FAIL))
     assert failure(target(rule), {"m": 1}).detail.startswith('costs.USD.cost: path "n"')
+
+
+def test_a_balance_is_read_by_currency_and_has_no_period_but_its_own() -> None:
+    rule = cost(
+        rows("balance_infos"), code=None, currency=paths("currency"), balance=value("total_balance")
+    )
+    infos = [
+        {"currency": "USD", "total_balance": "0.00"},
+        {"currency": "cny", "total_balance": "38.25"},
+        {"currency": "EUR", "total_balance": -3},
+    ]
+    month = period(cycle=Cycle.MONTH)
+    read = reading(target(rule, definition={"period": month}), {"balance_infos": infos})
+    assert read.money == (
+        Money(currency="USD", balance=0.0),
+        Money(currency="CNY", balance=38.25),
+        Money(currency="EUR", balance=-3.0),
+    )

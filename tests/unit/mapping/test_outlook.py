@@ -226,3 +226,46 @@ def test_a_prepaid_balance_is_what_is_left_of_the_limit() -> None:
     key = Money(currency="USD", limit=Known(100.0), remaining=65.0)
     found = stands(key, None)
     assert (found.used, found.ratio) == (35.0, 0.35)
+
+
+def test_a_bare_percentage_has_a_history_of_its_own() -> None:
+    days = (NOW - MONTH.start) / DAY
+    slow = [(MONTH.start + day * DAY, 0.002 * day) for day in range(int(days) - 7)]
+    fast = [(NOW - day * DAY, 0.6 - 0.06 * day) for day in range(7, 0, -1)]
+    target, share = made(), reading(usage("a", ratio=0.6, period=MONTH))
+    bent = target_status(target, {"usage": share}, NOW, past({("main", "a%"): (*slow, *fast)}))
+    plain = target_status(target, {"usage": share}, NOW, past({("main", "a"): (*slow, *fast)}))
+    assert plain.usages[0].projected_ratio == pytest.approx(0.6 / FRACTION)
+    assert bent.usages[0].projected_ratio is not None
+    assert bent.usages[0].projected_ratio > 1.1 * 0.6 / FRACTION
+
+
+def test_data_that_ends_before_the_period_say_nothing_of_its_end() -> None:
+    fact = a_usage(used=0.0, period=MONTH, as_of=MONTH.start - 3600)
+    assert stands(fact, 100.0).projected is None
+    prior = [(MONTH.start - day * DAY, 10.0 * (30 - day)) for day in range(30, 0, -1)]
+    assert stands(fact, 100.0, prior).projected == pytest.approx(300.0, rel=0.05)
+
+
+def test_an_answer_that_was_confirmed_is_as_new_as_its_confirmation() -> None:
+    asked = MONTH.start + 5 * DAY
+    facts = (
+        a_usage(used=100.0, limit=Known(300.0), period=MONTH),
+        Money(currency="EUR", cost=10.0, period=MONTH),
+    )
+    said = {"usage": reading(*facts, at=asked)}
+    at_once = target_status(made(), said, asked)
+    later = target_status(
+        made(), said, MONTH.start + 29 * DAY, confirmed={"usage": MONTH.start + 29 * DAY}
+    )
+    assert at_once.usages[0].projected == pytest.approx(600.0)
+    assert at_once.usages[0].exhausted_at == pytest.approx(MONTH.start + 15 * DAY)
+    assert later.usages[0].projected == pytest.approx(100 * 30 / 29)
+    assert later.usages[0].exhausted_at is None
+    assert later.money[0].projected == pytest.approx(10 * 30 / 29)
+
+
+def test_a_confirmation_does_not_renew_a_period_that_is_over() -> None:
+    said = {"usage": reading(a_usage(used=100.0, period=MONTH), at=MONTH.end - DAY)}
+    late = MONTH.end + DAY
+    assert target_status(made(), said, late, confirmed={"usage": late}).usages == ()

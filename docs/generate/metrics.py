@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from docs.generate.markdown import code, table
 from exporter.kernel.exposition_text import Dialect
-from exporter.model.events import PollFinished, SeriesDropped
+from exporter.model.events import PollFinished, SchemaNote, SeriesDropped
 from exporter.model.families import FAMILIES
 from exporter.model.outcome import Exchange, Failure, Poll, Reason
+from exporter.model.reading import NOTES
 from exporter.observe.metrics import Build, LiveValues, SelfMetrics, Tracked
 
 _HELP = re.compile(r"# HELP (\S+) (.*)")
@@ -47,6 +48,13 @@ def _lines() -> Iterator[str]:
     reasons = ", ".join(code(reason) for reason in Reason)
     yield ""
     yield f"`reason` of a failed poll is one of {reasons}; each is there from the start, at 0."
+    yield ""
+    yield "`reason` of `usage_exporter_answer_notes_total`, of which the log has a line for each"
+    yield "different one, is one of these:"
+    yield ""
+    rows = [[code(reason), meaning] for reason, meaning in NOTES.items()]
+    yield from table(["`reason`", "meaning"], rows)
+    yield ""
     yield "`process_*` and `python_info` of the Prometheus client library come on top."
 
 
@@ -91,4 +99,5 @@ def _rendered() -> str:
     )
     metrics(PollFinished(poll=poll, failures=1, next_poll=0.0, lateness=0.0))
     metrics(SeriesDropped(provider="p", target="a", reason="series_limit", count=1))
+    metrics(SchemaNote(provider="p", target="a", collector="c", reason="new_key", detail=""))
     return metrics.render(Dialect.TEXT).decode()

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import msgspec
 
-from exporter.app.publisher import DROPS, throttle
+from exporter.app.publisher import throttle
 from exporter.config.credentials import SecretReader
 from exporter.fetch.client import Client
 from exporter.kernel.exposition_text import Dialect
@@ -23,7 +23,7 @@ from exporter.mapping.samples import samples
 from exporter.mapping.status import target_status
 from exporter.model.families import Sample
 from exporter.model.outcome import Failure, Poll
-from exporter.model.reading import Note, RateLimit, Reading
+from exporter.model.reading import DROPS, Note, RateLimit, Reading
 from exporter.model.target import Plan, SecretSource, Target
 from exporter.observe.family_table import FamilyTable
 from exporter.observe.logs import Form, Output, set_up

@@ -16,7 +16,7 @@ from exporter.model.events import Event, SchemaNote, SeriesDropped, ValuesExpire
 from exporter.model.families import Sample
 from exporter.model.health import Health
 from exporter.model.outcome import Poll, Unchanged
-from exporter.model.reading import Note, RateLimit, Reading
+from exporter.model.reading import DROPS, Note, RateLimit, Reading
 from exporter.model.target import Target
 from exporter.schedule.queue import Timer, TimerHeap
 from exporter.schedule.status import JobStatus
@@ -62,8 +62,6 @@ def throttle(provider: str, account: str, rate: RateLimit | None) -> Iterator[Sa
             yield Sample(family=family, labels=(provider, account), value=value)
 
 
-DROPS = frozenset({"series_limit", "duplicate"})
-"""Notes that say that series were left out; the others tell how an answer has changed."""
 TURN = 64
 """Targets that are looked at in one turn when time has come for many."""
 
@@ -279,6 +277,7 @@ class Publisher:
                         collector=collector,
                         reason=note.reason,
                         detail=note.detail,
+                        count=note.count,
                     )
                 )
 

@@ -631,7 +631,7 @@ def _failure(error: Exception) -> Failure:
         case AuthError():
             reason, detail = Reason.AUTH, str(error)
         case PagingError():
-            reason, detail = Reason.PAGING, str(error)
+            reason, detail = error.reason, str(error)
         case AccountsError() | LinkError():
             reason, detail = Reason.SCHEMA, f"the accounts: {error}"
         case RequestError():

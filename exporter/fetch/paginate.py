@@ -28,6 +28,7 @@ from exporter.model.definition.paging import (
     PageNumber,
     Paging,
 )
+from exporter.model.outcome import Reason
 
 _LONGEST_CURSOR = 16_384  # characters
 _ROUND = 10  # rows: a page of fewer is no full one of a vendor that gives less than asked
@@ -36,7 +37,14 @@ _NO = frozenset({"", "0", "false", "no"})
 
 
 class PagingError(ValueError):
-    """Which page comes next cannot be told, or it must not be asked for."""
+    """Which page comes next cannot be told, or it must not be asked for.
+
+    ``reason`` is ``schema`` where a page is no answer of the kind that the definition describes.
+    """
+
+    def __init__(self, text: str, reason: Reason = Reason.PAGING) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Pager:
@@ -77,7 +85,8 @@ class Pager:
         try:
             self.wanted = self._following(at, response, document)
         except (PagingError, LinkError, FindError) as error:
-            raise PagingError(f"page {at.number}: {error}") from error
+            reason = error.reason if isinstance(error, PagingError) else Reason.PAGING
+            raise PagingError(f"page {at.number}: {error}", reason) from error
 
     def end(self) -> None:
         """Take "there is none" for the answer to `wanted`.
@@ -96,7 +105,7 @@ class Pager:
         self, at: PageRequest, response: HttpResponse, document: object
     ) -> PageRequest | None:
         paging = self._paging
-        rows = self._take_rows(document)
+        rows = self._take_rows(at, document)
         match paging:
             case NoPaging():
                 following = None
@@ -120,7 +129,7 @@ class Pager:
             _check_count(following.number, paging.max_pages)
         return following
 
-    def _take_rows(self, document: object) -> int | None:
+    def _take_rows(self, at: PageRequest, document: object) -> int | None:
         """Count the rows of a page; None where the definition does not say where they stand.
 
         Raises PagingError for a row that came before, and for more rows than the vendor counts:
@@ -130,9 +139,14 @@ class Pager:
         if paging.rows is None:
             return None
         counts = isinstance(paging, PageNumber | Offset)
+        total = self._checked_total(paging.total_rows, document)
         found = find(paging.rows, document)
         self._has_list = isinstance(found, list | Mapping)
         rows = _list(paging.rows, document) if counts or self._has_list else []
+        is_empty = found is None and _is_there(paging.rows, document)
+        proves = paging.total_rows is not None or paging.row_id is not None
+        if proves and at.number > 1 and not (counts or self._has_list or is_empty):
+            raise PagingError(f'there is no list at "{paging.rows.text}"', Reason.SCHEMA)
         self._rows += len(rows)
         if paging.row_id is not None:
             for row in rows:
@@ -146,7 +160,6 @@ class Pager:
                         " the list changed while it was read, or a page came twice"
                     )
                 self._ids.add(identity)
-        total = self._checked_total(paging.total_rows, document)
         if total is not None and self._rows > total:
             raise PagingError(
                 f"{self._rows} rows came, more than the {total} of "
@@ -522,7 +535,7 @@ def _whole(path: Selector, document: object) -> int | None:
     if isinstance(found, str) and re.fullmatch(r"[0-9]{1,15}", found.strip()):
         return int(found)
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise PagingError(f'"{path.text}" is no count but {_kind(found)}')
+        raise PagingError(f'"{path.text}" is no count but {_kind(found)}', Reason.SCHEMA)
     return found
 
 

@@ -65,13 +65,17 @@ class SeriesDropped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SchemaNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An answer differs from what it was: a path matches no longer, a map has a new key."""
+    """Something in a good answer did not fit, or is not there any more: a `Note` of the reading.
+
+    ``reason`` is one of `model.reading.NOTES`; ``count`` how often the answer has it.
+    """
 
     provider: str
     target: str
     collector: str
     reason: str
     detail: str
+    count: int = 1
 
 
 class WaitCut(msgspec.Struct, frozen=True, kw_only=True, gc=False):

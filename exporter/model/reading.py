@@ -1,6 +1,6 @@
 """What one good poll learned. Numbers are finite and in base units."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -93,12 +93,27 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     wait: float | None = None
 
 
+DROPS: Final = frozenset({"series_limit", "duplicate"})
+"""Reasons of notes that say that series were left out: `SeriesDropped` counts them."""
+NOTES: Final = {
+    "path_gone": "a path that gave something gives nothing now: a field was renamed or removed",
+    "new_key": "an open map has a key that the definition does not know; it is published",
+    "label_cut": "the name of an item is longer than 128 characters and is cut",
+    "bad_period": "a period cannot be: it is left out",
+    "period_over": "the vendor still names a period that has ended",
+    "negative_limit": "a limit below zero is left out",
+    "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
+    "limit_ignored": "a limit of the config is in another unit or currency than what it is for",
+    "more_left_than_limit": "more is left than the limit, so what was used is not known",
+    "continues": "the answer names further pages, and the definition declares no paging",
+}
+"""The reasons of all other notes, and what they mean: ``usage_exporter_answer_notes_total``."""
+
+
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that did not fit and did not fail the poll: what, where, how often.
 
-    ``reason`` is a constant: ``series_limit``, ``new_key``, ``path_gone``, ``label_cut``,
-    ``bad_period``, ``period_over``, ``negative_limit``, ``unit_conflict``, ``limit_ignored``,
-    ``more_left_than_limit``, ``continues``.
+    ``reason`` is one of `DROPS` or of `NOTES`.
     """
 
     reason: str

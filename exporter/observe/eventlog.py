@@ -51,7 +51,8 @@ class EventLog:
         self._polls = polls
         # Provider, target and reason: when a line was last written, and series dropped since.
         self._drops: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
-        self._notes: OrderedDict[SchemaNote, None] = OrderedDict()
+        # Provider, target, collector, reason and detail.
+        self._notes: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._ledger_ok = True
 
     def __call__(self, event: Event) -> None:  # noqa: C901 - one case an event, closed by assert_never
@@ -83,10 +84,17 @@ class EventLog:
             case SeriesDropped():
                 self._dropped(event)
             case SchemaNote():
-                if event not in self._notes:
-                    _remember(self._notes, event, None)
+                note = (
+                    event.provider,
+                    event.target,
+                    event.collector,
+                    event.reason,
+                    event.detail,
+                )
+                if note not in self._notes:
+                    _remember(self._notes, note, None)
                     self._log.warning(
-                        "the vendor's answer has changed",
+                        "something in the vendor's answer does not fit",
                         **_who(event),
                         reason=event.reason,
                         detail=event.detail,

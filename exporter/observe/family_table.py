@@ -91,10 +91,12 @@ class FamilyTable(Generic[_Row]):
         if self._chunks:
             for number in range(len(self._columns)):
                 pieces.append(self._headers[dialect][number])
-                pieces += [
-                    chunk.texts[number] or self._render(chunk, number)
-                    for chunk in self._chunks.values()
-                ]
+                for chunk in self._chunks.values():
+                    text = chunk.texts[number]
+                    if text is None:
+                        text = self._render(chunk, number)
+                    if text:  # a column may have nothing to say of any row
+                        pieces.append(text)
         return pieces
 
     def warm(self) -> Iterator[None]:

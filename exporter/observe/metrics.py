@@ -31,6 +31,7 @@ from exporter.model.events import (
     Event,
     LedgerStatus,
     PollFinished,
+    SchemaNote,
     SeriesDropped,
 )
 from exporter.model.outcome import Failure, Poll, Reason
@@ -144,6 +145,7 @@ _DROPS: Final = ("series_limit", "duplicate")
 _REASONS: Final = tuple(reason.value for reason in Reason)
 _INDEX: Final = {reason: index for index, reason in enumerate(Reason)}
 _NONE_FAILED: Final = (0,) * len(_REASONS)
+_NO_NOTES: Final[Mapping[str, int]] = {}  # of nearly all of 50,000 targets
 
 
 class CollectorRow(TableRow):
@@ -164,14 +166,15 @@ class CollectorRow(TableRow):
 
 
 class AccountRow(TableRow):
-    """A target: the wait that is left, in seconds, and the number of dropped series by reason."""
+    """A target: the wait that is left, in seconds; dropped series and notes, counted by reason."""
 
-    __slots__ = ("backoff", "drops")
+    __slots__ = ("backoff", "drops", "notes")
 
     def __init__(self, provider: str, account: str) -> None:
         super().__init__(provider=provider, account=account)
         self.backoff = 0.0
         self.drops = dict.fromkeys(_DROPS, 0)
+        self.notes: Mapping[str, int] = _NO_NOTES
 
 
 def _by_reason(name: str, labels: str, counts: Iterable[tuple[str, int]]) -> str:
@@ -217,6 +220,13 @@ DROPPED: Final = TableColumn[AccountRow](
     kind="counter",
     help="Series that were left out, by reason.",
     write=lambda name, row: _by_reason(name, row.labels, row.drops.items()),
+)
+NOTED: Final = TableColumn[AccountRow](
+    name="usage_exporter_answer_notes_total",
+    kind="counter",
+    help="Things in good answers that did not fit and cost only themselves, or are not there any"
+    " more, by reason; a reason is there from its first note on.",
+    write=lambda name, row: _by_reason(name, row.labels, row.notes.items()),
 )
 _PROCESS_AGE: Final = 1.0  # seconds
 
@@ -297,7 +307,7 @@ class SelfMetrics:
         self._accounts: dict[tuple[str, str], AccountRow] = {}
         self._waiting: set[tuple[str, str]] = set()  # accounts whose backoff may be above 0
         self._by_collector: FamilyTable[CollectorRow] = FamilyTable(POLLS, FAILURES, INTERVAL)
-        self._by_account: FamilyTable[AccountRow] = FamilyTable(BACKOFF, DROPPED)
+        self._by_account: FamilyTable[AccountRow] = FamilyTable(BACKOFF, DROPPED, NOTED)
 
     def __call__(self, event: Event) -> None:
         """Count `event`. Those of targets that are not tracked (any more) are ignored."""
@@ -311,6 +321,11 @@ class SelfMetrics:
                 if target is not None:
                     target.drops[reason] = target.drops.get(reason, 0) + count
                     self._by_account.touch(target, DROPPED)
+            case SchemaNote(provider=provider, target=account, reason=reason, count=count):
+                target = self._accounts.get((provider, account))
+                if target is not None:
+                    target.notes = {**target.notes, reason: target.notes.get(reason, 0) + count}
+                    self._by_account.touch(target, NOTED)
             case ConfigLoaded(at=at):
                 self._counts.reload_successful.set(1)
                 self._counts.reload_success_time.set(at)

@@ -4,6 +4,7 @@ A new role is a row of `exporter.model.families`, and the places that `lacking` 
 whose family is never published, or whose number is never read, fails here.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from exporter.model.families import (
 )
 from exporter.model.health import Health
 from exporter.model.outcome import Page, Payload
-from exporter.model.reading import Item, Money, RateLimit, Reading, Usage
+from exporter.model.reading import DROPS, NOTES, Item, Money, RateLimit, Reading, Usage
 from exporter.model.target import Target
 from exporter.schedule.status import BudgetStatus, JobStatus
 from tests.support.engine_harness import plan_of
@@ -149,6 +150,15 @@ def test_every_family_is_published(tmp_path: Path) -> None:
     found += health([job])
     found += throttle("all", "main", RateLimit(limit=1.0, remaining=1.0, reset_at=1.0))
     assert {one.family for one in found} == {one.name for one in FAMILIES}
+
+
+NOTED = re.compile(r'reason="([a-z_]+)"')
+
+
+def test_every_reason_of_a_note_has_its_meaning() -> None:
+    sources = Path("exporter/mapping").glob("*.py")
+    noted = {reason for source in sources for reason in NOTED.findall(source.read_text())}
+    assert noted | {"duplicate"} == NOTES.keys() | DROPS
 
 
 READ = [(section, key) for section, (roles, *_) in TABLES.items() for key in numbers(roles)]

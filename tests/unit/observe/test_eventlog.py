@@ -112,21 +112,34 @@ def test_each_target_and_reason_has_its_own_hour() -> None:
     assert len(journal.lines.calls) == 3
 
 
+def changed(reason: str, detail: str, count: int = 1) -> SchemaNote:
+    return SchemaNote(
+        provider="p", target="t", collector="c", reason=reason, detail=detail, count=count
+    )
+
+
 def test_a_changed_answer_is_said_once() -> None:
     journal = Journal()
     for detail in ("results[].bandwidth", "results[].storage", "results[].bandwidth"):
-        journal.note(SchemaNote(**WHO, reason="path_gone", detail=detail))
+        journal.note(changed("path_gone", detail))
     assert [call.kwargs["detail"] for call in journal.lines.calls] == [
         "results[].bandwidth",
         "results[].storage",
     ]
 
 
+def test_a_note_that_counts_more_is_no_other_note() -> None:
+    journal = Journal()
+    for count in (1, 2, 2):
+        journal.note(changed("new_key", "emails", count))
+    assert len(journal.lines.calls) == 1
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.observe.eventlog._REMEMBERED", 2)
     journal = Journal()
     for detail in ("a", "b", "c", "a"):
-        journal.note(SchemaNote(**WHO, reason="new_key", detail=detail))
+        journal.note(changed("new_key", detail))
     assert len(journal.lines.calls) == 4
 
 

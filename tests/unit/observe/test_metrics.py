@@ -14,6 +14,7 @@ from exporter.model.events import (
     ConfigRejected,
     LedgerStatus,
     PollFinished,
+    SchemaNote,
     SeriesDropped,
     WaitCut,
 )
@@ -39,6 +40,7 @@ DESIGNED = {
     "usage_exporter_targets",
     "usage_exporter_series",
     "usage_exporter_series_dropped_total",
+    "usage_exporter_answer_notes_total",
     "usage_exporter_log_messages_total",
     "usage_exporter_log_messages_dropped_total",
     "usage_exporter_state_failures_total",
@@ -235,6 +237,23 @@ def test_dropped_series_are_counted_by_reason() -> None:
     assert daemon.value("usage_exporter_series_dropped_total", **who, reason="series_limit") == 10
     assert daemon.value("usage_exporter_series_dropped_total", **who, reason="other") == 5
     assert daemon.value("usage_exporter_series_dropped_total", **who, reason="duplicate") == 0
+
+
+def test_notes_are_counted_by_reason_from_the_first_on() -> None:
+    daemon = Daemon(VIDEO, NETWORK)
+    name = "usage_exporter_answer_notes_total"
+    assert f"{name}{{" not in daemon.text()
+    who = {"provider": "tpstreams", "target": "video-prod", "collector": "usage"}
+    for reason, count in (("path_gone", 1), ("new_key", 3), ("path_gone", 1)):
+        daemon.metrics(SchemaNote(**who, reason=reason, detail="a", count=count))
+        daemon.text()
+    labels = {"provider": "tpstreams", "account": "video-prod"}
+    assert daemon.value(name, **labels, reason="path_gone") == 2
+    assert daemon.value(name, **labels, reason="new_key") == 3
+    daemon.metrics(
+        SchemaNote(provider="x", target="gone", collector="c", reason="new_key", detail="a")
+    )
+    assert daemon.text().count(f"{name}{{") == 2
 
 
 def test_log_lines_are_counted() -> None:

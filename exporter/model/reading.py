@@ -102,6 +102,7 @@ NOTES: Final = {
     "bad_period": "a period cannot be: it is left out",
     "period_over": "the vendor still names a period that has ended",
     "negative_limit": "a limit below zero is left out",
+    "unknown_part": "a part of a sum has no number, or rows disagree: that number is left out",
     "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
     "limit_ignored": "a limit of the config is in another unit or currency than what it is for",
     "more_left_than_limit": "more is left than the limit, so what was used is not known",

@@ -253,11 +253,23 @@ def test_a_vendors_value_over_the_limit_was_there_when_its_history_says() -> Non
     assert found.exhausted_at == pytest.approx(10.5 * DAY)
 
 
-def test_a_level_follows_the_slope_of_its_last_week() -> None:
+def test_a_level_follows_its_slope() -> None:
     history = [(hour * 3600.0, 500 + 2 * hour / 24) for hour in range(24 * 7, 24 * 14)]
     found = level(528.0, 14 * DAY, 30 * DAY, limit=540.0, history=history)
     assert found.projected == pytest.approx(560.0)
     assert found.exhausted_at == pytest.approx(20 * DAY)
+
+
+def test_a_migration_or_a_clean_up_is_not_the_pace_of_a_level() -> None:
+    for jump in (40.0, -40.0):
+        history = [
+            (hour * 3600.0, 100 + hour / 24 + jump * (hour > 24 * 20))
+            for hour in range(0, 24 * 22, 6)
+        ]
+        used = 122 + jump
+        found = level(used, 22 * DAY, 50 * DAY, limit=used + 15, history=history)
+        assert found.projected == pytest.approx(used + 28, rel=0.01)
+        assert found.exhausted_at == pytest.approx(37 * DAY, rel=0.01)
 
 
 def test_a_level_that_falls_is_projected_but_never_below_zero() -> None:
@@ -272,7 +284,7 @@ def test_a_level_that_falls_is_projected_but_never_below_zero() -> None:
         [],
         [(13 * DAY, 1.0), (13.5 * DAY, 2.0)],
         [(9 * DAY, 1.0)],
-        [(day * DAY, float(day)) for day in range(6)],
+        [((day - 20) * DAY, float(day)) for day in range(6)],
     ],
     ids=["none", "under three days", "two points", "too old"],
 )
@@ -297,3 +309,24 @@ def test_a_full_level_names_the_hour_only_if_it_was_seen() -> None:
 def test_a_level_in_a_period_that_is_over_is_not_projected() -> None:
     history = [(day * DAY, 100.0 + day) for day in range(8, 14)]
     assert level(114.0, 14 * DAY, 14 * DAY, limit=120.0, history=history) == NOTHING
+
+
+def test_a_crossing_of_late_data_is_told_in_the_time_of_the_data() -> None:
+    two_days_late = tuple((when + 2 * DAY, value) for when, value in straight(12, 10.0))
+    found = flow(120.0, 12 * DAY, MONTH, polled=14 * DAY, history=two_days_late, limit=105.0)
+    assert found.exhausted_at == pytest.approx(10.5 * DAY)
+    given = vendors(
+        120.0, 12 * DAY, MONTH, 300.0, polled=14 * DAY, history=two_days_late, limit=105.0
+    )
+    assert given.exhausted_at == pytest.approx(10.5 * DAY)
+
+
+def test_data_that_stand_still_do_not_move_the_history_with_them() -> None:
+    day_late = [((day + 1) * DAY, 10.0 * day) for day in range(11)]
+    stuck = [(day * DAY, 100.0) for day in range(12, 25)]
+    found = flow(100.0, 10 * DAY, MONTH, polled=25 * DAY, history=(*day_late, *stuck))
+    assert found.projected == pytest.approx(300.0)
+
+
+def test_a_base_that_is_a_credit_is_used_up() -> None:
+    assert flow(10.0, 10 * DAY, MONTH, floor=-50.0).projected == pytest.approx(130.0)

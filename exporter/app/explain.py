@@ -165,7 +165,8 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
         return
     yield f"  ← {exchange.status}, {exchange.size} bytes in {exchange.seconds * 1000:.0f} ms"
     for name, value in exchange.headers.items():
-        if name in EXPLAINING or "ratelimit" in name.replace("-", ""):
+        plain = name.replace("-", "")
+        if name in EXPLAINING or "ratelimit" in plain or "retryafter" in plain:
             yield f"      {name}: {clip(value)}"
 
 

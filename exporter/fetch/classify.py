@@ -21,7 +21,7 @@ from exporter.fetch.decode import (
     most_values,
 )
 from exporter.fetch.http import HttpResponse, host_of, origin_of
-from exporter.fetch.ratelimit import read_body_wait, read_rate_limit
+from exporter.fetch.ratelimit import read_body_wait, read_rate_limit, vendor_clock
 from exporter.kernel.jmes import Selector, compile_path
 from exporter.kernel.secrets import clip
 from exporter.model.definition.provider import Collector, Definition, Format
@@ -159,7 +159,8 @@ def _throttled_wait(
     """Return the longer of the headers' wait, `told`, and that of the body."""
     is_body = isinstance(document, dict | list | str) and document is not response.headers
     text = "" if is_body else response.body[:_LONGEST_TEXT].decode("utf-8", "replace")
-    found = read_body_wait(document if is_body else None, text, now)
+    there = vendor_clock(response.lines, now)
+    found = read_body_wait(document if is_body else None, text, there)
     return found if told is None else told if found is None else max(told, found)
 
 

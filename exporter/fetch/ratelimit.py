@@ -89,7 +89,7 @@ def read_rate_limit(lines: Lines, now: float, rules: RateLimitRules) -> RateLimi
     ]
     if not lines_of_limits:
         return _SILENT
-    there = _vendor_clock(lines, now)
+    there = vendor_clock(lines, now)
     windows = (
         *_structured_windows(lines_of_limits, there),
         *_named_windows(lines_of_limits, there, rules),
@@ -146,7 +146,7 @@ def _retry_waits(text: str, now: float, unit: str) -> Iterator[float]:
             yield wait
 
 
-def _vendor_clock(lines: Lines, ours: float) -> float:
+def vendor_clock(lines: Lines, ours: float) -> float:
     """Return the time at the vendor's when it answered; ours where it does not show another.
 
     ``Date`` is RFC 9110 6.6.1; ``Age`` (RFC 9111 5.1) are the seconds that a cache has kept it. It
@@ -296,28 +296,43 @@ def _numbers(text: str, read: Callable[[str], float | None]) -> dict[str, float]
     found: dict[str, float] = {}
     plain: list[float] = []
     for member in text[:_LONGEST_FIELD].split(",")[:_MOST_WINDOWS]:
-        unnamed: float | None = None
-        for part in member.split(";")[:_MOST_WINDOWS]:
-            number = read(part)
-            named = _NAMED_NUMBER.fullmatch(part) if number is None else None
-            if number is not None:
-                unnamed = number if unnamed is None else unnamed
-            elif named is None:
-                continue
-            elif unnamed is None:
-                number = read(named[2])
-                if number is not None:
-                    found[named[1].strip().lower()] = number
-            elif named[1].lower() in ("w", "window"):
-                found[f"window {named[2].strip()}"] = unnamed
-                break
-        else:
-            plain += [] if unnamed is None else [unnamed]
+        for name, number in _named_numbers(member.split(";")[:_MOST_WINDOWS], read):
+            if name:
+                found[name] = number
+            else:
+                plain.append(number)
     if len(plain) == 1:
         found[""] = plain[0]
     else:
         found |= {f"#{at}": number for at, number in enumerate(plain)}
     return found
+
+
+def _named_numbers(
+    parts: list[str], read: Callable[[str], float | None]
+) -> Iterator[tuple[str, float]]:
+    """Yield window and number of ``minute=3; hour=50``, of ``3;w=60`` or ``HighCostGet3Min;107``.
+
+    The window is "" where there is none.
+    """
+    name, first = "", read(parts[0])
+    if first is not None:
+        named = map(_NAMED_NUMBER.fullmatch, parts[1:])
+        lengths = (one[2].strip() for one in named if one and one[1].lower() in ("w", "window"))
+        yield next((f"window {length}" for length in lengths), ""), first
+        return
+    for part in parts:
+        number = read(part)
+        named_number = _NAMED_NUMBER.fullmatch(part)
+        if number is not None:
+            yield name, number
+            return
+        if named_number is None:
+            name = name or part.strip().strip('"').lower()
+            continue
+        number = read(named_number[2])
+        if number is not None:
+            yield named_number[1].strip().lower(), number
 
 
 def _positions(numbers: dict[str, float]) -> int:
@@ -550,7 +565,7 @@ _SENTENCE = re.compile(
     r"|wait(?:\s+for)?"
     r")(?:\s+(?:at\s+least|another|about))?:?\s+"
     rf"({_DURATION_TEXT})"
-    r"|\b(?:(?:re-?)?try(?:\s+again)?[-\s]+(?:after|at)|wait\s+until):?\s+"
+    r"|\b(?:(?:re-?)?try(?:\s+again)?[-\s]+(?:after|at)|wait\s+until|resets?\s+at):?\s+"
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))",
     re.ASCII | re.IGNORECASE,
 )
@@ -562,7 +577,7 @@ def read_body_wait(document: object, text: str, now: float) -> float | None:
     `document` is the decoded body, None where it is no JSON; then `text` is what it begins with.
     Only what cannot mean anything else counts: a field whose name says it (``retry_after``,
     ``retryDelay: 34s``), and a sentence that names what to do and a number with its unit ("Please
-    try again in 20s"). `now` is epoch seconds.
+    try again in 20s"). `now` is the vendor's time in epoch seconds.
     """
     waits: list[float] = []
     texts = [text[:_LONGEST_TEXT]] if document is None else []

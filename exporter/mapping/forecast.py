@@ -11,13 +11,15 @@ passed, unless two weeks are known that reach into the period before, and nothin
 
 A fall to less than half is a reset; a smaller one is a correction, and lowers the values before it.
 
-A level without a period (storage, seats) follows the slope of its last 7 days; a level with one is
-a peak, and peaks are not projected. Errors against synthetic months: docs/design/forecast.md.
+A level without a period (storage, seats) follows the median slope of its last 28 days; a level with
+one is a peak, and peaks are not projected. Errors on made-up months: docs/design/forecast.md.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import combinations
+from statistics import median
 from typing import NamedTuple, TypeAlias
 
 from exporter.kernel.calendar import Span
@@ -28,7 +30,8 @@ _DAY = 86400.0
 MIN_FRACTION = 0.1
 MIN_ELAPSED = 6 * 3600.0
 MIN_HISTORY = 3 * _DAY  # of a level
-WINDOW = 7 * _DAY  # of a level
+WINDOW = 28 * _DAY  # of a level
+_WEEK = 7 * _DAY
 LEVEL_HORIZON = 30 * _DAY  # of a level where no billing period is known
 MOST_DAYS = 35
 SHORT, LONG = 7, 28  # days of the two means
@@ -72,7 +75,7 @@ def flow(
     reached = _reached([(period.start, floor), *points], limit, otherwise=period.start)
     # Of a period of days the values that a step of the history misses at its end are a large part.
     before: Points = ()
-    if period.end - period.start >= WINDOW:
+    if period.end - period.start >= _WEEK:
         before = known[: bisect_left(known, (period.start,))]
     foreknown = bool(before) and at - before[0][0] >= PROFILE_DAYS * _DAY
     if used < floor or not period.start <= at < period.end:
@@ -120,7 +123,7 @@ def level(
     limit: float | None = None,
     history: Points = (),
 ) -> Outlook:
-    """Return the outlook of what there is now, by the slope of its last 7 days.
+    """Return the outlook of what there is now, by the slope of its last 28 days.
 
     `end` is that of the account's billing period. Where none is known there is no instant to
     project to, and the limit is looked for in the next 30 days.
@@ -270,12 +273,16 @@ def _value_at(points: Points, when: float) -> float:
 
 
 def _slope(points: Points) -> float:
-    """Return the least-squares slope, per second."""
-    count = len(points)
-    middle = sum(when for when, _ in points) / count
-    mean = sum(value for _, value in points) / count
-    spread = sum((when - middle) ** 2 for when, _ in points)
-    return sum((when - middle) * (value - mean) for when, value in points) / spread
+    """Return the median of the slopes between any two days, per second (Theil-Sen).
+
+    A migration or a clean-up is one day among many, where a least-squares line bends to it.
+    """
+    first, at = points[0][0], points[-1][0]
+    whens = [max(first, at - number * _DAY) for number in range(int((at - first) / _DAY) + 1)]
+    days = [(when, _value_at(points, when)) for when in whens]
+    return median(
+        (value - before) / (when - then) for (when, value), (then, before) in combinations(days, 2)
+    )
 
 
 def _meets(

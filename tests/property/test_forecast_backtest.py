@@ -17,10 +17,12 @@ from tests.support.forecast_months import (
     END,
     FIGURES_FROM,
     KINDS,
+    LEVEL_METHODS,
     READS,
     START,
     Errors,
     errors,
+    level_table,
     mean_error,
     months,
     ours,
@@ -74,14 +76,33 @@ def test_late_data_that_says_how_late_it_is_is_forecast_better() -> None:
 
 
 def test_the_document_tells_the_errors_that_come_out() -> None:
-    told = {
-        cells[0]: cells[1:]
-        for line in DOC.read_text().splitlines()
-        if line.startswith("|")
-        for cells in [[cell.strip() for cell in line.strip("| \n").split("|")]]
-    }
+    told = told_rows()
     rows = table({name: found(name) for name in (*BASELINES, "now")})
     for name, *cells in rows:
         *baselines, _before, now = told[name]
         shown = [float(cell.removesuffix("%")) for cell in (*baselines, now)]
+        assert shown == pytest.approx([float(cell.removesuffix("%")) for cell in cells], abs=0.11)
+
+
+@cache
+def told_rows(methods: int = len(BASELINES) + 2) -> dict[str, list[str]]:
+    """Return the rows of the table of the document with so many methods."""
+    rows = {
+        (len(cells), cells[0]): cells[1:]
+        for line in DOC.read_text().splitlines()
+        if line.startswith("|")
+        for cells in [[cell.strip() for cell in line.strip("| \n").split("|")]]
+    }
+    return {name: cells for (_, name), cells in rows.items() if len(cells) == methods}
+
+
+def test_levels_give_half_the_false_alarms_of_a_least_squares_line() -> None:
+    rows = {name: cells for name, *cells in level_table(FIGURES_FROM, 25)}
+    _, before, now = (float(cell) for cell in rows["false alarms"])
+    assert now < 0.5 * before
+    _, before, now = (float(cell) for cell in rows["missed alarms"])
+    assert now <= before
+    told = told_rows(len(LEVEL_METHODS))
+    for name, cells in rows.items():
+        shown = [float(cell.removesuffix("%")) for cell in told[name]]
         assert shown == pytest.approx([float(cell.removesuffix("%")) for cell in cells], abs=0.11)

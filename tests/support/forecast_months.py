@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.kernel.calendar import Span
-from exporter.mapping.forecast import Points, flow
+from exporter.mapping.forecast import Points, flow, level
 
 DAY = 86400.0
 DAYS = 30
@@ -304,4 +304,118 @@ def table(found: Mapping[str, Errors]) -> list[list[str]]:
         for share in SHARES
     ]
     rows.append(["all", *(f"{overall(one):.1%}" for one in found.values())])
+    return rows
+
+
+# ---------------------------------------------------------------------------- levels
+
+LEVEL_DAYS = 60
+AHEAD = (3, 7, 14, 25)
+LEVEL_KINDS = (
+    "growth",
+    "growth with noise",
+    "growth that quickens",
+    "growth that stops",
+    "seats",
+    "retention",
+    "retention with growth",
+    "migration",
+    "clean-up",
+    "burst that goes again",
+)
+
+
+def levels(kind: str, seed: int, count: int) -> list[list[tuple[float, float]]]:
+    """Return `count` series of 60 days of a level, read four times a day."""
+    rng = random.Random(f"{kind}{seed}")  # noqa: S311 - the same series in every run
+    return [_level(kind, rng) for _ in range(count)]
+
+
+def _level(kind: str, rng: random.Random) -> list[tuple[float, float]]:
+    base, pace = rng.uniform(30, 60), rng.uniform(0.1, 0.8)
+    turn, cycle, swing = rng.randrange(3, 55), rng.randrange(2, 12), rng.uniform(1, 6)
+    cut, seats, found = rng.uniform(0.2, 0.6), 0, []
+    for number in range(LEVEL_DAYS * READS):
+        day = number / READS
+        line = base + pace * day
+        if rng.random() < pace / 8:
+            seats += rng.choice([1, 2, 3, -1])
+        value = {
+            "growth": line,
+            "growth with noise": line + rng.gauss(0, 0.5),
+            "growth that quickens": base + pace * day * day / 40,
+            "growth that stops": base + pace * min(day, turn),
+            "seats": base // 1 + seats,
+            "retention": base + swing * (day % cycle) / 2,
+            "retention with growth": line + swing * (day % cycle) / 2,
+            "migration": base + pace * day / 20 + 40 * min(1, max(0, (day - turn) / 2)),
+            "clean-up": line - (cut * base if day >= turn else 0),
+            "burst that goes again": line + 8 * max(0, 1 - abs(day - turn) / 3),
+        }[kind]
+        found.append((day * DAY, max(0.0, value)))
+    return found
+
+
+LevelMethod = Callable[[Points, float, float | None], tuple[float | None, float | None]]
+"""The values (the last is the present one), the end and the limit; what is expected, and when."""
+
+
+def our_level(points: Points, end: float, limit: float | None) -> tuple[float | None, float | None]:
+    """Return what the exporter publishes."""
+    at, used = points[-1]
+    return level(used, at, end, limit=limit, history=points[:-1])
+
+
+def last_week(points: Points, end: float, limit: float | None) -> tuple[float | None, float | None]:
+    """Follow the least-squares slope of 7 days, which is ``predict_linear`` from the last value."""
+    at, used = points[-1]
+    some = [(when, value) for when, value in points if when >= at - 7 * DAY]
+    middle = sum(when for when, _ in some) / len(some)
+    spread = sum((when - middle) ** 2 for when, _ in some)
+    slope = sum((when - middle) * value for when, value in some) / spread
+    full = None if limit is None or slope <= 0 else at + (limit - used) / slope
+    return max(0.0, used + slope * (end - at)), full
+
+
+def no_change(points: Points, end: float, limit: float | None) -> tuple[float | None, float | None]:
+    """Expect what there is."""
+    return points[-1][1], None
+
+
+LEVEL_METHODS: dict[str, LevelMethod] = {
+    "no change": no_change,
+    "predict_linear 7 d (before)": last_week,
+    "now": our_level,
+}
+
+
+def level_table(seed: int, count: int) -> list[list[str]]:
+    """Return rows: the mean error of each kind and overall, false and missed alarms of 3 days.
+
+    The limit is 8 % above the present value; an alarm says that it is reached within 3 days.
+    """
+    sums = {name: dict.fromkeys(LEVEL_KINDS, 0.0) for name in LEVEL_METHODS}
+    false, missed, looks = dict.fromkeys(sums, 0), dict.fromkeys(sums, 0), 0
+    for kind in LEVEL_KINDS:
+        looks = 0
+        for shown in levels(kind, seed, count):
+            for day in range(5, LEVEL_DAYS - max(AHEAD), 6):
+                here = day * READS
+                points = shown[: here + 1]
+                at, limit = points[-1][0], max(points[-1][1] * 1.08, 1.0)
+                full = any(value >= limit for _, value in shown[here : here + 3 * READS + 1])
+                looks += 1
+                for name, method in LEVEL_METHODS.items():
+                    for ahead in AHEAD:
+                        true = shown[here + ahead * READS][1]
+                        expected, when = method(points, at + ahead * DAY, limit)
+                        error = abs((points[-1][1] if expected is None else expected) - true)
+                        sums[name][kind] += error / max(true, 1.0) / len(AHEAD)
+                    _, when = method(points, at + 4 * DAY, limit)
+                    alarm = when is not None and when <= at + 3 * DAY
+                    false[name] += alarm and not full
+                    missed[name] += full and not alarm
+    rows = [[kind, *(f"{one[kind] / looks:.1%}" for one in sums.values())] for kind in LEVEL_KINDS]
+    rows.append(["false alarms", *(str(number) for number in false.values())])
+    rows.append(["missed alarms", *(str(number) for number in missed.values())])
     return rows

@@ -265,6 +265,9 @@ def test_a_wait_that_stands_in_the_body_of_a_refusal_counts() -> None:
     assert failed(an_answer(body, status=403)).wait is None
     throttles = ResponseRules(throttled=(rule(403, body="error"),))
     assert failed(an_answer(body, status=403), throttles).wait == 20
+    shown = {"date": "Sun, 15 Nov 2026 13:00:00 GMT"}  # the vendor's clock, an hour ahead of ours
+    until = {"message": "Retry after 2026-11-15T13:00:30Z"}
+    assert failed(an_answer(until, status=429, headers=shown)).wait == 30
 
 
 def test_a_retry_after_of_a_good_answer_is_no_failure() -> None:

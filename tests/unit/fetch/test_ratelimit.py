@@ -282,6 +282,14 @@ def test_a_header_for_which_the_definition_names_another_is_not_read() -> None:
             17,
             RateLimit(remaining=0, reset_at=NOW + 17),
         ),
+        (
+            {
+                "x-ms-ratelimit-remaining-resource": "A.B/Get3Min;107,A.B/Get30Min;0",
+                "x-ms-ratelimit-reset-resource": "A.B/Get3Min;20,A.B/Get30Min;900",
+            },
+            900,
+            RateLimit(remaining=0, reset_at=NOW + 900),
+        ),
         (  # Brave's
             {
                 "x-ratelimit-limit": "1, 15000",
@@ -364,6 +372,7 @@ def test_a_header_may_hold_several_windows(
         ({"detail": "Try again in an hour"}, 3600),
         ({"detail": "Limit resets in 2 days"}, 172_800),
         ({"detail": "Retry after 2026-11-15T12:00:30Z."}, 30),
+        ({"detail": "The quota resets at 2026-11-15T12:00:30+00:00"}, 30),
         ({"detail": "Retry after 2026-11-15 11:00:30 UTC"}, 0),
         ({"error": {"details": [{"@type": "RetryInfo", "retryDelay": "34s"}]}}, 34),
         ({"error": {"details": [{"retryDelay": {"seconds": "34", "nanos": 0}}]}}, 34),

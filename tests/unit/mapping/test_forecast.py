@@ -253,11 +253,23 @@ def test_a_vendors_value_over_the_limit_was_there_when_its_history_says() -> Non
     assert found.exhausted_at == pytest.approx(10.5 * DAY)
 
 
-def test_a_level_follows_the_slope_of_its_last_week() -> None:
+def test_a_level_follows_its_slope() -> None:
     history = [(hour * 3600.0, 500 + 2 * hour / 24) for hour in range(24 * 7, 24 * 14)]
     found = level(528.0, 14 * DAY, 30 * DAY, limit=540.0, history=history)
     assert found.projected == pytest.approx(560.0)
     assert found.exhausted_at == pytest.approx(20 * DAY)
+
+
+def test_a_migration_or_a_clean_up_is_not_the_pace_of_a_level() -> None:
+    for jump in (40.0, -40.0):
+        history = [
+            (hour * 3600.0, 100 + hour / 24 + jump * (hour > 24 * 20))
+            for hour in range(0, 24 * 22, 6)
+        ]
+        used = 122 + jump
+        found = level(used, 22 * DAY, 50 * DAY, limit=used + 15, history=history)
+        assert found.projected == pytest.approx(used + 28, rel=0.01)
+        assert found.exhausted_at == pytest.approx(37 * DAY, rel=0.01)
 
 
 def test_a_level_that_falls_is_projected_but_never_below_zero() -> None:
@@ -272,7 +284,7 @@ def test_a_level_that_falls_is_projected_but_never_below_zero() -> None:
         [],
         [(13 * DAY, 1.0), (13.5 * DAY, 2.0)],
         [(9 * DAY, 1.0)],
-        [(day * DAY, float(day)) for day in range(6)],
+        [((day - 20) * DAY, float(day)) for day in range(6)],
     ],
     ids=["none", "under three days", "two points", "too old"],
 )

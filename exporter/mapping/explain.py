@@ -170,9 +170,11 @@ def _searches(rule: Rule) -> Iterator[_Search]:
 
 
 def _number(rule: Rule, role: Role, value: Value, unit: UnitRule) -> _Search:
+    alone = isinstance(rule, Items) or (value.reduce or rule.reduce) is None
+
     def meant(path: Selector, view: object, _: object) -> str:
         single = msgspec.structs.replace(value, paths=(path,), add=False)
-        found = amount_of(single, view, set())
+        found = amount_of(single, view, set(), [] if alone else None)
         if found is None:
             return ""
         if isinstance(found, Unlimited):

@@ -208,8 +208,9 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         amounts: Sequence[Amount | None] | None = plain_amounts(value, rows, units, self.seen)
         if amounts is not None:
             return reduced(rule, rows, amounts)
+        notes = self.notes if len(rows) == 1 else None
         amounts = [
-            converted(amount_of(value, row[0], self.seen, self.notes), one.unit.factor)
+            converted(amount_of(value, row[0], self.seen, notes), one.unit.factor)
             for row, one in zip(rows, units, strict=True)
         ]
         return reduced(rule, rows, amounts)
@@ -320,8 +321,9 @@ def _is_null(rule: Rule, view: object) -> bool:
     """Tell whether a row is null, or an entry of a map with the value null."""
     scoped = bool(rule.rows.joins) or any(step.name for step in rule.rows.steps)
     row = view.get("row") if scoped and isinstance(view, dict) else view
-    entry = isinstance(row, dict) and row.keys() == {"key", "value"}
-    return row is None or (entry and row["value"] is None)
+    return row is None or (
+        isinstance(row, dict) and row.keys() == {"key", "value"} and row["value"] is None
+    )
 
 
 def numbers_of(rule: Rule, roles: Iterable[Role]) -> list[Number]:

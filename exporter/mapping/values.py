@@ -129,7 +129,8 @@ def amount_of(
 
     With `add` one missing part is treated as `missing` says, and where it says to skip there is
     no sum: a smaller sum would be a wrong sum. A dash or "N/A" says that there is nothing, and is
-    noted, unless the definition gives it a meaning.
+    noted, unless the definition gives it a meaning. Without `notes` it is refused: among the rows
+    of a sum it would make a smaller sum.
     """
     if value.add:
         return _added(value, view, seen)
@@ -137,10 +138,9 @@ def amount_of(
         found = path(view)
         if found is not None and found != "":
             seen.add(path.text)
-            if type(found) is str and _says_nothing(value, found):
-                if notes is not None:
-                    detail = f"{path.text}: {quoted(found)} is taken for no value."
-                    notes.append(Note(reason="no_value", detail=detail))
+            if notes is not None and type(found) is str and _says_nothing(value, found):
+                detail = f"{path.text}: {quoted(found)} is taken for no value."
+                notes.append(Note(reason="no_value", detail=detail))
                 continue
             if (type(found) is int or type(found) is float) and not value.unlimited:
                 return found  # the usual case; `converted` looks whether it is finite

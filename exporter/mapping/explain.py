@@ -170,11 +170,9 @@ def _searches(rule: Rule) -> Iterator[_Search]:
 
 
 def _number(rule: Rule, role: Role, value: Value, unit: UnitRule) -> _Search:
-    alone = isinstance(rule, Items) or (value.reduce or rule.reduce) is None
-
     def meant(path: Selector, view: object, _: object) -> str:
         single = msgspec.structs.replace(value, paths=(path,), add=False)
-        found = amount_of(single, view, set(), [] if alone else None)
+        found = amount_of(single, view, set())
         if found is None:
             return ""
         if isinstance(found, Unlimited):
@@ -231,7 +229,12 @@ def _conversion(rule: Rule, value: Value) -> str:
         steps.append("added to the other paths of this role")
     reduce = value.reduce or rule.reduce
     if reduce is not None:
-        steps.append(reduce.how.value + (f" by {reduce.by.text}" if reduce.by else ""))
+        by = f" by {reduce.by.text}" if reduce.by else ""
+        per = ", ".join(path.text for path in reduce.per)
+        if value.above is not None and reduce.adds_numbers:
+            steps.append("counted once for all rows that share it")
+        else:
+            steps.append(f"{reduce.how}{by}" + (f" of each {per}, summed" if per else ""))
     return ", ".join(steps)
 
 

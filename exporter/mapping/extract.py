@@ -44,6 +44,7 @@ from exporter.mapping.values import (
     plain_amounts,
     reduced,
     resource_name,
+    shared,
     total_of,
 )
 from exporter.model.definition.period import Period
@@ -189,31 +190,18 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         except MappingError as error:
             raise error.at("period") from error.__cause__
 
-    def number(
-        self,
-        value: Value,
-        rows: Sequence[Row],
-        units: Sequence[Measure],
-        otherwise: Reduce | None,
-    ) -> Amount | None:
-        """Return the one number that `value` has for the rows of a series, in its base unit.
+    def amounts(
+        self, value: Value, rows: Sequence[Row], units: Sequence[Measure]
+    ) -> Sequence[Amount | None]:
+        """Return the numbers that `value` has in the rows of a series, in its base unit.
 
-        `units` are those of the rows; `otherwise` is the rule's reduction.
+        `units` are those of the rows.
         """
-        rule = value.reduce or otherwise
-        if rule is None and len(rows) == 1:
-            return converted(
-                amount_of(value, rows[0][0], self.seen, self.notes), units[0].unit.factor
-            )
-        amounts: Sequence[Amount | None] | None = plain_amounts(value, rows, units, self.seen)
-        if amounts is not None:
-            return reduced(rule, rows, amounts)
-        notes = self.notes if len(rows) == 1 else None
-        amounts = [
-            converted(amount_of(value, row[0], self.seen, notes), one.unit.factor)
+        plain = plain_amounts(value, rows, units, self.seen) if len(rows) > 1 else None
+        return plain or [
+            converted(amount_of(value, row[0], self.seen, self.notes), one.unit.factor)
             for row, one in zip(rows, units, strict=True)
         ]
-        return reduced(rule, rows, amounts)
 
 
 Rule: TypeAlias = Resource | Cost | Items
@@ -251,6 +239,15 @@ class _Series(msgspec.Struct, frozen=True, gc=False):
     numbers: dict[str, float]
     limit: LimitFact | None = None
     measure: Measure | None = None
+
+
+class _Column(NamedTuple):
+    """The numbers of one role in the rows of a series, in base units."""
+
+    role: Role
+    value: Value
+    reduce: Reduce | None
+    amounts: Sequence[Amount | None]
 
 
 class _Section(NamedTuple, Generic[_Rule, _Read]):
@@ -345,32 +342,83 @@ def _series(
     """Read every role. All amounts must be measured in one kind of unit."""
     amounts: dict[str, Amount] = {}
     common: Measure | None = None
-    reduce = rule.reduce
     units: list[Measure] = []
     measured_by: UnitRule | None = None  # mostly that of the number before
+    columns: list[_Column] = []
     for role, value, unit in numbers:
-        name, kinds = role.key, role.kinds
+        kinds = role.kinds
         try:
             if unit is not measured_by:
                 units, measured_by = measures(unit, rows, context.seen), unit
+            if kinds is MONEY:
+                units = minor_units(units, key.currency)
+            found = context.amounts(value, rows, units)
+            columns.append(_Column(role, value, value.reduce or rule.reduce, found))
             if kinds is MEASURED:
                 common = common or units[0]
-            elif kinds is MONEY:
-                units = minor_units(units, key.currency)
-            amount = context.number(value, rows, units, reduce)
-            if common is not None and kinds is MEASURED:
                 agreed(common, units[0])
         except MappingError as error:
-            raise error if isinstance(rule, Items) else error.at(name) from error.__cause__
-        if amount is not None:
-            amounts[name] = amount
-            if kinds is MONEY and not key.currency:
-                raise _NoCurrencyError(
-                    value.paths[0].text, "there is money here, but no currency that is known."
-                )
+            raise error if isinstance(rule, Items) else error.at(role.key) from error.__cause__
+    for column in columns:
+        try:
+            amount = _reduced(column, columns, key, rows)
+        except MappingError as error:
+            where = error if isinstance(rule, Items) else error.at(column.role.key)
+            raise where from error.__cause__
+        if amount is None:
+            _note_unknown(column, key, rows, context)
+        else:
+            amounts[column.role.key] = amount
     limit = None if isinstance(rule, Items) else _limit(rule, amounts, key, context)
-    found = {name: one for name, one in amounts.items() if isinstance(one, float)}
-    return _Series(key, rows, found, limit, common)
+    known = {name: one for name, one in amounts.items() if isinstance(one, float)}
+    return _Series(key, rows, known, limit, common)
+
+
+def _reduced(
+    column: _Column, columns: list[_Column], key: _Key, rows: Sequence[Row]
+) -> Amount | None:
+    """Return the one number of a role. Roles of one reduction are reduced over the same rows."""
+    reduce, amounts = column.reduce, column.amounts
+    above = column.value.above
+    if reduce is None or (len(rows) == 1 and not reduce.counts):
+        amount = reduced(None, rows, amounts)
+    elif above is not None and reduce.adds_numbers:
+        amount = shared(above, rows, amounts)
+    elif len(columns) == 1:
+        amount = reduced(reduce, rows, amounts)
+    else:
+        beside = [one.amounts for one in columns if one.reduce == reduce]
+        if any(None not in one for one in beside):
+            told = [True] * len(rows)
+        else:
+            told = [any(one is not None for one in row) for row in zip(*beside, strict=True)]
+        amount = reduced(reduce, rows, amounts, told)
+    if amount is not None and column.role.kinds is MONEY and not key.currency:
+        raise _NoCurrencyError(
+            column.value.paths[0].text, "there is money here, but no currency that is known."
+        )
+    return amount
+
+
+def _note_unknown(column: _Column, key: _Key, rows: Sequence[Row], context: PayloadContext) -> None:
+    """Say why a number is not known of which the answer has a part."""
+    value, reduce, amounts = column.value, column.reduce, column.amounts
+    absent = sum(one is None for one in amounts)
+    if absent < len(amounts):
+        how = "" if reduce is None else f"{reduce.how} "
+        why = (
+            f"{absent} of {len(amounts)} rows have no number, so the {how}of all is not known"
+            if absent
+            else "the rows disagree about what they share"
+        )
+    elif value.add and any(path(row[0]) not in (None, "") for row in rows for path in value.paths):
+        why = "a part of `add` is not there, so the sum is not known"
+    else:
+        return
+    name = key.place or key.resource or key.currency
+    hint = "" if value.absence_has_meaning or not absent else " `missing: zero` counts it as 0."
+    detail = f"{name}.{column.role.key}: {why}.{hint}"
+    context.notes.append(Note(reason="unknown_part", detail=detail))
 
 
 def _limit(

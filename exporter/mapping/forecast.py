@@ -40,6 +40,7 @@ _LOOK_BACK = 21  # days on which the two means are compared
 _DISCOUNT = 0.9  # a day, of the errors in that comparison
 _STOPPED = 2 * _DAY  # without growth at the limit: the vendor has stopped the use
 _AT_LIMIT = 0.01  # relative: as near to the limit as that is at it
+_LATE = 3 * _DAY  # beyond that a delay is no habit of the vendor's
 _MIN_POINTS = 3
 _SAME = 1e-9  # relative: below this a fall is arithmetic, not a correction
 
@@ -144,6 +145,14 @@ def level(
 def _in_data_time(history: Points, at: float, polled: float | None) -> Points:
     """Return the points before `at`, told in the time of the data as it is."""
     late = 0.0 if polled is None else polled - at
+    if late > _LATE:
+        # The data stand still. Their usual delay is that of the poll that first showed them.
+        first, used = polled, history[-1][1] if history else 0.0
+        for when, value in reversed(history):
+            if value != used or when < at:
+                break
+            first = when
+        late = min(late, (first or 0.0) - at)
     known = history[: bisect_left(history, (at + late,))]
     if late:
         known = [(when - late, value) for when, value in known]

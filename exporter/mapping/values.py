@@ -9,7 +9,7 @@ with every poll: they are kept in bounded caches.
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, tzinfo
 from math import fsum, inf, isfinite
 from typing import NamedTuple, TypeAlias
@@ -129,8 +129,7 @@ def amount_of(
 
     With `add` one missing part is treated as `missing` says, and where it says to skip there is
     no sum: a smaller sum would be a wrong sum. A dash or "N/A" says that there is nothing, and is
-    noted, unless the definition gives it a meaning. Without `notes` it is refused: among the rows
-    of a sum it would make a smaller sum.
+    noted, unless the definition gives it a meaning.
     """
     if value.add:
         return _added(value, view, seen)
@@ -138,9 +137,10 @@ def amount_of(
         found = path(view)
         if found is not None and found != "":
             seen.add(path.text)
-            if notes is not None and type(found) is str and _says_nothing(value, found):
-                detail = f"{path.text}: {quoted(found)} is taken for no value."
-                notes.append(Note(reason="no_value", detail=detail))
+            if type(found) is str and _says_nothing(value, found):
+                if notes is not None:
+                    detail = f"{path.text}: {quoted(found)} is taken for no value."
+                    notes.append(Note(reason="no_value", detail=detail))
                 continue
             if (type(found) is int or type(found) is float) and not value.unlimited:
                 return found  # the usual case; `converted` looks whether it is finite
@@ -421,61 +421,133 @@ def _printable(letter: str) -> str:
 
 
 def reduced(
-    rule: Reduce | None, rows: Sequence[Row], amounts: Sequence[Amount | None]
+    rule: Reduce | None,
+    rows: Sequence[Row],
+    amounts: Sequence[Amount | None],
+    told: Sequence[bool] | None = None,
 ) -> Amount | None:
-    """Return the one number of `rows`, whose numbers `amounts` are; rows without one are passed.
+    """Return the one number of `rows`, whose numbers `amounts` are; None: not known.
 
-    None: no row gave a number. A sum or a maximum with an unlimited part is unlimited. Raises
-    Misfit for several rows without a rule, and for a time that cannot be read.
+    `told` are the rows in which any role of the series has a number, so that all its roles are
+    reduced over the same rows; by default those in which this one has. A sum with an unknown part
+    is unknown. Of the others, rows of which nothing is told are passed. A sum or a maximum with an
+    unlimited part is unlimited. Raises MappingError for several rows without a rule, for a time
+    that cannot be read, and for several rows of the first or last time.
     """
     if rule is None:
         if len(rows) > 1:
             raise MappingError("", _AMBIGUOUS.format(len(rows)))
         return amounts[0] if amounts else None
+    if rule.per:
+        return _summed(_per_thing(rule, rows, amounts, told))
     if rule.how is How.COUNT:
         return float(sum(amount is not None for amount in amounts))
+    if rule.how is How.SUM:
+        return _summed(amounts)
+    if told is None:
+        told = [amount is not None for amount in amounts]
     if rule.how is How.FIRST or rule.how is How.LAST:
-        return _by_time(rule, rows, amounts)
+        return _by_time(rule, rows, amounts, told)
     numbers = [amount for amount in amounts if isinstance(amount, float)]
     endless = any(isinstance(amount, Unlimited) for amount in amounts)
     if endless and (rule.how is not How.MIN or not numbers):
         return UNLIMITED
-    return _FOLDS[rule.how](numbers) if numbers else None
+    unknown = any(is_told and one is None for is_told, one in zip(told, amounts, strict=True))
+    fold = max if rule.how is How.MAX else min
+    return fold(numbers) if numbers and not unknown else None
+
+
+def shared(
+    above: Sequence[str], rows: Sequence[Row], amounts: Sequence[Amount | None]
+) -> Amount | None:
+    """Return the sum of a number that `rows` share: once for each of the entries `above` them.
+
+    Without names it stands in the answer itself, and counts once. None where rows that share an
+    entry disagree, such as the pages of one answer.
+    """
+    found: dict[tuple[int, ...], Amount | None] = {}
+    for (view, _), amount in zip(rows, amounts, strict=True):
+        key = tuple(id(view[name]) for name in above) if isinstance(view, dict) else ()
+        if found.setdefault(key, amount) != amount:
+            return None
+    return _summed(list(found.values()))
+
+
+def _summed(amounts: Sequence[Amount | None]) -> Amount | None:
+    if any(isinstance(amount, Unlimited) for amount in amounts):
+        return UNLIMITED
+    numbers = [amount for amount in amounts if isinstance(amount, float)]
+    return total_of(numbers) if numbers and len(numbers) == len(amounts) else None
+
+
+def _per_thing(
+    rule: Reduce,
+    rows: Sequence[Row],
+    amounts: Sequence[Amount | None],
+    told: Sequence[bool] | None,
+) -> list[Amount | None]:
+    """Return the number of each thing that the rows are of."""
+    things: dict[tuple[str, ...], list[int]] = {}
+    for index, (view, _) in enumerate(rows):
+        things.setdefault(tuple(_thing(path, view) for path in rule.per), []).append(index)
+    simple = Reduce(how=rule.how, by=rule.by)
+    return [
+        reduced(
+            simple,
+            [rows[index] for index in one],
+            [amounts[index] for index in one],
+            None if told is None else [told[index] for index in one],
+        )
+        for one in things.values()
+    ]
+
+
+def _thing(path: Selector, view: object) -> str:
+    text = _text(path(view))
+    if not text:
+        found = quoted(path(view))
+        raise MappingError(path.text, f"found {found} in the place of what tells the rows apart.")
+    return text
 
 
 def empty_total(rule: Reduce | None) -> float | None:
     """Return what no rows at all come to, where the list itself was there: a sum is 0."""
-    return 0.0 if rule is not None and rule.how in (How.SUM, How.COUNT) else None
+    return 0.0 if rule is not None and rule.sums else None
 
 
 def adds(rule: Reduce | None, values: Iterable[Value]) -> bool:
     """Tell whether a number is a sum of all rows, so that all must be of one period."""
     rules = [rule, *(value.reduce for value in values)]
-    return any(one is not None and one.how in (How.SUM, How.COUNT) for one in rules)
+    return any(one is not None and one.sums for one in rules)
 
 
 _AMBIGUOUS = (
     "{} rows give this series a value. The definition says `reduce: sum` (or max, min, first, "
     "last), or names the series apart."
 )
-_FOLDS: dict[How, Callable[[Sequence[float]], float]] = {
-    How.SUM: total_of,
-    How.MAX: max,
-    How.MIN: min,
-}
+_TIES = (
+    "{} rows have the {} time, {}. For rows of different things write `per:` with what tells them "
+    "apart (the {} row of each, then the sum); else say with `where` which row counts."
+)
 
 
-def _by_time(rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None]) -> Amount | None:
-    given = [number for number, amount in enumerate(amounts) if amount is not None]
+def _by_time(
+    rule: Reduce, rows: Sequence[Row], amounts: Sequence[Amount | None], told: Sequence[bool]
+) -> Amount | None:
+    given = [index for index, is_told in enumerate(told) if is_told]
     if not given:
         return None
+    is_first = rule.how is How.FIRST
     if rule.by is None:
-        return amounts[given[0 if rule.how is How.FIRST else -1]]
+        return amounts[given[0 if is_first else -1]]
     by = rule.by
-    times = epochs([by(rows[number][0]) for number in given], by.text)
-    # Of rows with one time, such as a day that was restated, position decides.
-    ordered = zip(times, given, strict=True)
-    return amounts[(min if rule.how is How.FIRST else max)(ordered)[1]]
+    times = epochs([by(rows[index][0]) for index in given], by.text)
+    wanted = min(times) if is_first else max(times)
+    if (count := times.count(wanted)) > 1:
+        found = quoted(by(rows[given[times.index(wanted)]][0]))
+        how = "first" if is_first else "last"
+        raise MappingError(by.text, _TIES.format(count, how, found, how))
+    return amounts[given[times.index(wanted)]]
 
 
 _LONG = 128  # characters of a text that is kept: blanks around a time are no error

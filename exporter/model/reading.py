@@ -105,6 +105,7 @@ NOTES: Final = {
     "no_name": "a row without a name, or an entry with an empty key, is left out",
     "no_currency": "money without a currency, or with one that is unknown, is left out",
     "negative_limit": "a limit below zero is left out",
+    "unknown_part": "a part of a sum has no number, or rows disagree: that number is left out",
     "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
     "limit_ignored": "a limit of the config is in another unit or currency than what it is for",
     "more_left_than_limit": "more is left than the limit, so what was used is not known",

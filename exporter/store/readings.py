@@ -146,6 +146,7 @@ class UsageHistory:
 
     STEP: ClassVar = 6 * 3600.0
     LENGTH: ClassVar = 35 * 86_400.0
+    MOST: ClassVar = int(LENGTH / STEP) + 1
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[SeriesKey, array[float]]] = {}
@@ -153,8 +154,7 @@ class UsageHistory:
     def of(self, target: str) -> Mapping[SeriesKey, HistoryPoints]:
         """Return what is known of a target."""
         return {
-            key: tuple(zip(row[::2], row[1::2], strict=True))
-            for key, row in self._rows.get(target, {}).items()
+            key: _pairs(row, len(row), row[-2]) for key, row in self._rows.get(target, {}).items()
         }
 
     def points(self, target: str, account: str, resource: str, before: float) -> HistoryPoints:
@@ -169,7 +169,7 @@ class UsageHistory:
         end, step = len(row), before // self.STEP
         while end and row[end - 2] // self.STEP >= step:
             end -= 2
-        return tuple(zip(row[:end:2], row[1:end:2], strict=True))
+        return _pairs(row, end, before)
 
     def add(self, target: str, at: float, values: Mapping[SeriesKey, float]) -> None:
         """Note the values of one moment; within a step the newer replaces the older."""
@@ -193,8 +193,16 @@ def _append(row: "array[float]", at: float, value: float) -> None:
     while len(row) and row[-2] // UsageHistory.STEP >= at // UsageHistory.STEP:
         del row[-2:]
     row.extend((at, value))
-    while row[0] < at - UsageHistory.LENGTH:
-        del row[:2]
+    # Old ones go by their number: a clock that jumps ahead for a while must not wipe the history.
+    if len(row) > 2 * UsageHistory.MOST:
+        del row[: len(row) - 2 * UsageHistory.MOST]
+
+
+def _pairs(row: "array[float]", end: int, now: float) -> HistoryPoints:
+    begin = 0
+    while begin < end and row[begin] < now - UsageHistory.LENGTH:
+        begin += 2
+    return tuple(zip(row[begin:end:2], row[begin + 1 : end : 2], strict=True))
 
 
 def fingerprint(target: Target) -> str:

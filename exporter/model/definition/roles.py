@@ -33,6 +33,7 @@ from exporter.model.definition.rows import (
     ScopeNames,
     compile_rows,
     name_parts,
+    outer_names,
 )
 from exporter.model.definition.values import (
     How,
@@ -127,11 +128,15 @@ _COST_ROLES: Final = numbers(COST_ROLES)
 _ITEM_ROLES: Final = numbers(ITEM_ROLES)
 
 
-def _values(place: ErrorLocation, part: RulePart, roles: dict[str, Role]) -> dict[str, Value]:
-    return {
-        role: values.compile_value(place / role, text, roles[role], part.names)
-        for role, text in part.roles.items()
-    }
+def _values(
+    place: ErrorLocation, part: RulePart, roles: dict[str, Role], reduce: Reduce | None
+) -> dict[str, Value]:
+    found = {}
+    outer = outer_names(part.rows, part.names)
+    for role, text in part.roles.items():
+        value = values.compile_value(place / role, text, roles[role], part.names)
+        found[role] = values.spread_over_rows(place / role, value, roles[role], reduce, outer)
+    return found
 
 
 class ResourceText(RowsText, kw_only=True, frozen=True):
@@ -263,7 +268,8 @@ def _resource(
 ) -> Resource:
     names = part.names
     unit = values.compile_unit_rule(place / "unit", text.unit, MEASURED, names) or UnitRule()
-    read = _values(place, part, _RESOURCE_ROLES)
+    reduce = values.compile_reduce(place / "reduce", text.reduce, names)
+    read = _values(place, part, _RESOURCE_ROLES, reduce)
     for key, value in read.items():
         own = None if value.unit is None else value.unit.unit
         if own is None or unit.unit is None or _RESOURCE_ROLES[key].kinds is not MEASURED:
@@ -288,7 +294,7 @@ def _resource(
         rename=text.rename,
         only=None if isinstance(text.only, UnsetType) else frozenset(text.only),
         known=frozenset(text.known),
-        reduce=values.compile_reduce(place / "reduce", text.reduce, names),
+        reduce=reduce,
         as_of=values.compile_instant(place / "as_of", text.as_of, names, terms.zone)
         if first
         else None,
@@ -404,15 +410,16 @@ def compile_cost(place: ErrorLocation, text: CostText, terms: RuleContext) -> li
         names = part.names
         paths, fixed = _currency(place / "currency", text.currency, names, terms)
         period = compile_period(place / "period", text.period, names, terms.zone, terms.scope)
+        reduce = values.compile_reduce(place / "reduce", text.reduce, names)
         found.append(
             Cost(
                 collector=part.collector,
                 rows=part.rows,
                 currency=paths,
                 fixed_currency=fixed,
-                reduce=values.compile_reduce(place / "reduce", text.reduce, names),
+                reduce=reduce,
                 period=None if index else period,
-                **_values(place, part, _COST_ROLES),
+                **_values(place, part, _COST_ROLES, reduce),
             )
         )
     return found
@@ -471,6 +478,14 @@ def compile_items(place: ErrorLocation, text: ItemsText, terms: RuleContext) -> 
     _check_items(place, text)
     parsers.check_name(place / "group", text.group)
     currency, fixed = _currency(place / "currency", text.currency, names, terms)
+    reduce = values.compile_reduce(place / "reduce", text.reduce, names) or Reduce(how=How.SUM)
+    written = {
+        key: values.spread_over_rows(
+            place / key, value, _ITEM_ROLES[key], reduce, outer_names(found, names)
+        )
+        for key in _ITEM_ROLES
+        if (value := _item_value(place / key, getattr(text, key), _ITEM_ROLES[key], names))
+    }
     return Items(
         collector=collector,
         resource=name_parts(place / "resource", text.resource, names),
@@ -479,11 +494,11 @@ def compile_items(place: ErrorLocation, text: ItemsText, terms: RuleContext) -> 
         lower=text.lower,
         rows=found,
         unit=values.compile_unit_rule(place / "unit", text.unit, MEASURED, names) or UnitRule(),
-        used=_item_value(place / "used", text.used, _ITEM_ROLES["used"], names),
-        cost=_item_value(place / "cost", text.cost, _ITEM_ROLES["cost"], names),
+        used=written.get("used"),
+        cost=written.get("cost"),
         currency=currency,
         fixed_currency=fixed,
-        reduce=values.compile_reduce(place / "reduce", text.reduce, names) or Reduce(how=How.SUM),
+        reduce=reduce,
         top=None if isinstance(text.top, UnsetType) else text.top,
         always=text.always,
     )

@@ -285,6 +285,16 @@ def compile_rows(
     return _shared(Rows(steps=tuple(steps), joins=tuple(joins), where=condition)), names
 
 
+def outer_names(rows: Rows, names: ScopeNames) -> frozenset[str]:
+    """Return the names in scope that several rows share: the answer, and all steps but the last.
+
+    What a join finds belongs to its row, also where several rows find the same.
+    """
+    if not names:
+        return frozenset()
+    return frozenset({"root", *(step.name for step in rows.steps[:-1] if step.name is not None)})
+
+
 @functools.lru_cache(maxsize=4096)
 def _shared(rows: Rows) -> Rows:
     """Return one object for all equal rows: they are then looked up once in each answer."""

@@ -43,13 +43,40 @@ class ReduceText(Strict, kw_only=True, frozen=True):
     by: Annotated[
         PathStr | UnsetType, Meta(description="The time that `first` and `last` go by.")
     ] = UNSET
+    per: Annotated[
+        PathOrPaths | UnsetType,
+        Meta(
+            description="What tells the things apart that the rows are of: `how` makes one number "
+            "of the rows of each, and these are summed."
+        ),
+    ] = UNSET
 
 
 class Reduce(msgspec.Struct, frozen=True, kw_only=True):
-    """``first`` and ``last`` go by the time at ``by``, or by position where it is not given."""
+    """``first`` and ``last`` go by the time at ``by``, or by position where it is not given.
+
+    With ``per`` the rows of each thing are reduced, and then the numbers of all things summed:
+    the newest size of each bucket, then their sum. All the paths of ``per`` together name a thing.
+    """
 
     how: How
     by: Selector | None = None
+    per: tuple[Selector, ...] = ()
+
+    @property
+    def sums(self) -> bool:
+        """Whether the number is a sum of rows, so that no row may be missing."""
+        return self.adds_numbers or self.counts
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is how many rows have a number, whatever the number."""
+        return self.how is How.COUNT
+
+    @property
+    def adds_numbers(self) -> bool:
+        """Whether it is a sum of what the rows give, and not of their count."""
+        return bool(self.per) or self.how is How.SUM
 
 
 class UnitText(Strict, kw_only=True, frozen=True):
@@ -160,7 +187,9 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 
     ``pattern`` takes group 1 of a text; ``words`` turns texts into numbers; ``unlimited`` are the
     sentinel values (numbers compare by value, texts without regard to case) of a limit;
-    ``unit`` and ``reduce`` override the rule's.
+    ``unit`` and ``reduce`` override the rule's. ``above`` are the names of the scope that a number
+    is read from which does not depend on the innermost row (() is the answer itself) and counts
+    once in a sum, not once a row; None: it depends on the row.
     """
 
     paths: tuple[Selector, ...]
@@ -172,6 +201,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     zero: Zero = Zero.LIMIT
     unit: UnitRule | None = None
     reduce: Reduce | None = None
+    above: tuple[str, ...] | None = None
 
     @property
     def absence_has_meaning(self) -> bool:
@@ -225,6 +255,36 @@ def compile_value(place: ErrorLocation, text: ValueField, role: Role, names: Sco
         unit=compile_unit_rule(place / "unit", text.unit, role.kinds, names) or default,
         reduce=compile_reduce(place / "reduce", text.reduce, names),
     )
+
+
+def spread_over_rows(
+    place: ErrorLocation, value: Value, role: Role, reduce: Reduce | None, outer: frozenset[str]
+) -> Value:
+    """Return `value` with the names that it depends on, and refuse a sum that would repeat a part.
+
+    `outer` are the names in scope that several rows share, ``root`` among them; `reduce` is the
+    rule's. A number under a sum is read from the row or from what is around it, never from both:
+    a fallback or a part that the rows share would count once a row.
+    """
+    levels = {path.heads & outer if path.heads <= outer else None for path in value.paths}
+    levels.discard(frozenset())  # a literal stands in for whatever else there is
+    mixed = any(path.heads & outer and not path.heads <= outer for path in value.paths)
+    own = value.reduce or reduce
+    if own is not None and own.adds_numbers:
+        if mixed or len(levels) > 1:
+            place.error(
+                "One part of this comes from the row, another from what all rows share, which "
+                "would be added once a row. Write both from one place, or another `reduce` here."
+            )
+        if not levels and not role.is_limit and value.paths:
+            place.error(
+                "This is the same for every row, and is no sum of them. "
+                "Write `reduce: count` for the number of rows."
+            )
+    if mixed or None in levels or len(levels) > 1:
+        return value
+    names = frozenset().union(*(level for level in levels if level is not None)) - {"root"}
+    return msgspec.structs.replace(value, above=tuple(sorted(names)))
 
 
 def _check_value(place: ErrorLocation, text: ValueText, role: Role) -> None:
@@ -295,7 +355,15 @@ def compile_reduce(
                 if isinstance(text.by, UnsetType)
                 else compile_scoped_path(place / "by", text.by, names)
             )
-            return Reduce(how=how, by=by)
+            per: tuple[Selector, ...] = ()
+            if not isinstance(text.per, UnsetType):
+                per = compile_scoped_paths(place / "per", text.per, names)
+                if how is How.SUM or how is How.COUNT:
+                    (place / "per").key_error(
+                        f'"{how}" is of all rows anyhow. Delete it, or write last, first, max or '
+                        "min: what each thing has, and then the sum."
+                    )
+            return Reduce(how=how, by=by, per=per)
         case _:
             return Reduce(how=How(text))
 

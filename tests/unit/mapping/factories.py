@@ -49,8 +49,8 @@ def instant(*texts: str, zone: str = "UTC") -> Instant:
     return Instant(paths=paths(*texts), zone=zone)
 
 
-def reduce(how: str, by: str | None = None) -> Reduce:
-    return Reduce(how=How(how), by=None if by is None else compile_path(by))
+def reduce(how: str, by: str | None = None, per: Sequence[str] = ()) -> Reduce:
+    return Reduce(how=How(how), by=None if by is None else compile_path(by), per=paths(*per))
 
 
 def rows(

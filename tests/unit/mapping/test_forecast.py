@@ -309,3 +309,24 @@ def test_a_full_level_names_the_hour_only_if_it_was_seen() -> None:
 def test_a_level_in_a_period_that_is_over_is_not_projected() -> None:
     history = [(day * DAY, 100.0 + day) for day in range(8, 14)]
     assert level(114.0, 14 * DAY, 14 * DAY, limit=120.0, history=history) == NOTHING
+
+
+def test_a_crossing_of_late_data_is_told_in_the_time_of_the_data() -> None:
+    two_days_late = tuple((when + 2 * DAY, value) for when, value in straight(12, 10.0))
+    found = flow(120.0, 12 * DAY, MONTH, polled=14 * DAY, history=two_days_late, limit=105.0)
+    assert found.exhausted_at == pytest.approx(10.5 * DAY)
+    given = vendors(
+        120.0, 12 * DAY, MONTH, 300.0, polled=14 * DAY, history=two_days_late, limit=105.0
+    )
+    assert given.exhausted_at == pytest.approx(10.5 * DAY)
+
+
+def test_data_that_stand_still_do_not_move_the_history_with_them() -> None:
+    day_late = [((day + 1) * DAY, 10.0 * day) for day in range(11)]
+    stuck = [(day * DAY, 100.0) for day in range(12, 25)]
+    found = flow(100.0, 10 * DAY, MONTH, polled=25 * DAY, history=(*day_late, *stuck))
+    assert found.projected == pytest.approx(300.0)
+
+
+def test_a_base_that_is_a_credit_is_used_up() -> None:
+    assert flow(10.0, 10 * DAY, MONTH, floor=-50.0).projected == pytest.approx(130.0)

@@ -58,10 +58,11 @@ def test_what_the_definition_says_of_a_dash_holds() -> None:
     assert used({"u": "-", "v": 2}, other) == {"a": 2.0}
 
 
-def test_a_word_for_nothing_in_a_sum_is_refused_and_makes_no_smaller_sum() -> None:
+def test_a_sum_with_a_word_for_nothing_is_unknown_and_not_smaller() -> None:
     rule = resource("a", rows("days"), used=value("n"), reduce=reduce("sum"))
-    answer = {"days": [{"n": 1}, {"n": "-"}]}
-    assert "not a finite number" in failure(target(rule), answer).detail
+    answer = {"days": [{"n": 1}, {"n": "-"}], "seats": 3}
+    assert used(answer, rule, SEATS) == {"seats": 3.0}
+    assert notes(answer, rule, SEATS) == [("no_value", 1), ("unknown_part", 1)]
 
 
 def test_an_empty_list_is_an_empty_map_and_the_other_way_round() -> None:

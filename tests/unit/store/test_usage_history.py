@@ -55,3 +55,21 @@ def test_what_the_ledger_knows_is_taken_over_and_a_target_can_be_forgotten() -> 
     history.forget("never there")
     assert history.of("a") == {}
     assert history.of("b") == points
+
+
+def test_a_clock_that_jumps_ahead_and_back_wipes_nothing() -> None:
+    history = UsageHistory()
+    for day in range(30):
+        history.add("a", day * DAY, {KEY: float(day)})
+    history.add("a", 90 * DAY, {KEY: 30.0})
+    assert history.points("a", *KEY, 91 * DAY) == ((90 * DAY, 30.0),)
+    history.add("a", 30 * DAY, {KEY: 30.0})
+    assert history.of("a") == {KEY: tuple((day * DAY, float(day)) for day in range(31))}
+
+
+def test_a_series_holds_a_bounded_number_of_points() -> None:
+    history = UsageHistory()
+    for number in range(500):
+        history.add("a", number * STEP, {KEY: float(number)})
+    (points,) = history.of("a").values()
+    assert len(points) == UsageHistory.MOST == 141

@@ -95,6 +95,10 @@ def combined(notes: list[Note]) -> tuple[Note, ...]:
 
 
 _DETAIL = 400  # characters of a failure: place, path and finding, each already cut
+_CONTINUES = (
+    "the answer has further pages, and the definition declares no paging; write its paging, or "
+    "complete: optional where the first rows are what is wanted"
+)
 _KEYS = 8  # of an answer in which nothing matched
 _Rule = TypeVar("_Rule")
 _Read = TypeVar("_Read")
@@ -144,6 +148,11 @@ def _read_payload(
         documents=[page.document for page in payload.pages],
         account=payload.account,
     )
+    builder.notes += [
+        Note(reason="continues", detail=f"{page.continues}: {_CONTINUES}")
+        for page in payload.pages
+        if page.continues
+    ]
     learned = builder.size()
     rules = _apply_rules(context, collector, builder) - context.left_out
     nothing = builder.size() == learned and not context.matched and not context.answered

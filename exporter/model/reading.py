@@ -109,6 +109,7 @@ NOTES: Final = {
     "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
     "limit_ignored": "a limit of the config is in another unit or currency than what it is for",
     "more_left_than_limit": "more is left than the limit, so what was used is not known",
+    "continues": "the answer names further pages, and the definition declares no paging",
 }
 """The reasons of all other notes, and what they mean: ``usage_exporter_answer_notes_total``."""
 

@@ -171,3 +171,86 @@ async def test_a_count_of_the_page_is_no_count_of_all_rows(tmp_path: Path, pagin
     found = await polled(tmp_path, clamped(243, 100), {"provider": "acme"}, definition)
     assert isinstance(found, Failure)
     assert found.reason is Reason.PAGING
+
+
+PLAIN = """\
+title: Acme
+collectors:
+  usage:
+    request: {path: /usage QUERY}
+    success: {accepted: [200, 206]}
+    complete: COMPLETE
+resources:
+  - {name: calls, each: rows, used: n, reduce: sum}
+period: {cycle: month}
+"""
+MORE: list[tuple[dict[str, Any], dict[str, str], int, str]] = [
+    ({"next": "/usage?page=2"}, {}, 200, '"next"'),
+    ({"nextCursor": "abc"}, {}, 200, '"nextCursor"'),
+    ({"meta": {"pagination": {"next_page": 2}}}, {}, 200, '"meta.pagination.next_page"'),
+    ({"_links": {"next": {"href": "?page=2"}}}, {}, 200, '"_links.next"'),
+    ({"@odata.nextLink": "https://x.example/2"}, {}, 200, '"@odata.nextLink"'),
+    ({"has_more": True}, {}, 200, '"has_more"'),
+    ({"pageInfo": {"hasNextPage": True}}, {}, 200, '"pageInfo.hasNextPage"'),
+    ({}, {"Link": '<?page=2>; rel="next"'}, 200, "Link"),
+    ({}, {}, 206, "206"),
+    ({}, {"Next-Range": "id x..; max=100"}, 200, "Next-Range"),
+]
+WHOLE: list[dict[str, Any]] = [
+    {},
+    {"next": None, "has_more": False},
+    {"next": ""},
+    {"next": "2026-12-01"},
+    {"_links": {"self": {"href": "/usage"}, "next": None}},
+    {"plan": {"next": "/upgrade"}},
+]
+
+
+def plain(complete: str, query: str = "") -> str:
+    return PLAIN.replace("COMPLETE", complete).replace(" QUERY", query)
+
+
+@pytest.mark.parametrize(("more", "headers", "status", "sign"), MORE)
+async def test_an_answer_that_continues_is_noted_or_fails(
+    tmp_path: Path, more: dict[str, Any], headers: dict[str, str], status: int, sign: str
+) -> None:
+    answer = json_response({"rows": [{"n": 1}], **more}, status=status, headers=headers)
+    target = {"provider": "acme"}
+    noted = await polled(tmp_path, Vendor(answer), target, plain("expected"))
+    assert used(noted, "calls") == 1
+    assert isinstance(noted, Reading)
+    (note,) = noted.notes
+    assert note.reason == "continues"
+    assert sign in note.detail
+    failed = await polled(tmp_path, Vendor(answer), target, plain("required"))
+    assert isinstance(failed, Failure)
+    assert failed.reason is Reason.PAGING
+    assert sign in failed.detail
+    wanted = await polled(tmp_path, Vendor(answer), target, plain("optional"))
+    assert isinstance(wanted, Reading)
+    assert wanted.notes == ()
+
+
+@pytest.mark.parametrize("more", WHOLE)
+async def test_an_answer_that_ends_is_whole(tmp_path: Path, more: dict[str, Any]) -> None:
+    answer = json_response({"rows": [{"n": 1}], **more})
+    found = await polled(tmp_path, Vendor(answer), {"provider": "acme"}, plain("required"))
+    assert isinstance(found, Reading), found.detail
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("name", ["limit", "per_page", "pageSize", "page[size]", "$top"])
+async def test_a_list_as_long_as_its_limit_counts_as_cut(tmp_path: Path, name: str) -> None:
+    def definition(complete: str) -> str:
+        return plain(complete, f', query: {{"{name}": 3}}')
+
+    target = {"provider": "acme"}
+    cut = json_response({"rows": [{"n": 1}] * 3})
+    failed = await polled(tmp_path, Vendor(cut), target, definition("expected"))
+    assert isinstance(failed, Failure)
+    assert failed.reason is Reason.PAGING
+    assert '"rows" has 3 rows' in failed.detail
+    wanted = await polled(tmp_path, Vendor(cut), target, definition("optional"))
+    assert used(wanted, "calls") == 3
+    short = json_response({"rows": [{"n": 1}] * 2})
+    assert used(await polled(tmp_path, Vendor(short), target, definition("expected")), "calls") == 2

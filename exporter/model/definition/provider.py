@@ -18,6 +18,7 @@ from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.auth import Auth, AuthText
 from exporter.model.definition.paging import (
+    CompletenessText,
     NoPaging,
     Paging,
     PagingText,
@@ -87,6 +88,13 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     paging: Annotated[
         PagingText | UnsetType, Meta(description="How to come to the further pages.")
     ] = UNSET
+    complete: Annotated[
+        CompletenessText,
+        Meta(
+            description="Without paging: what a sign of further rows does. `required` fails the"
+            " poll, `expected` notes it, `optional` wants no more than the first rows."
+        ),
+    ] = "expected"
     success: Annotated[SuccessText | UnsetType, Meta(description="What an answer means.")] = UNSET
     format: Annotated[
         Literal["json", "jsonl", "headers"],
@@ -151,7 +159,12 @@ def compile_collector(
         name=name,
         title=text.title,
         request=compile_request(place / "request", text.request, scope),
-        paging=compile_paging(place / "paging", text.paging, has_body=text.request.has_body),
+        paging=compile_paging(
+            place / "paging",
+            text.paging,
+            complete=text.complete,
+            has_body=text.request.has_body,
+        ),
         verdict=compile_responses(place / "success", text.success),
         format=Format(text.format),
         enabled=text.enabled,

@@ -277,6 +277,8 @@ def _read_pages(
                 case Page() as page:
                     pages.append(page)
                     pager.advance(response, page.document)
+                    if pager.continues:
+                        pages[-1] = msgspec.structs.replace(page, continues=pager.continues)
                 case Failure() as failure:
                     raise _AnswerError(f"{file.name}: {failure.detail}")
                 case _:

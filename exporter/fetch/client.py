@@ -368,6 +368,8 @@ class Attempt:
                     pages.append(page or classified)
                     step = partial(pager.advance, response, classified.document)
                     await self._client.offload.call(step, size=self._bytes, finishing=True)
+                    if pager.continues:
+                        pages[-1] = msgspec.structs.replace(pages[-1], continues=pager.continues)
                     # With several pages the first may stand while another changes, and a Link
                     # header is no part of what an ETag covers.
                     is_whole = wanted.number == 1 and pager.wanted is None
@@ -629,7 +631,7 @@ def _failure(error: Exception) -> Failure:
         case AuthError():
             reason, detail = Reason.AUTH, str(error)
         case PagingError():
-            reason, detail = Reason.PAGING, str(error)
+            reason, detail = error.reason, str(error)
         case AccountsError() | LinkError():
             reason, detail = Reason.SCHEMA, f"the accounts: {error}"
         case RequestError():

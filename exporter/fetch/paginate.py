@@ -9,8 +9,9 @@ Pure: `client` asks the vendor, the replay of ``providers test`` reads the answe
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import assert_never
+from urllib.parse import parse_qsl
 
 from exporter.fetch.decode import FindError, find
 from exporter.fetch.http import HttpResponse, LinkError, header_link, safe_url
@@ -18,6 +19,7 @@ from exporter.fetch.request import FIRST_PAGE, PageRequest
 from exporter.kernel.jmes import Selector
 from exporter.kernel.secrets import clip, redact_url
 from exporter.model.definition.paging import (
+    Completeness,
     Cursor,
     LinkHeader,
     NextUrl,
@@ -26,6 +28,7 @@ from exporter.model.definition.paging import (
     PageNumber,
     Paging,
 )
+from exporter.model.outcome import Reason
 
 _LONGEST_CURSOR = 16_384  # characters
 _ROUND = 10  # rows: a page of fewer is no full one of a vendor that gives less than asked
@@ -34,18 +37,27 @@ _NO = frozenset({"", "0", "false", "no"})
 
 
 class PagingError(ValueError):
-    """Which page comes next cannot be told, or it must not be asked for."""
+    """Which page comes next cannot be told, or it must not be asked for.
+
+    ``reason`` is ``schema`` where a page is no answer of the kind that the definition describes.
+    """
+
+    def __init__(self, text: str, reason: Reason = Reason.PAGING) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Pager:
     """The pages of one request, in order: ask for `wanted`, hand the answer to `advance`, repeat.
 
-    ``wanted`` is None after the last page. ``kept`` are the segments of the request's path that
+    ``wanted`` is None after the last page. ``continues`` is the sign of further pages that an
+    answer without paging gives, "" for none. ``kept`` are the segments of the request's path that
     name the account (`http.safe_url`).
     """
 
     def __init__(self, paging: Paging, kept: tuple[str, ...] = ()) -> None:
         self.wanted: PageRequest | None = FIRST_PAGE
+        self.continues = ""
         self._paging = paging
         self._kept = kept
         self._asked: set[str] = set()  # addresses or cursors
@@ -73,7 +85,8 @@ class Pager:
         try:
             self.wanted = self._following(at, response, document)
         except (PagingError, LinkError, FindError) as error:
-            raise PagingError(f"page {at.number}: {error}") from error
+            reason = error.reason if isinstance(error, PagingError) else Reason.PAGING
+            raise PagingError(f"page {at.number}: {error}", reason) from error
 
     def end(self) -> None:
         """Take "there is none" for the answer to `wanted`.
@@ -92,10 +105,11 @@ class Pager:
         self, at: PageRequest, response: HttpResponse, document: object
     ) -> PageRequest | None:
         paging = self._paging
-        rows = self._take_rows(document)
+        rows = self._take_rows(at, document)
         match paging:
             case NoPaging():
                 following = None
+                self.continues = _sign_of_more(paging, response, document)
             case NextUrl():
                 following = self._linked(at, response.url, self._next_link(paging, document))
             case LinkHeader():
@@ -115,7 +129,7 @@ class Pager:
             _check_count(following.number, paging.max_pages)
         return following
 
-    def _take_rows(self, document: object) -> int | None:
+    def _take_rows(self, at: PageRequest, document: object) -> int | None:
         """Count the rows of a page; None where the definition does not say where they stand.
 
         Raises PagingError for a row that came before, and for more rows than the vendor counts:
@@ -125,9 +139,14 @@ class Pager:
         if paging.rows is None:
             return None
         counts = isinstance(paging, PageNumber | Offset)
+        total = self._checked_total(paging.total_rows, document)
         found = find(paging.rows, document)
         self._has_list = isinstance(found, list | Mapping)
         rows = _list(paging.rows, document) if counts or self._has_list else []
+        is_empty = found is None and _is_there(paging.rows, document)
+        proves = paging.total_rows is not None or paging.row_id is not None
+        if proves and at.number > 1 and not (counts or self._has_list or is_empty):
+            raise PagingError(f'there is no list at "{paging.rows.text}"', Reason.SCHEMA)
         self._rows += len(rows)
         if paging.row_id is not None:
             for row in rows:
@@ -141,7 +160,6 @@ class Pager:
                         " the list changed while it was read, or a page came twice"
                     )
                 self._ids.add(identity)
-        total = self._checked_total(paging.total_rows, document)
         if total is not None and self._rows > total:
             raise PagingError(
                 f"{self._rows} rows came, more than the {total} of "
@@ -334,6 +352,139 @@ class Pager:
         return total
 
 
+_LIMITS = frozenset(
+    {
+        "limit",
+        "perpage",
+        "pagesize",
+        "pagelimit",
+        "size",
+        "maxresults",
+        "maxitems",
+        "resultsperpage",
+        "top",
+        "first",
+        "take",
+        "numresults",
+    }
+)
+"""Arguments that ask for a number of rows, without signs and in lower case."""
+_NEXT = frozenset(
+    {
+        "next",
+        "nextpage",
+        "nextlink",
+        "nexturl",
+        "nexturi",
+        "nextcursor",
+        "nextpagetoken",
+        "nexttoken",
+        "nextpageuri",
+        "nextpageurl",
+        "nextrecordid",
+        "nextoffset",
+        "nextmarker",
+        "odatanextlink",
+        "continuationtoken",
+    }
+)
+_MORE = frozenset(
+    {"hasmore", "hasnext", "hasnextpage", "hasmoreitems", "moreresults", "istruncated"}
+)
+_WRAPPERS = frozenset(
+    {
+        "meta",
+        "metadata",
+        "pagination",
+        "paging",
+        "page",
+        "pageinfo",
+        "pages",
+        "links",
+        "cursor",
+        "cursors",
+        "data",
+        "result",
+        "responsemetadata",
+    }
+)
+_PARTIAL = 206  # Partial Content
+_DATE = re.compile(r"\d{4}-\d{2}(-\d{2}|$)")
+
+
+def _sign_of_more(paging: NoPaging, response: HttpResponse, document: object) -> str:
+    """Return what shows that the one answer is not the whole, "" for nothing.
+
+    Raises PagingError where the definition requires the whole, and for a list that is exactly as
+    long as it was asked to be: nothing tells it from one that was cut there.
+    """
+    if paging.complete is Completeness.OPTIONAL:
+        return ""
+    lists = list(_lists(document))
+    for name, value in parse_qsl(response.url.partition("?")[2].partition("#")[0]):
+        if _plain(name) in _LIMITS and re.fullmatch(r"[1-9][0-9]{0,8}", value) and value != "1":
+            place = next((place for place, size in lists if size == int(value)), None)
+            if place is not None:
+                raise PagingError(
+                    f"{place} has {value} rows, as many as {name}={value} asks for: it may be cut"
+                    " there. Ask for more, write the paging, or complete: optional where the first"
+                    " rows are what is wanted"
+                )
+    sign = _header_sign(response) or next(_signs(document, 3, ""), "")
+    if sign and paging.complete is Completeness.REQUIRED:
+        raise PagingError(f"{sign}: the answer has further pages, and complete: required")
+    return sign
+
+
+def _header_sign(response: HttpResponse) -> str:
+    if response.status == _PARTIAL:
+        return "status 206, partial content"
+    if "next-range" in response.headers:
+        return "the header Next-Range"
+    if "link" in response.headers:
+        try:
+            link = header_link(response.lines, "next", {})
+        except LinkError:
+            link = None
+        if link is not None:
+            return 'the header Link with rel="next"'
+    return ""
+
+
+def _signs(document: object, levels: int, above: str) -> Iterator[str]:
+    """Yield the keys that name a next page, in the maps in which answers describe their pages."""
+    if not isinstance(document, dict) or not levels:
+        return
+    for key, value in document.items():
+        plain = _plain(key)
+        found = value.get("href") if isinstance(value, dict) and plain in _NEXT else value
+        if plain in _NEXT and type(found) in (str, int) and found not in _NOTHING:
+            if not _DATE.match(str(found)):
+                yield f'"{above}{clip(key, 64)}" is there'
+        elif plain in _MORE and (value is True or str(value).lower() == "true"):
+            yield f'"{above}{clip(key, 64)}" is true'
+        elif plain in _WRAPPERS:
+            yield from _signs(value, levels - 1, f"{above}{clip(key, 64)}.")
+
+
+def _lists(document: object) -> Iterator[tuple[str, int]]:
+    """Yield the lists near the top of an answer, with their lengths."""
+    if isinstance(document, list):
+        yield "the answer", len(document)
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            if isinstance(value, list):
+                yield f'"{clip(key, 64)}"', len(value)
+            elif isinstance(value, dict):
+                for inner, rows in value.items():
+                    if isinstance(rows, list):
+                        yield f'"{clip(key, 64)}.{clip(inner, 64)}"', len(rows)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def _check_count(pages: int, most: int) -> None:
     if pages > most:
         raise PagingError(
@@ -384,7 +535,7 @@ def _whole(path: Selector, document: object) -> int | None:
     if isinstance(found, str) and re.fullmatch(r"[0-9]{1,15}", found.strip()):
         return int(found)
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise PagingError(f'"{path.text}" is no count but {_kind(found)}')
+        raise PagingError(f'"{path.text}" is no count but {_kind(found)}', Reason.SCHEMA)
     return found
 
 

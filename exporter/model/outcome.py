@@ -61,10 +61,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One good answer: the decoded document (or header map) and its headers, lower-case names."""
+    """One good answer: the decoded document (or header map) and its headers, lower-case names.
+
+    ``continues``: the sign of further rows that the definition does not ask for, "" for none.
+    """
 
     document: object
     headers: Mapping[str, str]
+    continues: str = ""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):

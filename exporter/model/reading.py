@@ -101,11 +101,15 @@ NOTES: Final = {
     "label_cut": "the name of an item is longer than 128 characters and is cut",
     "bad_period": "a period cannot be: it is left out",
     "period_over": "the vendor still names a period that has ended",
+    "no_value": "an entry is null, or a number is a dash or N/A: it is left out",
+    "no_name": "a row without a name, or an entry with an empty key, is left out",
+    "no_currency": "money without a currency, or with one that is unknown, is left out",
     "negative_limit": "a limit below zero is left out",
     "unknown_part": "a part of a sum has no number, or rows disagree: that number is left out",
     "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
     "limit_ignored": "a limit of the config is in another unit or currency than what it is for",
     "more_left_than_limit": "more is left than the limit, so what was used is not known",
+    "continues": "the answer names further pages, and the definition declares no paging",
 }
 """The reasons of all other notes, and what they mean: ``usage_exporter_answer_notes_total``."""
 

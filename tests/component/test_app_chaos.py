@@ -158,7 +158,7 @@ def test_a_vendor_whose_clock_jumps_into_the_next_month_between_pages_spoils_not
             before = await harness.first()
             stage.faults.inject("tpstreams", new_year)
             after = await harness.go(300)
-            assert after.get("usage_up") == 1
+            assert after.get("usage_up") == 0  # the days that are counted changed meanwhile
             assert [one.name for one in after.series] == [one.name for one in before.series]
             start = "usage_period_start_timestamp_seconds"
             assert after.get(start, resource="bandwidth") == before.get(start, resource="bandwidth")

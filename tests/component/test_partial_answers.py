@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from exporter.config.credentials import SecretReader
+from exporter.config.plan import load_plan
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Reading
+from exporter.model.target import Rejected
 from tests.support.engine_harness import plan_of
 from tests.support.vendor import NOW, Vendor
 
@@ -171,3 +173,155 @@ async def test_a_count_of_the_page_is_no_count_of_all_rows(tmp_path: Path, pagin
     found = await polled(tmp_path, clamped(243, 100), {"provider": "acme"}, definition)
     assert isinstance(found, Failure)
     assert found.reason is Reason.PAGING
+
+
+PLAIN = """\
+title: Acme
+collectors:
+  usage:
+    request: {path: /usage QUERY}
+    success: {accepted: [200, 206]}
+    complete: COMPLETE
+resources:
+  - {name: calls, each: rows, used: n, reduce: sum}
+period: {cycle: month}
+"""
+MORE: list[tuple[dict[str, Any], dict[str, str], int, str]] = [
+    ({"next": "/usage?page=2"}, {}, 200, '"next"'),
+    ({"nextCursor": "abc"}, {}, 200, '"nextCursor"'),
+    ({"meta": {"pagination": {"next_page": 2}}}, {}, 200, '"meta.pagination.next_page"'),
+    ({"_links": {"next": {"href": "?page=2"}}}, {}, 200, '"_links.next"'),
+    ({"@odata.nextLink": "https://x.example/2"}, {}, 200, '"@odata.nextLink"'),
+    ({"has_more": True}, {}, 200, '"has_more"'),
+    ({"pageInfo": {"hasNextPage": True}}, {}, 200, '"pageInfo.hasNextPage"'),
+    ({}, {"Link": '<?page=2>; rel="next"'}, 200, "Link"),
+    ({}, {}, 206, "206"),
+    ({}, {"Next-Range": "id x..; max=100"}, 200, "Next-Range"),
+]
+WHOLE: list[dict[str, Any]] = [
+    {},
+    {"next": None, "has_more": False},
+    {"next": ""},
+    {"next": "2026-12-01"},
+    {"_links": {"self": {"href": "/usage"}, "next": None}},
+    {"plan": {"next": "/upgrade"}},
+]
+
+
+def plain(complete: str, query: str = "") -> str:
+    return PLAIN.replace("COMPLETE", complete).replace(" QUERY", query)
+
+
+@pytest.mark.parametrize(("more", "headers", "status", "sign"), MORE)
+async def test_an_answer_that_continues_is_noted_or_fails(
+    tmp_path: Path, more: dict[str, Any], headers: dict[str, str], status: int, sign: str
+) -> None:
+    answer = json_response({"rows": [{"n": 1}], **more}, status=status, headers=headers)
+    target = {"provider": "acme"}
+    noted = await polled(tmp_path, Vendor(answer), target, plain("expected"))
+    assert used(noted, "calls") == 1
+    assert isinstance(noted, Reading)
+    (note,) = noted.notes
+    assert note.reason == "continues"
+    assert sign in note.detail
+    failed = await polled(tmp_path, Vendor(answer), target, plain("required"))
+    assert isinstance(failed, Failure)
+    assert failed.reason is Reason.PAGING
+    assert sign in failed.detail
+    wanted = await polled(tmp_path, Vendor(answer), target, plain("optional"))
+    assert isinstance(wanted, Reading)
+    assert wanted.notes == ()
+
+
+@pytest.mark.parametrize("more", WHOLE)
+async def test_an_answer_that_ends_is_whole(tmp_path: Path, more: dict[str, Any]) -> None:
+    answer = json_response({"rows": [{"n": 1}], **more})
+    found = await polled(tmp_path, Vendor(answer), {"provider": "acme"}, plain("required"))
+    assert isinstance(found, Reading), found.detail
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("name", ["limit", "per_page", "pageSize", "page[size]", "$top"])
+async def test_a_list_as_long_as_its_limit_counts_as_cut(tmp_path: Path, name: str) -> None:
+    def definition(complete: str) -> str:
+        return plain(complete, f', query: {{"{name}": 3}}')
+
+    target = {"provider": "acme"}
+    cut = json_response({"rows": [{"n": 1}] * 3})
+    failed = await polled(tmp_path, Vendor(cut), target, definition("expected"))
+    assert isinstance(failed, Failure)
+    assert failed.reason is Reason.PAGING
+    assert '"rows" has 3 rows' in failed.detail
+    wanted = await polled(tmp_path, Vendor(cut), target, definition("optional"))
+    assert used(wanted, "calls") == 3
+    short = json_response({"rows": [{"n": 1}] * 2})
+    assert used(await polled(tmp_path, Vendor(short), target, definition("expected")), "calls") == 2
+
+
+def dated(*dates: str) -> Vendor:
+    days = [day(index, date=one) for index, one in enumerate(dates)]
+    return Vendor(json_response({"count": len(days), "next": None, "results": days}))
+
+
+@pytest.mark.parametrize("date", ["2026-10-31", "2026-10-01", "2026-12-01", "2025-11-15"])
+async def test_a_row_of_another_month_is_no_use_of_this_one(tmp_path: Path, date: str) -> None:
+    found = await polled(tmp_path, dated("2026-11-14", date, "2026-11-15"), TPSTREAMS)
+    assert isinstance(found, Failure)
+    assert found.reason is Reason.SCHEMA
+    assert f'a row of the text "{date}"' in found.detail
+
+
+@pytest.mark.parametrize(
+    ("params", "dates"),
+    [
+        ({}, ["2026-11-01", "2026-11-30"]),
+        ({"start": "2026-09-01", "time_frame": "monthly"}, ["2026-09-01", "2026-11-01"]),
+        ({"start": "2026-09-12", "time_frame": "monthly"}, ["2026-09-01", "2026-11-01"]),
+        ({"start": "", "end": ""}, ["2024-01-01", "2027-01-01"]),
+        ({"year": "2024"}, ["2024-01-01"]),
+        ({"end": "2026-11-14"}, ["2026-11-14"]),
+    ],
+)
+async def test_a_row_that_was_asked_for_is_summed(
+    tmp_path: Path, params: dict[str, str], dates: list[str]
+) -> None:
+    target = {**TPSTREAMS, "params": {**TPSTREAMS["params"], **params}}
+    found = await polled(tmp_path, dated(*dates), target)
+    assert used(found, "bandwidth") == 1000 * len(dates)
+
+
+@pytest.mark.parametrize(
+    ("within", "dates", "fits"),
+    [
+        ('start: "{month.start:epoch}"', [1793491200, 1794744000], True),
+        ('start: "{month.start:epoch}"', [1793491199], False),
+        ('end: "{month.end:rfc3339}"', ["2026-11-30T23:59:59Z", "1999-01-01T00:00:00Z"], True),
+        ('end: "{month.end:rfc3339}"', ["2026-12-01T00:00:00Z"], False),
+        ('end: "{today:date}", inclusive_end: true', ["2026-11-15T23:00:00Z"], True),
+        ('end: "{today:date}", inclusive_end: true', ["2026-11-16"], False),
+        ('start: "{month.start:date}"', [None, ""], True),
+    ],
+)
+async def test_rows_are_checked_against_the_asked_range(
+    tmp_path: Path, within: str, dates: list[object], *, fits: bool
+) -> None:
+    asked = f"within: {{rows: rows, date: t, {within}}}"
+    definition = plain("expected").replace("complete: expected", asked)
+    answer = json_response({"rows": [{"n": 1, "t": one} for one in dates]})
+    found = await polled(tmp_path, Vendor(answer), {"provider": "acme"}, definition)
+    if fits:
+        assert used(found, "calls") == len(dates)
+    else:
+        assert isinstance(found, Failure)
+        assert "asked for" in found.detail
+
+
+async def test_a_range_without_a_side_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(
+        plain("expected").replace("complete: expected", "within: {rows: rows, date: t}")
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps({"providers": {"files": ["acme.yaml"]}, "targets": []}))
+    found = load_plan(str(path), environ={})
+    assert isinstance(found, Rejected)
+    assert any("Nothing is asked for" in str(problem) for problem in found.problems)

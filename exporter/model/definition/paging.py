@@ -13,7 +13,8 @@ an attribute of it:
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, TypeAlias, TypedDict
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
@@ -46,8 +47,21 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     row_id: Selector | None = None
 
 
+class Completeness(StrEnum):
+    """What it means when the one answer of a request without paging is not all there is."""
+
+    REQUIRED = "required"  # a sign of more is a failure
+    EXPECTED = "expected"  # a sign of more is noted; a list that was cut at its limit is a failure
+    OPTIONAL = "optional"  # the first rows are what is wanted
+
+
+CompletenessText: TypeAlias = Literal["required", "expected", "optional"]
+
+
 class NoPaging(_Kind, frozen=True, kw_only=True):
     """One request, one answer."""
+
+    complete: Completeness = Completeness.EXPECTED
 
     def describe(self, code: CodeFormat = str) -> str:
         """Return "": there is nothing to say."""
@@ -340,10 +354,16 @@ PagingText: TypeAlias = NextUrlText | CursorText | PageNumberText | OffsetText |
 Paging: TypeAlias = NoPaging | NextUrl | Cursor | PageNumber | Offset | LinkHeader
 
 
-def compile_paging(place: ErrorLocation, text: PagingText | UnsetType, *, has_body: bool) -> Paging:
+def compile_paging(
+    place: ErrorLocation,
+    text: PagingText | UnsetType,
+    *,
+    complete: CompletenessText,
+    has_body: bool,
+) -> Paging:
     """Compile a collector's paging; `has_body`: its request has one."""
     if isinstance(text, UnsetType):
-        return NoPaging()
+        return NoPaging(complete=Completeness(complete))
     compiled = text.compile(place)
     if getattr(text, "body", False) and not has_body:
         (place / "body").key_error("The request has no body. Write its json or form.")

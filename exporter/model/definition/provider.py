@@ -18,6 +18,7 @@ from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.auth import Auth, AuthText
 from exporter.model.definition.paging import (
+    CompletenessText,
     NoPaging,
     Paging,
     PagingText,
@@ -33,7 +34,13 @@ from exporter.model.definition.parsers import (
     TemplateScope,
     TemplateStr,
 )
-from exporter.model.definition.period import Period, PeriodText
+from exporter.model.definition.period import (
+    AskedRange,
+    AskedRangeText,
+    Period,
+    PeriodText,
+    compile_asked_range,
+)
 from exporter.model.definition.ratelimit import RateLimitRules, ThrottlingText
 from exporter.model.definition.request import (
     Request,
@@ -87,6 +94,17 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     paging: Annotated[
         PagingText | UnsetType, Meta(description="How to come to the further pages.")
     ] = UNSET
+    within: Annotated[
+        AskedRangeText | UnsetType,
+        Meta(description="The dates that were asked for; rows of others are no answer."),
+    ] = UNSET
+    complete: Annotated[
+        CompletenessText,
+        Meta(
+            description="Without paging: what a sign of further rows does. `required` fails the"
+            " poll, `expected` notes it, `optional` wants no more than the first rows."
+        ),
+    ] = "expected"
     success: Annotated[SuccessText | UnsetType, Meta(description="What an answer means.")] = UNSET
     format: Annotated[
         Literal["json", "jsonl", "headers"],
@@ -127,6 +145,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     request: Request
     paging: Paging = NoPaging()
+    within: AskedRange | None = None
     verdict: ResponseRules = ResponseRules()
     format: Format = Format.JSON
     enabled: bool = True
@@ -151,7 +170,13 @@ def compile_collector(
         name=name,
         title=text.title,
         request=compile_request(place / "request", text.request, scope),
-        paging=compile_paging(place / "paging", text.paging, has_body=text.request.has_body),
+        paging=compile_paging(
+            place / "paging",
+            text.paging,
+            complete=text.complete,
+            has_body=text.request.has_body,
+        ),
+        within=compile_asked_range(place / "within", text.within, scope),
         verdict=compile_responses(place / "success", text.success),
         format=Format(text.format),
         enabled=text.enabled,

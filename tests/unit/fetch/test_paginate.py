@@ -16,6 +16,7 @@ from exporter.model.definition.paging import (
     PageNumber,
     Paging,
 )
+from exporter.model.outcome import Reason
 from tests.support.fetching import an_answer, paths
 
 HERE = "https://api.example.com/v1/usage?limit=50"
@@ -509,3 +510,13 @@ def test_an_address_that_is_always_there_is_missed() -> None:
     documents: list[object] = [{}, {"links": None}, {"links": {}}, []]
     for document in documents:
         assert '"links.next" is not there' in refused(paging, document)
+
+
+@pytest.mark.parametrize("kind", ["next_url", "cursor"])
+def test_a_page_of_another_shape_is_no_page(kind: str) -> None:
+    page = {"total": 2, "rows": [{"id": 1}], "next": "?page=2", "cursor": "c"}
+    pager = Pager(KINDS[kind])
+    pager.advance(an_answer(url=HERE), page)
+    with pytest.raises(PagingError, match="there is no list") as refusal:
+        pager.advance(an_answer(url=HERE), {"total": 2, "lines": []})
+    assert refusal.value.reason is Reason.SCHEMA

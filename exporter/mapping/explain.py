@@ -174,7 +174,7 @@ def _number(rule: Rule, role: Role, value: Value, unit: UnitRule) -> _Search:
         single = msgspec.structs.replace(value, paths=(path,), add=False)
         found = amount_of(single, view, set())
         if found is None:
-            return ""
+            return _UNKNOWN if value.is_limit and path(view) not in (None, "") else ""
         if isinstance(found, Unlimited):
             return NO_LIMIT
         known = measure(unit, view, set())

@@ -25,6 +25,7 @@ from exporter.mapping.period import (
     rolled_over,
 )
 from exporter.mapping.values import (
+    ENDLESS,
     MAX_LABEL,
     UNLIMITED,
     Amount,
@@ -365,6 +366,10 @@ def _series(
         except MappingError as error:
             where = error if isinstance(rule, Items) else error.at(column.role.key)
             raise where from error.__cause__
+        if any(one is ENDLESS for one in column.amounts):
+            name = key.place or key.resource or key.currency
+            detail = f"{name}.{column.role.key}: read as no limit. `unlimited` should list it."
+            context.notes.append(Note(reason="endless_limit", detail=detail))
         if amount is None:
             _note_unknown(column, key, rows, context)
         else:

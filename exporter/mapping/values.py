@@ -45,6 +45,11 @@ class MappingError(RowsError):
 
 
 UNLIMITED = Unlimited()
+ENDLESS = Unlimited()
+"""The same, where the definition does not list the word or the number: that is noted."""
+_ENDLESS = frozenset(float(one) for one in (2**31 - 1, 2**53 - 1, 2**63 - 1, 2**64 - 1))
+_NO_LIMIT = 1e308
+_ENDLESS_WORDS = frozenset({"infinity", "+infinity", "inf", "infinite", "none", "unlimited"})
 Amount: TypeAlias = float | Unlimited
 """A number, or the vendor's word that there is no end to it."""
 _NUMBERS = {int, float}
@@ -142,7 +147,11 @@ def amount_of(
                     detail = f"{path.text}: {quoted(found)} is taken for no value."
                     notes.append(Note(reason="no_value", detail=detail))
                 continue
-            if (type(found) is int or type(found) is float) and not value.unlimited:
+            if (
+                (type(found) is int or type(found) is float)
+                and not value.unlimited
+                and not value.is_limit
+            ):
                 return found  # the usual case; `converted` looks whether it is finite
             return _understood(value, found, path)
     return _absent(value)
@@ -157,7 +166,7 @@ def plain_amounts(
     a plain number in each row, under one key.
     """
     path = value.paths[0]
-    if path.plain is None or len(value.paths) > 1 or value.add or value.unlimited:
+    if path.plain is None or len(value.paths) > 1 or value.add or value.unlimited or value.is_limit:
         return None
     found = [path(view) for view, _ in rows]
     factor = units[0].unit.factor
@@ -243,7 +252,30 @@ def _absent(value: Value) -> Amount | None:
             )
 
 
-def _understood(value: Value, found: object, path: Selector) -> Amount:
+def _understood(value: Value, found: object, path: Selector) -> Amount | None:
+    """Return what a text or a number means; a limit's zero, and "no limit", part by part."""
+    if value.is_limit and isinstance(found, str) and _says_endless(value, found):
+        return ENDLESS
+    number = _plainly(value, found, path)
+    if not value.is_limit or isinstance(number, Unlimited) or isinstance(found, bool):
+        return number
+    if number in _ENDLESS or number >= _NO_LIMIT:
+        return ENDLESS
+    if number == 0 and value.zero is not Zero.LIMIT:
+        return UNLIMITED if value.zero is Zero.UNLIMITED else None
+    return number
+
+
+def _says_endless(value: Value, text: str) -> bool:
+    word = text.strip()
+    return (
+        word.casefold() in _ENDLESS_WORDS
+        and _from_words(value, word) is None
+        and (not _is_word_for_unlimited(value, text))
+    )
+
+
+def _plainly(value: Value, found: object, path: Selector) -> Amount:
     if type(found) is int or type(found) is float:
         number = _finite(found, path)
     else:

@@ -105,6 +105,7 @@ NOTES: Final = {
     "no_name": "a row without a name, or an entry with an empty key, is left out",
     "no_currency": "money without a currency, or with one that is unknown, is left out",
     "negative_limit": "a limit below zero is left out",
+    "endless_limit": "a limit is 2^63-1 or another number or word that means that there is none",
     "unknown_part": "a part of a sum has no number, or rows disagree: that number is left out",
     "unit_conflict": "two collectors measure one resource in units of two kinds; the first stays",
     "limit_ignored": "a limit of the config is in another unit or currency than what it is for",

@@ -202,6 +202,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     unit: UnitRule | None = None
     reduce: Reduce | None = None
     above: tuple[str, ...] | None = None
+    is_limit: bool = False  # so that infinite integers mean that there is none
 
     @property
     def absence_has_meaning(self) -> bool:
@@ -238,7 +239,8 @@ def compile_value(place: ErrorLocation, text: ValueField, role: Role, names: Sco
     """Compile how the number of a role is read."""
     default = UnitRule(unit=parsers.parse_unit(place, role.unit, role.kinds)) if role.unit else None
     if not isinstance(text, ValueText):
-        return Value(paths=compile_scoped_paths(place, text, names), unit=default)
+        found = compile_scoped_paths(place, text, names)
+        return Value(paths=found, unit=default, is_limit=role.is_limit)
     _check_value(place, text, role)
     if text.add:
         found = compile_scoped_paths(place / "add", text.add, names)
@@ -254,6 +256,7 @@ def compile_value(place: ErrorLocation, text: ValueField, role: Role, names: Sco
         zero=Zero(text.zero),
         unit=compile_unit_rule(place / "unit", text.unit, role.kinds, names) or default,
         reduce=compile_reduce(place / "reduce", text.reduce, names),
+        is_limit=role.is_limit,
     )
 
 

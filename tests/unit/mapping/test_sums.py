@@ -5,7 +5,7 @@ import pytest
 
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Reason
-from exporter.model.reading import Known, Note, Reading, Usage
+from exporter.model.reading import Known, Note, Reading, Unlimited, Usage
 from tests.unit.config.acme import compiled, refused
 from tests.unit.mapping.factories import NOW, payload, target
 
@@ -218,3 +218,49 @@ def test_two_rules_that_give_one_number_fail_the_poll(
     assert isinstance(found, Failure)
     assert found.reason is Reason.SCHEMA
     assert "two numbers are not added" in found.detail
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        2**31 - 1,
+        2**53 - 1,
+        2**63 - 1,
+        2**64 - 1,
+        1e308,
+        "9223372036854775807",
+        9.223372036854775807e18,
+        "Infinity",
+        "none",
+        " Unlimited ",
+        "inf",
+    ],
+    ids=repr,
+)
+def test_an_infinite_limit_is_none_and_noted(limit: object) -> None:
+    found, notes = one("{name: a, unit: GB, used: u, limit: l}", {"u": 1, "l": limit})
+    assert found.limit == Unlimited()
+    assert [note.reason for note in notes] == ["endless_limit"]
+    listed = one(
+        "{name: a, used: u, limit: {path: l, unlimited: [none, infinity, inf, unlimited,"
+        f" {2**31 - 1}, {2**53 - 1}, {2**63 - 1}, {2**64 - 1}, 1.0e+308]}}}}",
+        {"u": 1, "l": limit},
+    )
+    assert (listed[0].limit, listed[1]) == (Unlimited(), [])
+
+
+def test_a_word_for_a_limit_may_stand_for_a_number() -> None:
+    rule = "{name: a, used: u, limit: {path: l, words: {none: 0}}}"
+    assert one(rule, {"u": 1, "l": "None"})[0].limit == Known(0.0)
+    assert one("{name: a, used: u}", {"u": 2**31 - 1})[0].used == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("zero", "limit"), [("unlimited", Unlimited()), ("unknown", None), ("limit", Known(5.0))]
+)
+def test_a_zero_has_its_meaning_in_each_part_of_a_sum(zero: str, limit: object) -> None:
+    parts = "{name: a, used: u, limit: {add: [b, c], zero: ZERO}}".replace("ZERO", zero)
+    assert one(parts, {"u": 1, "b": 5, "c": 0})[0].limit == limit
+    rows = "{name: a, each: r, used: u, limit: {path: l, zero: ZERO}, reduce: sum}"
+    document = {"r": [{"u": 1, "l": 5}, {"u": 1, "l": 0}]}
+    assert one(rows.replace("ZERO", zero), document)[0].limit == limit

@@ -293,9 +293,10 @@ def _is_small(value: Value) -> bool:
 
 
 def _currency(one: Cost | Items) -> str:
-    if one.currency:
-        return " or ".join(code(path.text) for path in one.currency)
-    return "" if one.fixed_currency is None else code(one.fixed_currency.text)
+    names = [path.text for path in one.currency]
+    if one.fixed_currency is not None:
+        names.append(one.fixed_currency.text)
+    return " or ".join(map(code, names))
 
 
 def _item(one: Items) -> Sequence[str]:

@@ -393,9 +393,11 @@ def _unit(rule: UnitRule) -> str:
 
 
 def _currency(rule: Cost | Items) -> str:
-    if rule.fixed_currency is not None:
-        return rule.fixed_currency.text
-    return f"as the answer says ({' or '.join(path.text for path in rule.currency)})"
+    own = "" if rule.fixed_currency is None else rule.fixed_currency.text
+    if not rule.currency:
+        return own
+    paths = " or ".join(path.text for path in rule.currency)
+    return f"as the answer says ({paths})" + (f", else {own}" if own else "")
 
 
 # ----------------------------------------------------------------------------------- tables

@@ -31,10 +31,16 @@ class SelectError(ValueError):
 class _Functions(functions.Functions):
     """JMESPath's functions and two more."""
 
-    @functions.signature({"types": ["object", "null"]})
-    def _func_items(self, entries: dict[str, object] | None) -> list[dict[str, object]] | None:
+    @functions.signature({"types": ["object", "array", "null"]})
+    def _func_items(
+        self, entries: dict[str, object] | list[object] | None
+    ) -> list[dict[str, object]] | None:
         if entries is None:
             return None
+        if isinstance(entries, list):
+            if entries:
+                raise exceptions.JMESPathTypeError("items", entries, "array", ["object", "null"])
+            return []  # so some languages write a map without entries
         return [{"key": key, "value": value} for key, value in entries.items()]
 
     @functions.signature({"types": ["array", "null"]}, {"types": ["array", "null"]})

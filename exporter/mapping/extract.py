@@ -30,6 +30,7 @@ from exporter.mapping.values import (
     Amount,
     MappingError,
     Measure,
+    UnnamedError,
     adds,
     agreed,
     amount_of,
@@ -72,6 +73,7 @@ _SHOWN = 5  # new keys that a note names
 _MINOR = "minor"  # the unit whose size the currency decides
 _WHOLE = UnitRule(unit=find_unit("ratio"))
 _MAJOR = UnitRule(unit=find_unit("major"))
+_NO_CODE = "is no currency of ISO 4217 (USD, EUR, JPY)."
 _ROLLED_OVER = (
     "one page tells of a period that ends at {}, another of one that begins at {}: their sum would "
     "be of neither. It ended while the pages were turned; the next poll reads the new one."
@@ -197,7 +199,7 @@ class PayloadContext(msgspec.Struct, kw_only=True):
         """
         plain = plain_amounts(value, rows, units, self.seen) if len(rows) > 1 else None
         return plain or [
-            converted(amount_of(value, row[0], self.seen), one.unit.factor)
+            converted(amount_of(value, row[0], self.seen, self.notes), one.unit.factor)
             for row, one in zip(rows, units, strict=True)
         ]
 
@@ -290,11 +292,35 @@ def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext)
                 series = _of_no_rows(rule, numbers, key)
             if series.limit is not None or series.numbers:
                 read.append(section.build(rule, series, context))
+            elif key.place and rows and all(_is_null(rule, row[0]) for row in rows):
+                context.notes.append(_null(key))
+        except _NoCurrencyError as error:
+            context.notes.append(Note(reason="no_currency", detail=str(error.at(key.place))))
         except MappingError as error:
+            if key.place and rows and all(_is_null(rule, row[0]) for row in rows):
+                context.notes.append(_null(key))
+                continue
             raise error.at(key.place) if key.place else error from error.__cause__
     if scope.rows:
         context.remember(rule.rows)
     return read
+
+
+class _NoCurrencyError(MappingError):
+    """Money of which nobody says in which currency it is: it costs that series only."""
+
+
+def _null(key: _Key) -> Note:
+    return Note(reason="no_value", detail=f"{key.place}: it is null.")
+
+
+def _is_null(rule: Rule, view: object) -> bool:
+    """Tell whether a row is null, or an entry of a map with the value null."""
+    scoped = bool(rule.rows.joins) or any(step.name for step in rule.rows.steps)
+    row = view.get("row") if scoped and isinstance(view, dict) else view
+    return row is None or (
+        isinstance(row, dict) and row.keys() == {"key", "value"} and row["value"] is None
+    )
 
 
 def numbers_of(rule: Rule, roles: Iterable[Role]) -> list[Number]:
@@ -368,7 +394,9 @@ def _reduced(
             told = [any(one is not None for one in row) for row in zip(*beside, strict=True)]
         amount = reduced(reduce, rows, amounts, told)
     if amount is not None and column.role.kinds is MONEY and not key.currency:
-        raise MappingError(column.value.paths[0].text, "there is money here, but no currency.")
+        raise _NoCurrencyError(
+            column.value.paths[0].text, "there is money here, but no currency that is known."
+        )
     return amount
 
 
@@ -440,14 +468,22 @@ def _of_no_rows(rule: Rule, numbers: list[Number], key: _Key) -> _Series:
 def _by_name(rule: Resource, rows: list[Row], context: PayloadContext) -> dict[_Key, list[Row]]:
     """Group rows by their common name. Two keys of one name are rows of one series."""
     groups: dict[str, list[Row]] = {}
+    unnamed: UnnamedError | None = None
     is_fixed = fixed(rule.name)
     if is_fixed:
         key = resource_name(rule.name, None, context.seen)
         groups[rule.rename.get(key, key)] = rows
     else:
         for row in rows:
-            key = resource_name(rule.name, row[0], context.seen)
+            try:
+                key = resource_name(rule.name, row[0], context.seen)
+            except UnnamedError as error:
+                unnamed = error
+                context.notes.append(Note(reason="no_name", detail=str(error)))
+                continue
             groups.setdefault(rule.rename.get(key, key), []).append(row)
+        if unnamed is not None and not groups:
+            raise unnamed
     if rule.known:
         new = [key for key in groups if key not in rule.known]
         if new:
@@ -500,30 +536,44 @@ def _by_currency(rule: Cost, rows: list[Row], context: PayloadContext) -> dict[_
     if rule.currency and rows:
         for row in rows:
             code = _currency(rule.currency, rule.fixed_currency, row[0], context)
-            groups.setdefault(code, []).append(row)
+            if code is not None:
+                groups.setdefault(code, []).append(row)
     else:
-        groups[_currency((), rule.fixed_currency, None, context)] = rows
+        groups[_currency((), rule.fixed_currency, None, context) or ""] = rows
     return {_Key(code, currency=code): of_code for code, of_code in groups.items()}
 
 
 def _currency(
     paths: tuple[Selector, ...], fixed_code: Template | None, view: object, context: PayloadContext
-) -> str:
-    """Return the ISO 4217 code of a row in capitals; "" where neither row nor rule names one.
+) -> str | None:
+    """Return the ISO 4217 code of a row in capitals, else the rule's own.
 
-    Raises MappingError for a text that is no code: money is never guessed.
+    "" where neither names one; None where the row has a text that is no code: that is noted, and
+    money is never guessed.
+    Raises MappingError where the rule's own, a parameter, is none.
     """
     found = first_found(paths, view, context.seen)
-    if found is None or found == "":
-        found = context.asked.text(fixed_code, context.target.definition.zone) or ""
-    code = found.strip().upper() if isinstance(found, str) else None
-    if code is None or (code and not is_currency(code)):
+    code = _code(found)
+    if code:
+        return code
+    own = context.asked.text(fixed_code, context.target.definition.zone) or ""
+    code = _code(own)
+    if code is None:
+        raise MappingError("", f'"{clip(own, 20)}" {_NO_CODE}').at("currency")
+    if not code and found is not None and found != "":
         shown = f'"{clip(found, 20)}"' if isinstance(found, str) else quoted(found)
-        path = paths[0].text if paths else ""
-        raise MappingError(path, f"{shown} is no currency of ISO 4217 (USD, EUR, JPY).").at(
-            "currency"
-        )
+        detail = f"{paths[0].text}: {shown} {_NO_CODE}"
+        context.notes.append(Note(reason="no_currency", detail=detail))
+        return None
     return code
+
+
+def _code(found: object) -> str | None:
+    """Return a currency's code; "" for nothing, None for what is no code."""
+    if found is None:
+        return ""
+    code = found.strip().upper() if isinstance(found, str) else None
+    return code if code is None or not code or is_currency(code) else None
 
 
 def _money(rule: Cost, series: _Series, context: PayloadContext) -> Money:
@@ -553,7 +603,10 @@ def _by_item(rule: Items, rows: list[Row], context: PayloadContext) -> dict[_Key
         cuts += cut
         code = ""
         if rule.cost is not None:
-            code = _currency(rule.currency, rule.fixed_currency, view, context)
+            named = _currency(rule.currency, rule.fixed_currency, view, context)
+            if named is None:
+                continue
+            code = named
         resource = resource_name(rule.resource, view, context.seen)
         if rule.lower:
             text = text.lower()[:MAX_LABEL]  # "İ" becomes two characters

@@ -21,7 +21,7 @@ from exporter.kernel.secrets import clip
 from exporter.kernel.units import Unit, find_unit, snake
 from exporter.model.definition.rows import NameParts, Row, RowsError
 from exporter.model.definition.values import How, Missing, Reduce, UnitRule, Value, Zero
-from exporter.model.reading import Known, LimitFact, Unlimited
+from exporter.model.reading import Known, LimitFact, Note, Unlimited
 
 
 class MappingError(RowsError):
@@ -51,6 +51,8 @@ _NUMBERS = {int, float}
 _LONGEST_WORD = 128  # characters of a unit
 _LONGEST_TEXT = 1024
 """Characters of a text in which a number is looked for: patterns may take long for long texts."""
+_NOTHING = frozenset({"-", "--", "---", "\u2013", "\u2014", "n/a", "n.a.", "na", "#n/a", "null"})
+"""Texts in the place of a number that say that there is none; the longer dashes too."""
 _clip = functools.lru_cache(maxsize=256)(functools.partial(clip, length=40))
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,'_\s]\d{3})+(?:[.,]\d*)?|\d+,\d+", re.ASCII)
@@ -120,11 +122,14 @@ def agreed(one: Measure, other: Measure) -> None:
         raise MappingError("", f"one series cannot be measured in {words}.")
 
 
-def amount_of(value: Value, view: object, seen: set[str]) -> Amount | None:
+def amount_of(
+    value: Value, view: object, seen: set[str], notes: list[Note] | None = None
+) -> Amount | None:
     """Return the number of a row as the vendor gives it, before its unit; None: nothing there.
 
     With `add` one missing part is treated as `missing` says, and where it says to skip there is
-    no sum: a smaller sum would be a wrong sum.
+    no sum: a smaller sum would be a wrong sum. A dash or "N/A" says that there is nothing, and is
+    noted, unless the definition gives it a meaning.
     """
     if value.add:
         return _added(value, view, seen)
@@ -132,6 +137,11 @@ def amount_of(value: Value, view: object, seen: set[str]) -> Amount | None:
         found = path(view)
         if found is not None and found != "":
             seen.add(path.text)
+            if type(found) is str and _says_nothing(value, found):
+                if notes is not None:
+                    detail = f"{path.text}: {quoted(found)} is taken for no value."
+                    notes.append(Note(reason="no_value", detail=detail))
+                continue
             if (type(found) is int or type(found) is float) and not value.unlimited:
                 return found  # the usual case; `converted` looks whether it is finite
             return _understood(value, found, path)
@@ -249,6 +259,13 @@ def _understood(value: Value, found: object, path: Selector) -> Amount:
     return number
 
 
+def _says_nothing(value: Value, text: str) -> bool:
+    word = text.strip() if len(text) <= _LONGEST_WORD else text
+    if word.casefold() not in _NOTHING or _is_word_for_unlimited(value, word):
+        return False
+    return _from_words(value, word) is None and value.pattern is None
+
+
 def _captured(pattern: re.Pattern[str], text: str, path: Selector) -> str:
     match = pattern.search(text[:_LONGEST_TEXT])
     part = None if match is None else match[1 if pattern.groups else 0]
@@ -347,8 +364,15 @@ def label_at(paths: tuple[Selector, ...], view: object, seen: set[str]) -> tuple
     return clean_label(first_found(paths, view, seen), paths[0].text if paths else "")
 
 
+class UnnamedError(MappingError):
+    """A row whose name is empty."""
+
+
 def resource_name(parts: NameParts, view: object, seen: set[str]) -> str:
-    """Return the snake-cased name of a row. Raises MappingError where a part is not there."""
+    """Return the snake-cased name of a row.
+
+    Raises UnnamedError where a part is not there, MappingError where it is no text.
+    """
     if len(parts) == 1 and isinstance(parts[0], str):
         return _snake(parts[0])
     return _snake("".join(_part(part, view, seen) for part in parts)[:MAX_LABEL])
@@ -365,10 +389,9 @@ def _part(part: str | Selector, view: object, seen: set[str]) -> str:
     if isinstance(part, str):
         return part
     text = _text(part(view))
-    if not text:
-        raise MappingError(
-            part.text, f"found {quoted(part(view))} in the place of a resource's name."
-        )
+    if not text or not text.strip():
+        refused = MappingError if text is None else UnnamedError
+        raise refused(part.text, f"found {quoted(part(view))} in the place of a resource's name.")
     seen.add(part.text)
     return text
 

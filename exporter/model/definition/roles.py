@@ -307,6 +307,10 @@ class CurrencyText(Strict, kw_only=True, frozen=True):
     """The currency stands in the answer."""
 
     path: Annotated[PathOrPaths, Meta(description="Where its ISO 4217 code stands, in any case.")]
+    otherwise: Annotated[
+        TemplateStr | UnsetType,
+        Meta(description='The currency where the answer names none: USD, "{params.currency}".'),
+    ] = UNSET
 
 
 CurrencyField: TypeAlias = TemplateStr | CurrencyText
@@ -325,15 +329,22 @@ def _currency(
         case UnsetType():
             return (), None
         case CurrencyText():
-            return values.compile_scoped_paths(place / "path", text.path, names), None
+            paths = values.compile_scoped_paths(place / "path", text.path, names)
+            if isinstance(text.otherwise, UnsetType):
+                return paths, None
+            return paths, _fixed_currency(place / "otherwise", text.otherwise, terms)
         case _:
-            fixed = parsers.parse_template(place, text, terms.scope)
-            if "{" not in text:
-                try:
-                    minor_factor(text)
-                except ValueError as error:
-                    place.error(str(error))
-            return (), fixed
+            return (), _fixed_currency(place, text, terms)
+
+
+def _fixed_currency(place: ErrorLocation, text: str, terms: RuleContext) -> Template | None:
+    fixed = parsers.parse_template(place, text, terms.scope)
+    if "{" not in text:
+        try:
+            minor_factor(text)
+        except ValueError as error:
+            place.error(str(error))
+    return fixed
 
 
 class CostText(RowsText, kw_only=True, frozen=True):
@@ -368,7 +379,8 @@ class CostText(RowsText, kw_only=True, frozen=True):
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one collector's answer, by currency.
 
-    ``currency`` gives the code from the answer, or ``fixed_currency`` renders to it (a parameter).
+    ``currency`` gives the code from the answer; where that names none, ``fixed_currency`` renders
+    to it (a parameter).
     """
 
     collector: str

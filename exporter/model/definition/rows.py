@@ -162,6 +162,8 @@ def _listed(step: Step, subject: object) -> Sequence[object] | None:
     found = step.path(subject)
     if isinstance(found, list):
         return found
+    if found == {}:  # so some languages write a list without rows
+        return []
     if found is None:
         if step.optional:
             return None
@@ -184,7 +186,7 @@ def _look_up(joins: Iterable[Join], scopes: list[dict[str, object]], document: o
 
 def _table(join: Join, document: object) -> Mapping[str, object]:
     found = join.table(_from_top(join.table, document))
-    if found is None:
+    if found is None or found in ([], {}):
         return {}
     if isinstance(found, dict) and join.on is None:
         return found

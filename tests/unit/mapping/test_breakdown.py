@@ -134,8 +134,10 @@ def test_costs_of_parts_know_cents_and_need_a_currency() -> None:
     (found,) = reading(target(rule), answer).items
     assert found.value == pytest.approx(1.2345)
     assert found.currency == "USD"
-    without = {"rows": [{"model": "m", "n": "123.45"}]}
-    assert "no currency" in failure(target(rule), without).detail
+    without = {"rows": [{"model": "m", "n": "123.45"}, {"model": "o", "n": 1, "c": "usd"}]}
+    read = reading(target(rule), without)
+    assert [one.item for one in read.items] == ["o"]
+    assert [note.reason for note in read.notes] == ["no_currency"]
 
 
 def test_a_sentinel_among_parts_is_no_part() -> None:

@@ -13,6 +13,7 @@ from tests.unit.mapping.factories import (
     period,
     reading,
     reduce,
+    resource,
     rows,
     target,
     unit,
@@ -94,18 +95,37 @@ def test_the_rules_currency_stands_in_where_the_row_names_none() -> None:
 
 
 @pytest.mark.parametrize("code", ["credits", "US$", "$", 5, {}], ids=repr)
-def test_what_is_no_currency_is_refused(code: object) -> None:
-    rule = cost(code=None, currency=paths("c"), cost=value("n"))
-    detail = failure(target(rule), {"n": 1, "c": code}).detail
-    assert detail.startswith('costs.currency: path "c": ')
-    assert "no currency of ISO 4217" in detail
+def test_an_unknown_currency_costs_that_money_alone(code: object) -> None:
+    rule = cost(rows("rows"), code=None, currency=paths("c"), cost=value("n"))
+    answer = {"rows": [{"n": 1, "c": code}, {"n": 2, "c": "EUR"}], "m": 3}
+    read = reading(target(rule, resource("a", used=value("m"))), answer)
+    assert read.money == (Money(currency="EUR", cost=2.0),)
+    assert [one.used for one in read.usages] == [3.0]
+    (note,) = read.notes
+    assert note.reason == "no_currency"
+    assert "no currency of ISO 4217" in note.detail
 
 
-def test_money_without_a_currency_is_refused_but_a_row_without_money_is_not() -> None:
+@pytest.mark.parametrize("code", [None, "", "US dollars", "$"], ids=repr)
+def test_the_users_currency_stands_in_for_none_and_for_an_unknown_one(code: object) -> None:
+    rule = cost(code="CHF", currency=paths("c"), cost=value("n"))
+    read = reading(target(rule), {"n": 1, "c": code})
+    assert read.money == (Money(currency="CHF", cost=1.0),)
+    assert read.notes == ()
+
+
+def test_a_currency_of_the_config_that_is_none_is_refused() -> None:
+    rule = cost(code="{params.currency}", currency=paths("c"), cost=value("n"))
+    of = target(rule, params={"currency": "money"})
+    assert "no currency of ISO 4217" in failure(of, {"n": 1}).detail
+
+
+def test_money_without_a_currency_is_left_out_and_noted_but_a_row_without_money_is_not() -> None:
     rule = cost(code=None, currency=paths("c"), cost=value("n"))
-    assert failure(target(rule), {"n": 1}).detail == (
-        'costs.cost: path "n": there is money here, but no currency.'
-    )
+    read = reading(target(rule, resource("a", used=value("m"))), {"n": 1, "m": 3})
+    assert read.money == ()
+    assert [one.used for one in read.usages] == [3.0]
+    assert [note.reason for note in read.notes] == ["no_currency"]
     assert reading(target(rule, cost(cost=value("m"))), {"m": 1}).money[0].cost == 1.0
 
 

@@ -139,12 +139,12 @@ def test_items_are_told_by_their_labels_and_only_where_they_are_wanted() -> None
 
 def test_values_that_do_not_fit_are_shown_first_and_counted() -> None:
     rules = "resources: [{name: x, each: rows, reduce: sum, used: a}]"
-    rows = [{"a": 1}, {"a": "n/a"}, {"a": 2}, {"a": [3]}, {"a": 4}, {}]
+    rows = [{"a": 1}, {"a": "many"}, {"a": 2}, {"a": [3]}, {"a": 4}, {}]
     (match,) = traced(rules, {"rows": rows})
     assert (match.rows, match.found, match.misfits) == (6, 5, 2)
     assert len(match.values) == SHOWN
     assert [one.fits for one in match.values] == [False, False, True]
-    assert match.values[0].raw == 'the text "n/a"'
+    assert match.values[0].raw == 'the text "many"'
     assert "is not a finite number" in match.values[0].meaning
     assert match.conversion == "sum"
 
@@ -164,7 +164,7 @@ def test_parts_of_a_sum_are_told_as_such() -> None:
     ("each", "document", "problem"),
     [
         ("rows", {}, 'path "rows": there is no list here'),
-        ("rows", {"rows": {}}, 'path "rows": found a map of 0 key(s) in the place of a list'),
+        ("rows", {"rows": {"a": 1}}, 'path "rows": found a map of 1 key(s) in the place of a list'),
         ("sum(rows)", {"rows": ["a"]}, "cannot be searched for here"),
     ],
 )

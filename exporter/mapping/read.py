@@ -14,7 +14,7 @@ import msgspec
 from exporter.kernel.jmes import SelectError, quoted
 from exporter.kernel.secrets import clip
 from exporter.mapping.extract import ROWS, PayloadContext, read_items, read_money, read_usages
-from exporter.mapping.period import RequestVariables
+from exporter.mapping.period import RequestVariables, check_dates
 from exporter.mapping.values import MappingError, label_at
 from exporter.model.definition.roles import AccountPlan
 from exporter.model.definition.rows import NameParts
@@ -153,10 +153,12 @@ def _read_payload(
         for page in payload.pages
         if page.continues
     ]
+    known = target.definition.collectors.get(collector)
+    if known is not None and known.within is not None:
+        check_dates(known.within, context.documents, context.asked)
     learned = builder.size()
     rules = _apply_rules(context, collector, builder) - context.left_out
     nothing = builder.size() == learned and not context.matched and not context.answered
-    known = target.definition.collectors.get(collector)
     # Headers may well be absent: that is how some vendors say that there is no limit.
     if rules > 0 and nothing and (known is None or known.format.has_body):
         met = _outline(context.documents[0])

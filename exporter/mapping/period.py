@@ -27,7 +27,7 @@ from exporter.kernel.jmes import quoted
 from exporter.kernel.secrets import clip
 from exporter.kernel.templates import Clock, Template
 from exporter.mapping.values import MappingError, epoch
-from exporter.model.definition.period import Period
+from exporter.model.definition.period import AskedRange, Period
 from exporter.model.definition.values import Instant
 from exporter.model.reading import Note
 from exporter.model.target import Target
@@ -169,6 +169,57 @@ def _requested(rule: Period, asked: RequestVariables, side: str, notes: list[Not
         notes.append(Note(reason="bad_period", detail=detail))
         return None
     return None if when is None else _Side(when, text, zone)
+
+
+def check_dates(rule: AskedRange, documents: Sequence[object], asked: RequestVariables) -> None:
+    """Raise MappingError for a row of a date that was not asked for.
+
+    A vendor may ignore the range of a request, or a link to the next page may lose it: the rows
+    of another month would be summed into this one. The row of a month bears its first day, also
+    where the range starts within the month.
+    """
+    zone = _zone(asked.target.definition.zone)
+    sides = [
+        _bound(template, asked, zone, inclusive=is_end and rule.inclusive_end)
+        for template, is_end in ((rule.start, False), (rule.end, True))
+    ]
+    start, end = sides
+    if start is None and end is None:
+        return
+    months = None if start is None else span(Cycle.MONTH, start, zone=zone).start
+    for document in documents:
+        rows = rule.rows(document)
+        for row in rows if isinstance(rows, list) else ():
+            found = rule.date(row)
+            when = epoch(found, rule.date.text, zone)
+            if when is None:
+                continue
+            early = start is not None and when < start and when != months
+            if early or (end is not None and when >= end):
+                limits = [
+                    f"{word} {format_rfc3339(side)}"
+                    for word, side in (("from", start), ("before", end))
+                    if side is not None
+                ]
+                raise MappingError(
+                    f"{rule.rows.text} {rule.date.text}",
+                    f"there is a row of {quoted(found)}, and what was asked for is "
+                    f"{' and '.join(limits)}: the vendor ignored the dates, or a page lost them.",
+                )
+
+
+def _bound(
+    template: Template | None, asked: RequestVariables, zone: tzinfo, *, inclusive: bool
+) -> float | None:
+    """Return a side of what was asked for; None where it is no date, or was not asked for."""
+    if template is None:
+        return None
+    text = asked.text(template, asked.target.definition.zone)
+    try:
+        when = epoch(text, template.text, zone)
+    except MappingError:  # a vendor's own relative form, such as "-30days"
+        return None
+    return None if when is None else _exclusive(_Side(when, text, zone), inclusive=inclusive)
 
 
 def _exclusive(end: _Side, *, inclusive: bool) -> float:

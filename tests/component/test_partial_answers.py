@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from exporter.config.credentials import SecretReader
+from exporter.config.plan import load_plan
 from exporter.demo.server import VendorRequest, VendorResponse, json_response
 from exporter.fetch.client import Client
 from exporter.mapping.read import read_payload
 from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Reading
+from exporter.model.target import Rejected
 from tests.support.engine_harness import plan_of
 from tests.support.vendor import NOW, Vendor
 
@@ -254,3 +256,72 @@ async def test_a_list_as_long_as_its_limit_counts_as_cut(tmp_path: Path, name: s
     assert used(wanted, "calls") == 3
     short = json_response({"rows": [{"n": 1}] * 2})
     assert used(await polled(tmp_path, Vendor(short), target, definition("expected")), "calls") == 2
+
+
+def dated(*dates: str) -> Vendor:
+    days = [day(index, date=one) for index, one in enumerate(dates)]
+    return Vendor(json_response({"count": len(days), "next": None, "results": days}))
+
+
+@pytest.mark.parametrize("date", ["2026-10-31", "2026-10-01", "2026-12-01", "2025-11-15"])
+async def test_a_row_of_another_month_is_no_use_of_this_one(tmp_path: Path, date: str) -> None:
+    found = await polled(tmp_path, dated("2026-11-14", date, "2026-11-15"), TPSTREAMS)
+    assert isinstance(found, Failure)
+    assert found.reason is Reason.SCHEMA
+    assert f'a row of the text "{date}"' in found.detail
+
+
+@pytest.mark.parametrize(
+    ("params", "dates"),
+    [
+        ({}, ["2026-11-01", "2026-11-30"]),
+        ({"start": "2026-09-01", "time_frame": "monthly"}, ["2026-09-01", "2026-11-01"]),
+        ({"start": "2026-09-12", "time_frame": "monthly"}, ["2026-09-01", "2026-11-01"]),
+        ({"start": "", "end": ""}, ["2024-01-01", "2027-01-01"]),
+        ({"year": "2024"}, ["2024-01-01"]),
+        ({"end": "2026-11-14"}, ["2026-11-14"]),
+    ],
+)
+async def test_a_row_that_was_asked_for_is_summed(
+    tmp_path: Path, params: dict[str, str], dates: list[str]
+) -> None:
+    target = {**TPSTREAMS, "params": {**TPSTREAMS["params"], **params}}
+    found = await polled(tmp_path, dated(*dates), target)
+    assert used(found, "bandwidth") == 1000 * len(dates)
+
+
+@pytest.mark.parametrize(
+    ("within", "dates", "fits"),
+    [
+        ('start: "{month.start:epoch}"', [1793491200, 1794744000], True),
+        ('start: "{month.start:epoch}"', [1793491199], False),
+        ('end: "{month.end:rfc3339}"', ["2026-11-30T23:59:59Z", "1999-01-01T00:00:00Z"], True),
+        ('end: "{month.end:rfc3339}"', ["2026-12-01T00:00:00Z"], False),
+        ('end: "{today:date}", inclusive_end: true', ["2026-11-15T23:00:00Z"], True),
+        ('end: "{today:date}", inclusive_end: true', ["2026-11-16"], False),
+        ('start: "{month.start:date}"', [None, ""], True),
+    ],
+)
+async def test_rows_are_checked_against_the_asked_range(
+    tmp_path: Path, within: str, dates: list[object], *, fits: bool
+) -> None:
+    asked = f"within: {{rows: rows, date: t, {within}}}"
+    definition = plain("expected").replace("complete: expected", asked)
+    answer = json_response({"rows": [{"n": 1, "t": one} for one in dates]})
+    found = await polled(tmp_path, Vendor(answer), {"provider": "acme"}, definition)
+    if fits:
+        assert used(found, "calls") == len(dates)
+    else:
+        assert isinstance(found, Failure)
+        assert "asked for" in found.detail
+
+
+async def test_a_range_without_a_side_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(
+        plain("expected").replace("complete: expected", "within: {rows: rows, date: t}")
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps({"providers": {"files": ["acme.yaml"]}, "targets": []}))
+    found = load_plan(str(path), environ={})
+    assert isinstance(found, Rejected)
+    assert any("Nothing is asked for" in str(problem) for problem in found.problems)

@@ -10,11 +10,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from exporter.kernel.calendar import Cycle
+from exporter.kernel.jmes import Selector
 from exporter.kernel.problems import ErrorLocation
 from exporter.kernel.templates import Template
 from exporter.model.definition import parsers
 from exporter.model.definition.parsers import (
     CodeFormat,
+    PathStr,
     ScalarField,
     Strict,
     TemplateScope,
@@ -81,6 +83,49 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
             anchor = "" if self.anchor_day is None else f" from day {code(self.anchor_day.text)}"
             texts.append(f"{self.cycle}{anchor}, {self.zone}")
         return (", else " if answered and asked else ", ").join(texts)
+
+
+class AskedRangeText(Strict, kw_only=True, frozen=True):
+    """The dates that were asked for: a row of another date fails the poll."""
+
+    rows: Annotated[PathStr, Meta(description="The rows, on each page.")]
+    date: Annotated[PathStr, Meta(description="In a row: its date or time. None is not checked.")]
+    start: Annotated[
+        TemplateStr | UnsetType, Meta(description="The start that the request asked for.")
+    ] = UNSET
+    end: Annotated[
+        TemplateStr | UnsetType, Meta(description="The end that the request asked for.")
+    ] = UNSET
+    inclusive_end: Annotated[
+        bool, Meta(description="The end is the last day or second, not the first after it.")
+    ] = False
+
+
+class AskedRange(msgspec.Struct, frozen=True, kw_only=True):
+    """The dates that were asked for. A side that the target does not ask for has no bound."""
+
+    rows: Selector
+    date: Selector
+    start: Template | None = None
+    end: Template | None = None
+    inclusive_end: bool = False
+
+
+def compile_asked_range(
+    place: ErrorLocation, text: AskedRangeText | UnsetType, scope: TemplateScope
+) -> AskedRange | None:
+    """Compile the dates that a collector asks for."""
+    if isinstance(text, UnsetType):
+        return None
+    if text.start is UNSET and text.end is UNSET:
+        place.error("Nothing is asked for. Write start, end or both, as in the request.")
+    return AskedRange(
+        rows=parsers.parse_path(place / "rows", text.rows),
+        date=parsers.parse_path(place / "date", text.date),
+        start=parsers.parse_optional_template(place / "start", text.start, scope),
+        end=parsers.parse_optional_template(place / "end", text.end, scope),
+        inclusive_end=text.inclusive_end,
+    )
 
 
 _SIDES: Final = ("start", "end", "asked_start", "asked_end", "cycle")

@@ -34,7 +34,13 @@ from exporter.model.definition.parsers import (
     TemplateScope,
     TemplateStr,
 )
-from exporter.model.definition.period import Period, PeriodText
+from exporter.model.definition.period import (
+    AskedRange,
+    AskedRangeText,
+    Period,
+    PeriodText,
+    compile_asked_range,
+)
 from exporter.model.definition.ratelimit import RateLimitRules, ThrottlingText
 from exporter.model.definition.request import (
     Request,
@@ -88,6 +94,10 @@ class CollectorText(Strict, kw_only=True, frozen=True):
     paging: Annotated[
         PagingText | UnsetType, Meta(description="How to come to the further pages.")
     ] = UNSET
+    within: Annotated[
+        AskedRangeText | UnsetType,
+        Meta(description="The dates that were asked for; rows of others are no answer."),
+    ] = UNSET
     complete: Annotated[
         CompletenessText,
         Meta(
@@ -135,6 +145,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     request: Request
     paging: Paging = NoPaging()
+    within: AskedRange | None = None
     verdict: ResponseRules = ResponseRules()
     format: Format = Format.JSON
     enabled: bool = True
@@ -165,6 +176,7 @@ def compile_collector(
             complete=text.complete,
             has_body=text.request.has_body,
         ),
+        within=compile_asked_range(place / "within", text.within, scope),
         verdict=compile_responses(place / "success", text.success),
         format=Format(text.format),
         enabled=text.enabled,

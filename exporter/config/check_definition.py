@@ -4,6 +4,7 @@ Each part checks itself (``model.definition``). Here is what needs several: name
 use, collectors that rules name, two rules for one series, parameters and collectors without use.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -26,7 +27,8 @@ from exporter.model.definition.provider import (
     compile_collector,
 )
 from exporter.model.definition.ratelimit import compile_ratelimit
-from exporter.model.definition.roles import ResourceText, RuleContext
+from exporter.model.definition.roles import Cost, Resource, ResourceText, RuleContext
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, Role, read_roles
 
 _INTERVAL: Final = 300.0
 _THEN: Final = Clock(0.0)
@@ -60,6 +62,14 @@ def compile_definition(
     least = parsers.parse_interval(place / "min_interval", text.min_interval) or 0.0
     interval = parsers.parse_positive_interval(place / "interval", text.interval)
     parsers.check_not_faster(place / "interval", interval, least)
+    resources = [
+        roles.compile_resource(place / "resources" / index, one, rules)
+        for index, one in enumerate(text.resources)
+    ]
+    costs = [
+        roles.compile_cost(place / "costs" / index, one, rules)
+        for index, one in enumerate(text.costs)
+    ]
     definition = Definition(
         name=name,
         title=text.title,
@@ -79,16 +89,8 @@ def compile_definition(
             for key, one in text.collectors.items()
         },
         accounts=compile_accounts(place / "accounts", text.accounts, of_definition),
-        resources=tuple(
-            part
-            for index, one in enumerate(text.resources)
-            for part in roles.compile_resource(place / "resources" / index, one, rules)
-        ),
-        costs=tuple(
-            part
-            for index, one in enumerate(text.costs)
-            for part in roles.compile_cost(place / "costs" / index, one, rules)
-        ),
+        resources=tuple(itertools.chain(*resources)),
+        costs=tuple(itertools.chain(*costs)),
         items=tuple(
             roles.compile_items(place / "items" / index, one, rules)
             for index, one in enumerate(text.items)
@@ -103,6 +105,8 @@ def compile_definition(
     if not (text.resources or text.costs or text.items) and place.whole:
         place.error("Nothing is published. Write resources, costs or items.")
     _check_names_of_rules(place / "resources", text.resources)
+    _check_series(place / "resources", "resources", resources, RESOURCE_ROLES)
+    _check_series(place / "costs", "costs", costs, COST_ROLES)
     _check_collectors(place / "collectors", text, definition)
     if not place.findings.left_out:
         _warn_unused(place, definition, of_definition.seen, rules.read)
@@ -138,6 +142,45 @@ def _check_names_of_rules(place: ErrorLocation, rules: Sequence[ResourceText]) -
                     "Write all its numbers in one entry, or a condition (where) at both."
                 )
         first.setdefault(key, index)
+
+
+def _check_series(
+    place: ErrorLocation,
+    section: str,
+    rules: Sequence[Sequence[Resource | Cost]],
+    all_roles: tuple[Role, ...],
+) -> None:
+    """Refuse two rules that read one role of one series, also from different collectors.
+
+    Rules with conditions may: which of them speaks depends on the answer, and where both do, the
+    poll fails. So it does for names and currencies that the answer gives.
+    """
+    first: dict[tuple[str, str], tuple[int, Resource | Cost]] = {}
+    for index, parts in enumerate(rules):
+        for rule in parts:
+            series = _fixed_series(rule)
+            for role in read_roles(all_roles):
+                if not series or not role.kinds or getattr(rule, role.key) is None:
+                    continue
+                number, other = first.setdefault((series, role.key), (index, rule))
+                if number == index or None not in (rule.rows.where, other.rows.where):
+                    continue
+                same_collector = parts[0].collector == rules[number][0].collector
+                if isinstance(rule, Resource) and same_collector:
+                    continue  # refused by its name
+                (place / index).error(
+                    f'"{role.key}" of {series} is read by {section}[{number}] already, and two '
+                    "numbers are not added. Write one entry, with `add` for several numbers of "
+                    "one answer, or a condition (where) at both."
+                )
+                return
+
+
+def _fixed_series(rule: Resource | Cost) -> str | None:
+    """Return the name or the currency of a rule where no answer decides about it."""
+    if isinstance(rule, Resource):
+        return rule.fixed_name
+    return None if rule.currency or rule.fixed_currency is None else rule.fixed_currency.text
 
 
 def _check_collectors(place: ErrorLocation, text: DefinitionText, definition: Definition) -> None:

@@ -6,7 +6,7 @@ notes are counted together. `drift` compares a reading with the one before.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from exporter.mapping.period import RequestVariables, check_dates
 from exporter.mapping.values import MappingError, label_at
 from exporter.model.definition.roles import AccountPlan
 from exporter.model.definition.rows import NameParts
+from exporter.model.families import COST_ROLES, RESOURCE_ROLES, read_roles
 from exporter.model.outcome import Failure, Payload, Reason
 from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
@@ -102,6 +103,7 @@ _CONTINUES = (
 _KEYS = 8  # of an answer in which nothing matched
 _Rule = TypeVar("_Rule")
 _Read = TypeVar("_Read")
+_Stated = TypeVar("_Stated", Usage, Money)
 
 
 def read_payload(
@@ -157,16 +159,47 @@ def _read_payload(
     if known is not None and known.within is not None:
         check_dates(known.within, context.documents, context.asked)
     learned = builder.size()
+    stated = len(builder.usages), len(builder.money), len(builder.items)
     rules = _apply_rules(context, collector, builder) - context.left_out
     nothing = builder.size() == learned and not context.matched and not context.answered
     # Headers may well be absent: that is how some vendors say that there is no limit.
     if rules > 0 and nothing and (known is None or known.format.has_body):
         met = _outline(context.documents[0])
         raise MappingError("", f"none of {rules} rule(s) found a value in the answer: it is {met}.")
+    _refuse_doubles(builder.usages[stated[0] :], "resource", _NUMBERS_OF_USAGE)
+    _refuse_doubles(builder.money[stated[1] :], "currency", _NUMBERS_OF_MONEY)
+    items = Counter(
+        (one.resource, one.group, one.item, one.kind, one.currency)
+        for one in builder.items[stated[2] :]
+    )
+    twice = next((key for key, count in items.items() if count > 1), None)
+    if twice is not None:
+        raise MappingError("", _TWICE.format(f'the item "{twice[2]}" of {twice[0]}')).at("items")
     if context.notes:
         builder.notes = list(combined([*builder.notes, *context.notes]))
     builder.dropped += context.dropped
     builder.matched |= context.matched
+
+
+_NUMBERS_OF_USAGE = tuple(role.key for role in read_roles(RESOURCE_ROLES) if role.kinds)
+_NUMBERS_OF_MONEY = tuple(role.key for role in read_roles(COST_ROLES) if role.kinds)
+_TWICE = "two rules of the definition give {} a number, and two numbers are not added."
+
+
+def _refuse_doubles(found: Sequence[_Stated], name: str, roles: Sequence[str]) -> None:
+    """Raise MappingError where two rules give one number of one series.
+
+    Parts of one series that come from several rules are joined later.
+    """
+    known: set[tuple[str, str]] = set()
+    for one in found:
+        series = getattr(one, name)
+        for role in roles:
+            if getattr(one, role) is None:
+                continue
+            if (series, role) in known:
+                raise MappingError("", _TWICE.format(f"{role} of {series}"))
+            known.add((series, role))
 
 
 def _outline(document: object) -> str:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from exporter.mapping.read import read_payload
-from exporter.model.outcome import Failure
+from exporter.model.outcome import Failure, Reason
 from exporter.model.reading import Known, Note, Reading, Usage
 from tests.unit.config.acme import compiled, refused
 from tests.unit.mapping.factories import NOW, payload, target
@@ -145,3 +145,76 @@ def test_the_newest_of_each_can_be_summed_and_ties_without_it_are_refused() -> N
     assert "of all rows anyhow" in refused(
         resources="[{name: a, each: rows, used: n, reduce: {how: sum, per: id}}]"
     )
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"costs": "[{currency: USD, cost: a}, {currency: USD, cost: b}]"},
+        {
+            "costs": "[{collector: usage, each: r, currency: USD, cost: c, reduce: sum},"
+            " {collector: quota, each: r, currency: USD, cost: c, reduce: sum}]"
+        },
+        {"costs": "[{currency: '{params.org}', base: a}, {currency: '{params.org}', base: b}]"},
+        {"resources": "[{name: x, used: a}, {name: x, collector: quota, used: b}]"},
+        {
+            "resources": "[{name: x, used: a, limit: {path: l, from: quota}},"
+            " {name: x, collector: quota, limit: b}]"
+        },
+    ],
+    ids=str,
+)
+def test_two_rules_of_one_series_are_refused_where_it_can_be_seen(sections: dict[str, str]) -> None:
+    assert "already, and two numbers are not added" in refused(**sections)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"costs": "[{currency: USD, cost: a}, {currency: USD, projected: b}]"},
+        {"costs": "[{currency: USD, cost: a}, {currency: EUR, cost: b}]"},
+        {"resources": "[{name: x, used: a}, {name: x, collector: quota, limit: b}]"},
+        {"resources": "[{name: x, used: a, where: k}, {name: x, used: b, where: '!k'}]"},
+    ],
+    ids=str,
+)
+def test_rules_that_share_no_number_may_share_a_series(sections: dict[str, str]) -> None:
+    compiled(**sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "document"),
+    [
+        (
+            {"costs": "[{currency: {path: c}, cost: a}, {currency: USD, cost: b}]"},
+            {"c": "usd", "a": 5, "b": 5},
+        ),
+        (
+            {
+                "resources": "[{name: '{m.key}', each: {path: items(m), as: m}, used: m.value},"
+                " {name: mail, used: n}]"
+            },
+            {"m": {"Mail": 1}, "n": 2},
+        ),
+        (
+            {"resources": "[{name: x, used: a, where: a}, {name: x, used: b, where: b}]"},
+            {"a": 1, "b": 2},
+        ),
+        (
+            {
+                "items": "[{resource: x, group: g, each: r, item: n, used: u},"
+                " {resource: x, group: g, each: s, item: n, used: u}]"
+            },
+            {"total": 1, "r": [{"n": "a", "u": 1}], "s": [{"n": "a", "u": 1}]},
+        ),
+    ],
+    ids=str,
+)
+def test_two_rules_that_give_one_number_fail_the_poll(
+    sections: dict[str, str], document: object
+) -> None:
+    acme = msgspec.structs.replace(target(), definition=compiled(**sections))
+    found = read_payload(acme, "usage", (payload(document),), NOW)
+    assert isinstance(found, Failure)
+    assert found.reason is Reason.SCHEMA
+    assert "two numbers are not added" in found.detail

@@ -46,7 +46,10 @@ PARAMS: Mapping[str, Mapping[str, object]] = {
     "none": {"start": "", "end": "", "time_frame": ""},
 }
 TPSTREAMS: Mapping[str, Case] = {
-    name: ({"next": None, "results": []}, {"params": {"organization_id": "acme", **params}})
+    name: (
+        {"count": 0, "next": None, "results": []},
+        {"params": {"organization_id": "acme", **params}},
+    )
     for name, params in PARAMS.items()
 }
 ASKED = {

@@ -6,7 +6,7 @@ notes are counted together. `drift` compares a reading with the one before.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +24,8 @@ from exporter.model.reading import Item, Money, Note, Reading, Usage
 from exporter.model.target import Target
 
 _DETAILS = 20  # different notes of one reason that are told one by one
+_USAGE = tuple(role.key for role in read_roles(RESOURCE_ROLES))
+_MONEY = tuple(role.key for role in read_roles(COST_ROLES))
 _FURTHER = "and others like these"
 
 
@@ -130,7 +132,8 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
     """Return a note for each path that gave something in `before` and gives nothing in `after`.
 
     That is how a renamed field looks. A path below a list that has no rows now is not gone, and
-    neither is anything where the vendor says that there is nothing.
+    neither is anything where the vendor says that there is nothing. Series that are gone, or are of
+    another family now, are noted too: those of an open map share their paths.
     """
     lists = tuple(f"{path} " for path in after.matched if path.endswith(ROWS))
     gone = [
@@ -138,7 +141,37 @@ def drift(before: Reading, after: Reading) -> tuple[Note, ...]:
         for path in sorted(before.matched - after.matched)
         if not path.endswith(ROWS) and (f"{ROWS} " not in path or path.startswith(lists))
     ]
-    return tuple(Note(reason="path_gone", detail=path) for path in gone if after.matched)
+    notes = [Note(reason="path_gone", detail=path) for path in gone if after.matched]
+    return combined([*notes, *_lost_series(before, after)])
+
+
+def _lost_series(before: Reading, after: Reading) -> Iterator[Note]:
+    """Note the numbers of `before` that `after` has not, and those with another kind of unit."""
+    usages = {(one.account, one.resource): one for one in after.usages}
+    for usage in before.usages:
+        now = usages.get((usage.account, usage.resource))
+        name = f"{usage.account}/{usage.resource}" if usage.account else usage.resource
+        if now is None:
+            yield Note(reason="series_gone", detail=name)
+        elif now.kind is not usage.kind:
+            detail = f"{name}: it was measured in {usage.kind}, now in {now.kind}"
+            yield Note(reason="family_changed", detail=detail)
+        else:
+            lost = [one for one in _USAGE if _is_lost(getattr(usage, one), getattr(now, one))]
+            yield from (Note(reason="series_gone", detail=f"{name}: {one}") for one in lost)
+    money = {(one.account, one.currency): one for one in after.money}
+    for paid in before.money:
+        then = money.get((paid.account, paid.currency))
+        name = f"{paid.account}/{paid.currency}" if paid.account else paid.currency
+        if then is None:
+            yield Note(reason="series_gone", detail=name)
+        else:
+            lost = [one for one in _MONEY if _is_lost(getattr(paid, one), getattr(then, one))]
+            yield from (Note(reason="series_gone", detail=f"{name}: {one}") for one in lost)
+
+
+def _is_lost(before: object, now: object) -> bool:
+    return before is not None and now is None
 
 
 def _read_payload(

@@ -97,6 +97,8 @@ DROPS: Final = frozenset({"series_limit", "duplicate"})
 """Reasons of notes that say that series were left out: `SeriesDropped` counts them."""
 NOTES: Final = {
     "path_gone": "a path that gave something gives nothing now: a field was renamed or removed",
+    "series_gone": "a good answer does not have a resource or a number that the one before had",
+    "family_changed": "a resource is measured in another kind of unit, so its family is another",
     "new_key": "an open map has a key that the definition does not know; it is published",
     "label_cut": "the name of an item is longer than 128 characters and is cut",
     "bad_period": "a period cannot be: it is left out",

@@ -160,6 +160,8 @@ async def test_a_field_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
         meter.answers["seats"] = json_response({"used": 3, "limitV2": 5})
         seen = await harness.go(1300)
     assert seen.get("usage_limit_quantity", resource="seats") is None
-    (note,) = harness.told(SchemaNote)
-    assert isinstance(note, SchemaNote)
-    assert (note.collector, note.reason, note.detail) == ("seats", "path_gone", "limit")
+    path, series = harness.told(SchemaNote)
+    assert isinstance(path, SchemaNote)
+    assert (path.collector, path.reason, path.detail) == ("seats", "path_gone", "limit")
+    assert isinstance(series, SchemaNote)
+    assert (series.reason, series.detail) == ("series_gone", "seats: limit")

@@ -18,6 +18,7 @@ from tests.unit.mapping.factories import (
     resource,
     rows,
     target,
+    unit_at,
     value,
 )
 
@@ -185,18 +186,61 @@ def test_drift_names_what_was_there_and_is_gone() -> None:
     assert drift(before, renamed) == (
         Note(reason="path_gone", detail="results / cap"),
         Note(reason="path_gone", detail="total"),
+        Note(reason="series_gone", detail="a: limit"),
+        Note(reason="series_gone", detail="b"),
     )
     assert drift(before, before) == ()
 
 
-def test_an_empty_list_and_an_absent_answer_are_no_drift() -> None:
+def test_a_series_that_is_gone_is_noted() -> None:
+    of = target(
+        resource(
+            "{m.key}", rows(("items(m)", "m")), used=value("m.value.n"), limit=value("m.value.l")
+        ),
+        cost(rows("bills"), code=None, currency=paths("c"), cost=value("n"), base=value("b")),
+    )
+    whole = {
+        "m": {"calls": {"n": 1, "l": 5}, "mails": {"n": 2, "l": 5}, "seats": {"n": 3}},
+        "bills": [{"c": "EUR", "n": 1, "b": 1}, {"c": "USD", "n": 1, "b": 1}],
+    }
+    before = reading(of, whole)
+    assert drift(before, before) == ()
+    more = {**whole, "m": {**whole["m"], "new": {"n": 4}}}  # type: ignore[dict-item]
+    assert drift(before, reading(of, more)) == ()
+    less = {
+        "m": {"calls": {"n": 1}, "mails": {"n": 2, "l": 5}},
+        "bills": [{"c": "EUR", "n": 1}, {"c": "CHF", "n": 1, "b": 1}],
+    }
+    assert drift(before, reading(of, less)) == tuple(
+        Note(reason="series_gone", detail=detail)
+        for detail in ("calls: limit", "seats", "EUR: base", "USD")
+    )
+
+
+def test_a_series_of_another_family_is_noted() -> None:
+    of = target(
+        resource("a", used=value("n"), unit=unit_at("u", {"GB": "GB", "calls": "requests"}))
+    )
+    before, after = (reading(of, {"n": 1, "u": word}) for word in ("GB", "calls"))
+    assert drift(before, after) == (
+        Note(
+            reason="family_changed",
+            detail="a: it was measured in bytes, now in requests",
+        ),
+    )
+
+
+def test_of_an_empty_list_and_an_absent_answer_no_path_is_gone() -> None:
     of = target(
         resource("a", rows("results"), used=value("used"), reduce=reduce("sum")),
         resource("b", used=value("t")),
     )
     before = reading(of, {"results": [{"used": 1}], "t": 1})
     assert drift(before, reading(of, {"results": [], "t": 1})) == ()
-    assert drift(before, Reading(collector="usage", at=NOW)) == ()
+    assert drift(before, Reading(collector="usage", at=NOW)) == (
+        Note(reason="series_gone", detail="a"),
+        Note(reason="series_gone", detail="b"),
+    )
 
 
 def test_a_reading_holds_no_more_than_the_target_may_have() -> None:

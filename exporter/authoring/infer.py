@@ -231,7 +231,7 @@ def _measured(table: Table, known: set[str]) -> Iterator[Rule]:
                 **_iteration(table),
                 "item": label,
                 "unit": _unit_of_rows(group.unit),
-                "used": _number("used", group.roles["used"], group.unit),
+                "used": _number("used", group.roles["used"], group.unit, summed=True),
             }
 
 
@@ -283,7 +283,7 @@ def _resource(table: Table, naming: _Naming, group: _Group, name: str) -> Rule:
             own = "max"
         elif reduce == "sum" and naming.date and role in ("limit", "remaining", "projected"):
             own = last
-        rule[role] = _number(role, column, group.unit, own)
+        rule[role] = _number(role, column, group.unit, own, summed=reduce == "sum" and not own)
     as_of = [one.path for one in table.columns if one.holds_times and _is_as_of(one)]
     if as_of and not table.steps:
         rule["as_of"] = as_of[0]
@@ -388,8 +388,13 @@ def _unit(thing: str, measured: Sequence[Column], table: Table) -> tuple[str | R
     return "quantity", ""
 
 
-def _number(role: str, column: Column, unit: str | Rule, reduce: str | Rule = "") -> str | Rule:
-    """Return how a number is read: its path, or more where that does not say all."""
+def _number(
+    role: str, column: Column, unit: str | Rule, reduce: str | Rule = "", *, summed: bool
+) -> str | Rule:
+    """Return how a number is read: its path, or more where that does not say all.
+
+    A sum with an unknown part is unknown: what is `summed` counts rows without a number as zero.
+    """
     rule: Rule = {"path": column.path}
     if role not in words.SHARES and isinstance(unit, str):
         own = words.unit_of(column.keys[-1:])
@@ -398,6 +403,8 @@ def _number(role: str, column: Column, unit: str | Rule, reduce: str | Rule = ""
     if role == "limit":
         in_bytes = isinstance(unit, str) and find_unit(unit).kind is Kind.BYTES
         rule["unlimited"] = _sentinels(column, in_bytes=in_bytes)
+    if summed and column.has_gaps:
+        rule["missing"] = "zero"
     rule["reduce"] = reduce
     kept = {key: value for key, value in rule.items() if value}
     return kept if len(kept) > 1 else column.path
@@ -441,7 +448,12 @@ def _charged(table: Table, *, known: bool) -> Iterator[Rule]:
     numbers: Rule = {}
     for role, column in roles.items():
         in_cents = bool(set(words.split(" ".join(column.keys))) & words.CENTS)
-        numbers[role] = {"path": column.path, "unit": "cents"} if in_cents else column.path
+        rule: Rule = {"path": column.path}
+        if in_cents:
+            rule["unit"] = "cents"
+        if table.steps and column.has_gaps:
+            rule["missing"] = "zero"  # a sum with an unknown part would be unknown
+        numbers[role] = rule if len(rule) > 1 else column.path
     currency = _currency(list(roles.values()), table)
     if not known:
         yield currency | _iteration(table, "sum" if table.steps else "") | numbers

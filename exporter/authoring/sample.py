@@ -80,6 +80,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         return [value for value in self.values if value is not None and value != ""]
 
     @property
+    def has_gaps(self) -> bool:
+        """Some row has no value."""
+        return len(self.given) < len(self.values)
+
+    @property
     def is_number(self) -> bool:
         """There are numbers and nothing else."""
         return bool(self.given) and all(map(is_number, self.given))

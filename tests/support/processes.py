@@ -1,6 +1,7 @@
 """Real processes for end-to-end tests: started, requested, waited for, and always ended."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -140,11 +141,27 @@ class Exporter(Live):
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process; whatever happens, it is gone afterwards."""
+def started(
+    command: Sequence[str], log: Path, *, timed: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process and end it afterwards.
+
+    Of one that is `timed` no coverage is taken: to count lines takes several times as long, and
+    memory.
+    """
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not (timed and name.startswith("COVERAGE_PROCESS_"))
+    }
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - only programs that the tests name
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield process
@@ -156,14 +173,18 @@ def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
 
 @contextmanager
 def exporter(
-    folder: Path, *words: str, scheme: str = "http", module: str = "exporter"
+    folder: Path,
+    *words: str,
+    scheme: str = "http",
+    module: str = "exporter",
+    timed: bool = False,
 ) -> Iterator[Exporter]:
     """Run a command that serves, on a free port; `module`, with arguments, may change the world."""
     port = free_port()
     log = folder / f"exporter-{port}.log"
     listen = f"--web.listen-address=127.0.0.1:{port}"
     command = (sys.executable, "-m", *module.split(), *words, listen)
-    with started(command, log) as process:
+    with started(command, log, timed=timed) as process:
         live = Exporter(process, log)
         live.url = f"{scheme}://127.0.0.1:{port}"
         yield live

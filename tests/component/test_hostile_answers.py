@@ -292,7 +292,9 @@ def watched(folder: Path, answers: Sequence[Callable[[], bytes]]) -> Iterator[Wa
     with RawVendor(answers) as vendor:
         write_config(folder, vendor.url, ())
         words = (str(folder / "report.json"), "run", f"--config.file={folder / 'config.yaml'}")
-        with exporter(folder, *words, module="tests.support.cli_watched_loop", timed=True) as live:
+        with exporter(
+            folder, *words, module="tests.support.cli_watched_loop", covered=False
+        ) as live:
             until(lambda: live.get("/-/healthy").status == 200, what="the start")
             found = Watched(folder, live, vendor)
             found.held()

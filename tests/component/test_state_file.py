@@ -112,7 +112,9 @@ async def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, when: str
 
         def live_and_die() -> tuple[float, str]:
             module = f"tests.support.cli_hanging_disk {when} 40"
-            with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
+            with exporter(
+                tmp_path, "run", f"--config.file={path}", module=module, covered=False
+            ) as live:
                 if when == "running":
                     live.first("home")
                     time.sleep(2)
@@ -137,7 +139,9 @@ async def test_a_daemon_polls_and_is_ready_while_its_disk_hangs(tmp_path: Path) 
 
         def live() -> str:
             module = "tests.support.cli_hanging_disk start 50"
-            with exporter(tmp_path, "run", f"--config.file={path}", module=module) as live:
+            with exporter(
+                tmp_path, "run", f"--config.file={path}", module=module, covered=False
+            ) as live:
                 live.first("home")
                 assert live.get("/-/ready").status == 200
                 return live.log

@@ -119,7 +119,7 @@ def daemon(folder: Path, *words: str, targets: int = 1, descriptors: int = 0) ->
     if descriptors:
         command = ("bash", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *command)
     log = folder / "daemon.log"
-    with started(command, log, timed=True) as process:
+    with started(command, log, covered=False) as process:
         live = Measured(process, log)
         live.port, live.holds = port, holds
         live.url = f"http://{LISTENED_AT}:{port}"

@@ -140,25 +140,29 @@ class Exporter(Live):
         return self.until(shown, seconds=seconds)
 
 
-@contextmanager
-def started(
-    command: Sequence[str], log: Path, *, timed: bool = False
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process and end it afterwards.
+def uncovered_environ() -> dict[str, str]:
+    """Return an environment in which no coverage is taken of a process.
 
-    Of one that is `timed` no coverage is taken: to count lines takes several times as long, and
-    memory.
+    To count lines takes several times as long, and memory; and its data are written at the end,
+    which is no good where the disk is full or hangs.
     """
-    environ = {
+    return {
         name: value
         for name, value in os.environ.items()
-        if not (timed and name.startswith("COVERAGE_PROCESS_"))
+        if not name.startswith("COVERAGE_PROCESS_")
     }
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, *, covered: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process and end it afterwards."""
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - only programs that the tests name
             command,
             cwd=ROOT,
-            env=environ,
+            env=None if covered else uncovered_environ(),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -177,14 +181,14 @@ def exporter(
     *words: str,
     scheme: str = "http",
     module: str = "exporter",
-    timed: bool = False,
+    covered: bool = True,
 ) -> Iterator[Exporter]:
     """Run a command that serves, on a free port; `module`, with arguments, may change the world."""
     port = free_port()
     log = folder / f"exporter-{port}.log"
     listen = f"--web.listen-address=127.0.0.1:{port}"
     command = (sys.executable, "-m", *module.split(), *words, listen)
-    with started(command, log, timed=timed) as process:
+    with started(command, log, covered=covered) as process:
         live = Exporter(process, log)
         live.url = f"{scheme}://127.0.0.1:{port}"
         yield live

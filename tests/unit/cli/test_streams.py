@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_process import ROOT
+from tests.support.processes import uncovered_environ
 
 COMMANDS = {
     "list": ("providers", "list"),
@@ -31,7 +32,7 @@ def call(
     return subprocess.run(  # noqa: S603 - our own program
         started,
         cwd=ROOT,
-        env=os.environ | environ,
+        env=uncovered_environ() | environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

@@ -116,7 +116,7 @@ def read_token(auth: TokenAuth, document: object, now: float) -> Token:
 
 
 def _lifetime(auth: TokenAuth, document: object, now: float) -> float | None:
-    """Return the seconds that a token lives; None when nobody says, or says nonsense."""
+    """Return the seconds that a token lives; None where the answer gives no usable time."""
     lifetime = _first(auth.expires_in, document)
     try:
         if lifetime is not None and not isinstance(lifetime, bool):

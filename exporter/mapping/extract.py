@@ -308,7 +308,7 @@ def _read(rule: _Rule, section: _Section[_Rule, _Read], context: PayloadContext)
 
 
 class _NoCurrencyError(MappingError):
-    """Money of which nobody says in which currency it is: it costs that series only."""
+    """The answer names no known currency: this money is left out, with a note."""
 
 
 def _null(key: _Key) -> Note:

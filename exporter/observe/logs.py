@@ -295,7 +295,7 @@ class Output:
         try:
             self._stream.write(text + "\n")
             self._stream.flush()
-        except (OSError, ValueError):  # a closed stream stops nobody's work
+        except (OSError, ValueError):  # a closed stream must not end the process
             self._dropped(1)
 
     def _encoded(self, text: str) -> bytes:

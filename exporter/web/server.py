@@ -369,9 +369,9 @@ class Connection(RequestHandler):
         self._answering = False
         if self._manager is not None:
             cast(Connections, self._manager).mark_idle(self)
-        if self.transport is not None and not (
-            self._reading_paused or self._buffer_paused or self.transport.is_closing()
-        ):
+        # Of aiohttp's own two reasons to pause, 3.13 has one.
+        is_paused = self._reading_paused or getattr(self, "_buffer_paused", False)
+        if self.transport is not None and not (is_paused or self.transport.is_closing()):
             self.transport.resume_reading()
 
     @override

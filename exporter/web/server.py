@@ -369,8 +369,7 @@ class Connection(RequestHandler):
         self._answering = False
         if self._manager is not None:
             cast(Connections, self._manager).mark_idle(self)
-        # Of aiohttp's own two reasons to pause, 3.13 has one.
-        is_paused = self._reading_paused or getattr(self, "_buffer_paused", False)
+        is_paused = self._reading_paused or self._buffer_paused
         if self.transport is not None and not (is_paused or self.transport.is_closing()):
             self.transport.resume_reading()
 
